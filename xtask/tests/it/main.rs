@@ -1,0 +1,3 @@
+//! The tests of the project's chores.
+
+mod codegen;
