@@ -118,6 +118,8 @@ pub struct Arrow {
     pub relation: MemberIx,
     /// The relation or permission asked of each; a definition that has none of that name grants nothing.
     pub target: RelationName,
+    /// Whether it is written as `.any()` or `.all()` rather than `->`; without meaning.
+    pub is_function: bool,
 }
 
 /// How many of the objects on the left of an arrow have to grant.
@@ -140,20 +142,57 @@ pub struct Caveat {
     pub program: Program,
 }
 
+impl AllowedSubject {
+    /// The kind of subject as a schema writes it: `group#member`, `user:* with office_hours and expiration`.
+    #[must_use]
+    pub fn to_text(&self, schema: &Schema) -> String {
+        let mut text = schema.definition(self.definition).name.to_string();
+        match self.kind {
+            SubjectKind::Object => {}
+            SubjectKind::Wildcard => text.push_str(":*"),
+            SubjectKind::Set(member) => {
+                text.push('#');
+                text.push_str(schema.member(member).name.as_str());
+            }
+        }
+        if let Some(ix) = self.caveat {
+            text.push_str(" with ");
+            text.push_str(schema.caveat(ix).name.as_str());
+        }
+        if self.expiration {
+            text.push_str(if self.caveat.is_some() {
+                " and expiration"
+            } else {
+                " with expiration"
+            });
+        }
+        text
+    }
+}
+
 impl Schema {
     /// Every definition with its index, in the order of the source.
     pub fn definitions(&self) -> impl ExactSizeIterator<Item = (DefinitionIx, &Definition)> {
-        self.definitions.iter().enumerate().map(|(ix, definition)| (DefinitionIx(ix as u32), definition))
+        self.definitions
+            .iter()
+            .enumerate()
+            .map(|(ix, definition)| (DefinitionIx(ix as u32), definition))
     }
 
     /// Every relation and permission with its index.
     pub fn members(&self) -> impl ExactSizeIterator<Item = (MemberIx, &Member)> {
-        self.members.iter().enumerate().map(|(ix, member)| (MemberIx(ix as u32), member))
+        self.members
+            .iter()
+            .enumerate()
+            .map(|(ix, member)| (MemberIx(ix as u32), member))
     }
 
     /// Every caveat with its index, in the order of the source.
     pub fn caveats(&self) -> impl ExactSizeIterator<Item = (CaveatIx, &Caveat)> {
-        self.caveats.iter().enumerate().map(|(ix, caveat)| (CaveatIx(ix as u32), caveat))
+        self.caveats
+            .iter()
+            .enumerate()
+            .map(|(ix, caveat)| (CaveatIx(ix as u32), caveat))
     }
 
     /// Whether nothing is defined.
@@ -171,7 +210,10 @@ impl Schema {
     /// The relation or permission of that name in `definition`.
     #[must_use]
     pub fn member_ix(&self, definition: DefinitionIx, name: &str) -> Option<MemberIx> {
-        self.definition(definition).member_by_name.get(name).copied()
+        self.definition(definition)
+            .member_by_name
+            .get(name)
+            .copied()
     }
 
     /// The caveat of that name.
@@ -182,7 +224,10 @@ impl Schema {
 
     /// The definition at `ix`.
     #[must_use]
-    #[expect(clippy::indexing_slicing, reason = "an index is only made by the schema that it indexes")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "an index is only made by the schema that it indexes"
+    )]
     pub fn definition(&self, ix: DefinitionIx) -> &Definition {
         // PANIC: see the invariant of this module.
         &self.definitions[ix.0 as usize]
@@ -190,7 +235,10 @@ impl Schema {
 
     /// The member at `ix`.
     #[must_use]
-    #[expect(clippy::indexing_slicing, reason = "an index is only made by the schema that it indexes")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "an index is only made by the schema that it indexes"
+    )]
     pub fn member(&self, ix: MemberIx) -> &Member {
         // PANIC: see the invariant of this module.
         &self.members[ix.0 as usize]
@@ -198,7 +246,10 @@ impl Schema {
 
     /// The caveat at `ix`.
     #[must_use]
-    #[expect(clippy::indexing_slicing, reason = "an index is only made by the schema that it indexes")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "an index is only made by the schema that it indexes"
+    )]
     pub fn caveat(&self, ix: CaveatIx) -> &Caveat {
         // PANIC: see the invariant of this module.
         &self.caveats[ix.0 as usize]

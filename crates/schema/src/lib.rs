@@ -1,11 +1,25 @@
 //! The schema language: text in, a [`Schema`] out.
 //!
-//! [`Schema::compile`] parses, resolves and checks; [`caveat`] holds the expression language of caveats.
+//! [`Schema::compile`] parses ([`lexer`], [`parser`], [`syntax`]), then resolves and checks ([`resolve`]); what the engine
+//! reads is in [`compiled`]. [`caveat`] holds the expression language of caveats, [`format`](mod@format) the printers,
+//! [`diff`](mod@diff) what a change means.
 
 pub mod caveat;
 pub mod compiled;
+pub mod diagnostic;
+pub mod diff;
+pub mod format;
+
+mod lexer;
+mod parser;
+mod resolve;
+mod syntax;
 
 pub use compiled::{
-    AllowedSubject, Arrow, Caveat, CaveatIx, Definition, DefinitionIx, Expression, Member, MemberIx,
-    MemberKind, Quantifier, Schema, SubjectKind,
+    AllowedSubject, Arrow, Caveat, CaveatIx, Definition, DefinitionIx, Expression, Member,
+    MemberIx, MemberKind, Quantifier, Schema, SubjectKind,
 };
+pub use diagnostic::{SchemaError, SchemaErrorClass};
+pub use diff::{SchemaChange, SchemaChangeKind, diff};
+pub use format::format;
+pub use resolve::TEXT_BYTES_MAX;

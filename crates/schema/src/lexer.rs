@@ -1,0 +1,294 @@
+//! Text into tokens. Total: what is no token is an [`Kind::Error`] token, and the end is a token as well.
+//!
+//! A statement ends at a newline: after an identifier, a keyword, `}`, `)`, `*` or a string, a newline stands for a
+//! semicolon. Comments are no tokens; they are kept beside them, for documentation and for the formatter.
+
+use std::fmt;
+use std::ops::Range;
+
+/// What a token is. The names are the wire's, which tells them in errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Eof,
+    Error,
+    Identifier,
+    Keyword,
+    String,
+    LeftBrace,
+    RightBrace,
+    LeftParen,
+    RightParen,
+    Pipe,
+    Plus,
+    Minus,
+    And,
+    Div,
+    Equals,
+    Colon,
+    Semicolon,
+    SyntheticSemicolon,
+    RightArrow,
+    Hash,
+    Ellipsis,
+    Star,
+    Comma,
+    LessThan,
+    GreaterThan,
+    Period,
+}
+
+/// A token and where it stands, in bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Token {
+    pub(crate) kind: Kind,
+    pub(crate) span: Range<usize>,
+}
+
+/// A comment and where it stands, in bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Comment {
+    pub(crate) span: Range<usize>,
+    /// Whether nothing but space stands before it on its line.
+    pub(crate) is_on_own_line: bool,
+}
+
+/// The words that are never names.
+const KEYWORDS: [&str; 6] = [
+    "definition",
+    "caveat",
+    "relation",
+    "permission",
+    "nil",
+    "with",
+];
+
+/// Reads tokens one after the other.
+#[derive(Debug, Clone)]
+pub(crate) struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+    /// Whether a newline here ends a statement.
+    ends_statement: bool,
+    line_is_blank: bool,
+    pub(crate) comments: Vec<Comment>,
+}
+
+impl<'a> Lexer<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            ends_statement: false,
+            line_is_blank: true,
+            comments: Vec::new(),
+        }
+    }
+
+    pub(crate) fn next(&mut self) -> Token {
+        if let Some(token) = self.skip_space() {
+            return token;
+        }
+        let start = self.at;
+        let rest = self.rest();
+        let Some(first) = rest.chars().next() else {
+            return Token {
+                kind: Kind::Eof,
+                span: start..start,
+            };
+        };
+        let (kind, length) = if first == '_' || first.is_alphanumeric() {
+            let length = rest
+                .find(|c: char| c != '_' && !c.is_alphanumeric())
+                .unwrap_or(rest.len());
+            let word = rest.get(..length).unwrap_or(rest);
+            (
+                if KEYWORDS.contains(&word) {
+                    Kind::Keyword
+                } else {
+                    Kind::Identifier
+                },
+                length,
+            )
+        } else if first == '"' || first == '\'' {
+            string(rest)
+        } else {
+            symbol(rest, first)
+        };
+        self.at += length;
+        self.line_is_blank = false;
+        self.ends_statement = matches!(
+            kind,
+            Kind::Identifier
+                | Kind::Keyword
+                | Kind::RightBrace
+                | Kind::RightParen
+                | Kind::Star
+                | Kind::String
+        );
+        Token {
+            kind,
+            span: start..self.at,
+        }
+    }
+
+    /// Takes the text up to the brace that closes the one just read, and leaves that brace.
+    pub(crate) fn braced(&mut self) -> Range<usize> {
+        let start = self.at;
+        let mut depth = 0usize;
+        while let Some(first) = self.rest().chars().next() {
+            let rest = self.rest();
+            match first {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                '"' | '\'' => {
+                    self.at += string(rest).1;
+                    continue;
+                }
+                '/' if rest.starts_with("//") => {
+                    self.at += rest.find('\n').unwrap_or(rest.len());
+                    continue;
+                }
+                _ => {}
+            }
+            self.at += first.len_utf8();
+        }
+        self.ends_statement = false;
+        start..self.at
+    }
+
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Passes over space and comments; a token only for a newline that ends a statement, or a comment without an end.
+    fn skip_space(&mut self) -> Option<Token> {
+        loop {
+            let rest = self.rest();
+            let start = self.at;
+            let first = rest.chars().next()?;
+            if first == '\n' {
+                self.at += 1;
+                self.line_is_blank = true;
+                if std::mem::take(&mut self.ends_statement) {
+                    return Some(Token {
+                        kind: Kind::SyntheticSemicolon,
+                        span: start..self.at,
+                    });
+                }
+            } else if first.is_whitespace() || first == '\u{feff}' {
+                self.at += first.len_utf8();
+            } else if rest.starts_with("//") {
+                let line = rest.lines().next().unwrap_or(rest);
+                self.at += line.trim_end().len();
+                self.comment(start);
+            } else if rest.starts_with("/*") {
+                let Some(end) = rest.find("*/") else {
+                    self.at = self.text.len();
+                    return Some(Token {
+                        kind: Kind::Error,
+                        span: start..self.at,
+                    });
+                };
+                self.at += end + 2;
+                self.comment(start);
+            } else {
+                return None;
+            }
+        }
+    }
+
+    fn comment(&mut self, start: usize) {
+        self.comments.push(Comment {
+            span: start..self.at,
+            is_on_own_line: self.line_is_blank,
+        });
+    }
+}
+
+/// A quoted string at the front of `rest`: its kind and length. A triple quote ends with the same triple quote.
+fn string(rest: &str) -> (Kind, usize) {
+    for quote in ["\"\"\"", "'''"] {
+        if let Some(inner) = rest.strip_prefix(quote) {
+            return match inner.find(quote) {
+                Some(end) => (Kind::String, end + 2 * quote.len()),
+                None => (Kind::Error, rest.len()),
+            };
+        }
+    }
+    let mut escaped = false;
+    for (at, c) in rest.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '\n' => return (Kind::Error, at),
+            c if rest.starts_with(c) => return (Kind::String, at + c.len_utf8()),
+            _ => {}
+        }
+    }
+    (Kind::Error, rest.len())
+}
+
+fn symbol(rest: &str, first: char) -> (Kind, usize) {
+    if rest.starts_with("...") {
+        return (Kind::Ellipsis, 3);
+    }
+    if rest.starts_with("->") {
+        return (Kind::RightArrow, 2);
+    }
+    let kind = match first {
+        '{' => Kind::LeftBrace,
+        '}' => Kind::RightBrace,
+        '(' => Kind::LeftParen,
+        ')' => Kind::RightParen,
+        '|' => Kind::Pipe,
+        '+' => Kind::Plus,
+        '-' => Kind::Minus,
+        '&' => Kind::And,
+        '/' => Kind::Div,
+        '=' => Kind::Equals,
+        ':' => Kind::Colon,
+        ';' => Kind::Semicolon,
+        '#' => Kind::Hash,
+        '*' => Kind::Star,
+        ',' => Kind::Comma,
+        '<' => Kind::LessThan,
+        '>' => Kind::GreaterThan,
+        '.' => Kind::Period,
+        _ => Kind::Error,
+    };
+    (kind, first.len_utf8())
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Eof => f.write_str("TokenTypeEOF"),
+            Self::String => f.write_str("TokenTypeQuotedString"),
+            Self::Error
+            | Self::Identifier
+            | Self::Keyword
+            | Self::LeftBrace
+            | Self::RightBrace
+            | Self::LeftParen
+            | Self::RightParen
+            | Self::Pipe
+            | Self::Plus
+            | Self::Minus
+            | Self::And
+            | Self::Div
+            | Self::Equals
+            | Self::Colon
+            | Self::Semicolon
+            | Self::SyntheticSemicolon
+            | Self::RightArrow
+            | Self::Hash
+            | Self::Ellipsis
+            | Self::Star
+            | Self::Comma
+            | Self::LessThan
+            | Self::GreaterThan
+            | Self::Period => write!(f, "TokenType{self:?}"),
+        }
+    }
+}

@@ -1,0 +1,507 @@
+//! A tree into a [`Schema`]: names into indices, partials into their definitions, caveats into programs; then the rules
+//! of types ([`types`]).
+
+mod partials;
+mod types;
+
+use std::collections::HashMap;
+
+use model::{CaveatName, DefinitionName, RelationName};
+
+use crate::caveat::{CompileError, Parameter, ParameterType, Program};
+use crate::compiled::{
+    AllowedSubject, Arrow, Caveat, CaveatIx, Definition, DefinitionIx, Expression, Member,
+    MemberIx, MemberKind, Quantifier, Schema, SubjectKind,
+};
+use crate::diagnostic::{SchemaError, did_you_mean, line_and_column};
+use crate::parser;
+use crate::syntax::{
+    ArrowWay, CaveatSyntax, ExpressionSyntax, File, Item, ItemKind, MemberSyntax, MemberSyntaxKind,
+    Name, Operator, ParameterTypeSyntax, Span, TypeKind, TypeSyntax,
+};
+
+/// The largest text that is compiled, in bytes.
+pub const TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+const DEFINITION_PATTERN: &str = "^([a-z][a-z0-9_]{1,62}[a-z0-9]/)*[a-z][a-z0-9_]{1,62}[a-z0-9]$";
+
+impl Schema {
+    /// Reads, resolves and checks a schema. The empty text is the empty schema.
+    ///
+    /// # Errors
+    /// [`SchemaError`] at the first fault: of reading, of names, of caveats, of types; or past [`TEXT_BYTES_MAX`].
+    pub fn compile(text: &str) -> Result<Self, SchemaError> {
+        if text.len() > TEXT_BYTES_MAX {
+            let message = format!(
+                "the schema has {} bytes, at most {TEXT_BYTES_MAX} are allowed",
+                text.len()
+            );
+            return Err(SchemaError::other(None, message));
+        }
+        let file = parser::parse(text)?;
+        let mut resolver = Resolver {
+            text,
+            schema: Self::default(),
+            members: Vec::new(),
+            has_expiration: false,
+        };
+        resolver.names(&file)?;
+        resolver.caveats(&file)?;
+        resolver.members(&file)?;
+        types::check(&resolver.schema, &resolver.members)?;
+        Ok(resolver.schema)
+    }
+}
+
+/// Where a member was written, and what only matters while it is checked.
+struct Written {
+    name: Span,
+    annotation: Vec<String>,
+}
+
+struct Resolver<'a> {
+    text: &'a str,
+    schema: Schema,
+    /// One for each member of the schema.
+    members: Vec<Written>,
+    has_expiration: bool,
+}
+
+impl<'a> Resolver<'a> {
+    /// Definitions and caveats get their names and places; members come later, since they refer to all of them.
+    fn names(&mut self, file: &File) -> Result<(), SchemaError> {
+        let mut seen: HashMap<&str, bool> = HashMap::new();
+        for item in &file.items {
+            let (name, kind) = match &item.kind {
+                ItemKind::Use(flag) => {
+                    self.has_expiration |= flag.text == "expiration";
+                    continue;
+                }
+                ItemKind::Import(_) => {
+                    let message = "import statements are not allowed in this context";
+                    return Err(self.item_error(item, "", message));
+                }
+                ItemKind::Partial(block) => (&block.name, "partial"),
+                ItemKind::Definition(block) => (&block.name, "definition"),
+                ItemKind::Caveat(caveat) => (&caveat.name, "caveat"),
+            };
+            let is_partial = kind == "partial";
+            match seen.insert(&name.text, is_partial) {
+                Some(true) if !is_partial => {
+                    let message = format!(
+                        "found {kind} with same name as existing partial: {}",
+                        name.text
+                    );
+                    return Err(self.item_error(item, &name.text, &message));
+                }
+                Some(_) => {
+                    let message = format!(
+                        "found name reused between multiple definitions and/or caveats: {}",
+                        name.text
+                    );
+                    return Err(self.item_error(item, &name.text, &message));
+                }
+                None => {}
+            }
+            self.name(item, name)?;
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, item: &Item, name: &Name) -> Result<(), SchemaError> {
+        match &item.kind {
+            ItemKind::Definition(_) => {
+                let parsed = DefinitionName::new(&name.text).map_err(|_| {
+                    let message = format!(
+                        "error in object definition {}: validation error: name: does not match regex pattern \
+                         `{DEFINITION_PATTERN}`",
+                        name.text
+                    );
+                    self.item_error(item, "", &message)
+                })?;
+                let ix = DefinitionIx(self.schema.definitions.len() as u32);
+                self.schema.definition_by_name.insert(parsed.clone(), ix);
+                self.schema.definitions.push(Definition {
+                    name: parsed,
+                    comment: String::new(),
+                    members: Vec::new(),
+                    member_by_name: HashMap::new(),
+                });
+            }
+            ItemKind::Use(_) | ItemKind::Import(_) | ItemKind::Partial(_) | ItemKind::Caveat(_) => {
+            }
+        }
+        Ok(())
+    }
+
+    fn caveats(&mut self, file: &File) -> Result<(), SchemaError> {
+        for (item, syntax) in file.items.iter().filter_map(|item| match &item.kind {
+            ItemKind::Caveat(syntax) => Some((item, syntax)),
+            ItemKind::Use(_)
+            | ItemKind::Import(_)
+            | ItemKind::Partial(_)
+            | ItemKind::Definition(_) => None,
+        }) {
+            let name = CaveatName::new(&syntax.name.text).map_err(|_| {
+                let message = format!(
+                    "error in caveat {}: validation error: name: does not match regex pattern `{}`",
+                    syntax.name.text,
+                    CaveatName::PATTERN
+                );
+                self.item_error(item, "", &message)
+            })?;
+            let program = self.program(syntax)?;
+            let ix = CaveatIx(self.schema.caveats.len() as u32);
+            self.schema.caveat_by_name.insert(name.clone(), ix);
+            let comment = self.comment(file, &item.span);
+            self.schema.caveats.push(Caveat {
+                name,
+                comment,
+                program,
+            });
+        }
+        Ok(())
+    }
+
+    fn program(&self, syntax: &CaveatSyntax) -> Result<Program, SchemaError> {
+        let caveat = &syntax.name.text;
+        let mut parameters: Vec<Parameter> = Vec::new();
+        for parameter in &syntax.parameters {
+            let name = &parameter.name.text;
+            let fault = |message: String| {
+                SchemaError::parse(self.text, parameter.span.clone(), message).located(
+                    self.text,
+                    parameter.span.end - 1,
+                    name,
+                )
+            };
+            if parameters.iter().any(|other| other.name == *name) {
+                return Err(fault(format!(
+                    "duplicate parameter `{name}` defined on caveat `{caveat}`"
+                )));
+            }
+            let ty = parameter_type(&parameter.ty).map_err(|error| {
+                fault(format!(
+                    "invalid type for caveat parameter `{name}` on caveat `{caveat}`: {error}"
+                ))
+            })?;
+            parameters.push(Parameter {
+                name: name.clone(),
+                ty,
+            });
+        }
+        let span = syntax.expression.clone();
+        let source = self.text.get(span.clone()).unwrap_or_default();
+        Program::compile(caveat, source, parameters)
+            .map_err(|error| self.caveat_error(caveat, &span, error))
+    }
+
+    fn caveat_error(&self, caveat: &str, span: &Span, error: CompileError) -> SchemaError {
+        let (line, column) = line_and_column(self.text, span.start);
+        if let CompileError::UnusedParameter(parameter) = &error {
+            let message = format!("parameter `{parameter}` for caveat `{caveat}` is unused");
+            return SchemaError::typed(span.clone(), message)
+                .with("caveat_name", caveat)
+                .with("parameter_name", parameter);
+        }
+        let message = format!(
+            "invalid expression for caveat `{caveat}`: {}",
+            error.within(line + 1, column + 1)
+        );
+        // The wire's end is that of the last token, and a newline that ends a statement is a token.
+        let rest = self.text.get(span.end..).unwrap_or_default();
+        let last = self
+            .text
+            .get(span.clone())
+            .and_then(|source| source.chars().last());
+        let ends_statement =
+            last.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | ')' | '}' | '*'));
+        let end = if ends_statement && rest.starts_with('\n') {
+            span.end + 1
+        } else {
+            span.end
+        };
+        let source = self.text.get(span.start..end).unwrap_or_default();
+        SchemaError::parse(self.text, span.clone(), message).located(self.text, end - 1, source)
+    }
+
+    fn members(&mut self, file: &File) -> Result<(), SchemaError> {
+        let partials = partials::flatten(self.text, file)?;
+        for item in &file.items {
+            let ItemKind::Definition(block) = &item.kind else {
+                continue;
+            };
+            let Some(ix) = self.schema.definition_ix(&block.name.text) else {
+                continue;
+            };
+            let comment = self.comment(file, &item.span);
+            if let Some(definition) = self.schema.definitions.get_mut(ix.0 as usize) {
+                definition.comment = comment;
+            }
+            for member in partials::members(self.text, &partials, block)? {
+                self.declare(file, ix, member)?;
+            }
+        }
+        // Every member has its index now, so what refers to them can be resolved.
+        for item in &file.items {
+            let ItemKind::Definition(block) = &item.kind else {
+                continue;
+            };
+            let Some(definition) = self.schema.definition_ix(&block.name.text) else {
+                continue;
+            };
+            for member in partials::members(self.text, &partials, block)? {
+                self.define(definition, member)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn declare(
+        &mut self,
+        file: &File,
+        definition: DefinitionIx,
+        member: &MemberSyntax,
+    ) -> Result<(), SchemaError> {
+        let (name, annotation) = match &member.kind {
+            MemberSyntaxKind::Relation { name, .. } => (name, &[][..]),
+            MemberSyntaxKind::Permission {
+                name, annotation, ..
+            } => (name, annotation.as_slice()),
+            MemberSyntaxKind::Splat(_) => return Ok(()),
+        };
+        let parsed = RelationName::new(&name.text).map_err(|_| {
+            let message = format!(
+                "error in relation {}: validation error: name: does not match regex pattern `{}`",
+                name.text,
+                RelationName::PATTERN
+            );
+            SchemaError::parse(self.text, member.span.clone(), message).located(
+                self.text,
+                member.span.end - 1,
+                "",
+            )
+        })?;
+        let ix = MemberIx(self.schema.members.len() as u32);
+        let comment = self.comment(file, &member.span);
+        let Some(owner) = self.schema.definitions.get_mut(definition.0 as usize) else {
+            return Ok(());
+        };
+        if owner.member_by_name.insert(parsed.clone(), ix).is_some() {
+            let message = format!(
+                "found duplicate relation/permission name `{parsed}` under definition `{}`",
+                owner.name
+            );
+            return Err(SchemaError::typed(name.span.clone(), message)
+                .with("definition_name", &owner.name)
+                .with("relation_or_permission_name", &parsed));
+        }
+        owner.members.push(ix);
+        // A stand-in until the member is defined.
+        let kind = MemberKind::Permission(Expression::Nil);
+        self.schema.members.push(Member {
+            definition,
+            name: parsed,
+            comment,
+            kind,
+        });
+        let annotation = annotation.iter().map(|name| name.text.clone()).collect();
+        self.members.push(Written {
+            name: name.span.clone(),
+            annotation,
+        });
+        Ok(())
+    }
+
+    fn define(
+        &mut self,
+        definition: DefinitionIx,
+        member: &MemberSyntax,
+    ) -> Result<(), SchemaError> {
+        let (name, kind) = match &member.kind {
+            MemberSyntaxKind::Relation { name, types } => {
+                let allowed: Result<_, _> = types.iter().map(|ty| self.allowed(name, ty)).collect();
+                (name, MemberKind::Relation(allowed?))
+            }
+            MemberSyntaxKind::Permission {
+                name, expression, ..
+            } => (
+                name,
+                MemberKind::Permission(self.expression(definition, name, expression)?),
+            ),
+            MemberSyntaxKind::Splat(_) => return Ok(()),
+        };
+        let ix = self.schema.member_ix(definition, &name.text);
+        if let Some(declared) = ix.and_then(|ix| self.schema.members.get_mut(ix.0 as usize)) {
+            declared.kind = kind;
+        }
+        Ok(())
+    }
+
+    fn allowed(&self, relation: &Name, ty: &TypeSyntax) -> Result<AllowedSubject, SchemaError> {
+        let wanted = &ty.definition.text;
+        let Some(definition) = self.schema.definition_ix(wanted) else {
+            let message = format!(
+                "could not lookup definition `{wanted}` for relation `{}`: object definition `{wanted}` not found",
+                relation.text
+            );
+            let known = self
+                .schema
+                .definitions
+                .iter()
+                .map(|definition| definition.name.as_str());
+            return Err(SchemaError::typed(ty.definition.span.clone(), message)
+                .with("definition_name", wanted)
+                .hinted(did_you_mean(wanted, known)));
+        };
+        let kind = match &ty.kind {
+            TypeKind::Object => SubjectKind::Object,
+            TypeKind::Wildcard => SubjectKind::Wildcard,
+            TypeKind::Set(member) => SubjectKind::Set(self.member(definition, member)?),
+        };
+        let caveat = ty
+            .caveat
+            .as_ref()
+            .map(|name| self.caveat(relation, name))
+            .transpose()?;
+        Ok(AllowedSubject {
+            definition,
+            kind,
+            caveat,
+            expiration: ty.expiration,
+        })
+    }
+
+    fn caveat(&self, relation: &Name, name: &Name) -> Result<CaveatIx, SchemaError> {
+        self.schema.caveat_ix(&name.text).ok_or_else(|| {
+            let message = format!(
+                "could not lookup caveat `{0}` for relation `{1}`: caveat with name `{0}` not found",
+                name.text, relation.text
+            );
+            let hint = if name.text == "expiration" && !self.has_expiration {
+                Some("`use expiration` is missing at the top of the schema".to_owned())
+            } else {
+                did_you_mean(&name.text, self.schema.caveats.iter().map(|caveat| caveat.name.as_str()))
+            };
+            SchemaError::typed(name.span.clone(), message).with("caveat_name", &name.text).hinted(hint)
+        })
+    }
+
+    fn expression(
+        &self,
+        definition: DefinitionIx,
+        permission: &Name,
+        syntax: &ExpressionSyntax,
+    ) -> Result<Expression, SchemaError> {
+        Ok(match syntax {
+            ExpressionSyntax::Nil => Expression::Nil,
+            ExpressionSyntax::SelfObject => Expression::SelfObject,
+            ExpressionSyntax::Member(name) => Expression::Member(self.member(definition, name)?),
+            ExpressionSyntax::Arrow { left, way, right } => {
+                let relation = self.member(definition, left)?;
+                Expression::Arrow(Arrow {
+                    quantifier: match way {
+                        ArrowWay::Plain | ArrowWay::Any => Quantifier::Any,
+                        ArrowWay::All => Quantifier::All,
+                    },
+                    relation,
+                    target: self.target(right)?,
+                    is_function: *way != ArrowWay::Plain,
+                })
+            }
+            ExpressionSyntax::Operation { operator, operands } => {
+                let operands: Result<Vec<Expression>, SchemaError> = operands
+                    .iter()
+                    .map(|operand| self.expression(definition, permission, operand))
+                    .collect();
+                combine(*operator, operands?)
+            }
+        })
+    }
+
+    /// The name on the right of an arrow. One that no definition can have is nobody's.
+    fn target(&self, name: &Name) -> Result<RelationName, SchemaError> {
+        RelationName::new(&name.text)
+            .map_err(|error| SchemaError::parse(self.text, name.span.clone(), error.to_string()))
+    }
+
+    fn member(&self, definition: DefinitionIx, name: &Name) -> Result<MemberIx, SchemaError> {
+        self.schema
+            .member_ix(definition, &name.text)
+            .ok_or_else(|| {
+                let owner = self.schema.definition(definition);
+                let message = format!(
+                    "relation/permission `{}` not found under definition `{}`",
+                    name.text, owner.name
+                );
+                let known = owner.member_by_name.keys().map(RelationName::as_str);
+                SchemaError::typed(name.span.clone(), message)
+                    .with("definition_name", &owner.name)
+                    .with("relation_or_permission_name", &name.text)
+                    .hinted(did_you_mean(&name.text, known))
+            })
+    }
+
+    /// The comments right before a node, with their markers.
+    fn comment(&self, file: &File, span: &Span) -> String {
+        let before = file
+            .comments
+            .partition_point(|comment| comment.span.end <= span.start);
+        let comments = file.comments.get(..before).unwrap_or_default();
+        let mut start = span.start;
+        let mut lines: Vec<String> = Vec::new();
+        for comment in comments.iter().rev() {
+            let between = self.text.get(comment.span.end..start).unwrap_or("x");
+            if !comment.is_on_own_line || !between.trim().is_empty() {
+                break;
+            }
+            let text = self.text.get(comment.span.clone()).unwrap_or_default();
+            lines.push(text.lines().map(str::trim).collect::<Vec<_>>().join("\n"));
+            start = comment.span.start;
+        }
+        lines.reverse();
+        lines.join("\n")
+    }
+
+    fn item_error(&self, item: &Item, source: &str, message: &str) -> SchemaError {
+        SchemaError::parse(self.text, item.span.clone(), message).located(
+            self.text,
+            item.span.end - 1,
+            source,
+        )
+    }
+}
+
+/// Joins operands; unions and intersections of the same take each other in.
+fn combine(operator: Operator, operands: Vec<Expression>) -> Expression {
+    match operator {
+        Operator::Union => Expression::Union(
+            operands
+                .into_iter()
+                .flat_map(|operand| match operand {
+                    Expression::Union(inner) => inner,
+                    other => vec![other],
+                })
+                .collect(),
+        ),
+        Operator::Intersection => Expression::Intersection(
+            operands
+                .into_iter()
+                .flat_map(|operand| match operand {
+                    Expression::Intersection(inner) => inner,
+                    other => vec![other],
+                })
+                .collect(),
+        ),
+        Operator::Exclusion => operands
+            .into_iter()
+            .reduce(|left, right| Expression::Exclusion(Box::new(left), Box::new(right)))
+            .unwrap_or(Expression::Nil),
+    }
+}
+
+fn parameter_type(syntax: &ParameterTypeSyntax) -> Result<ParameterType, crate::caveat::TypeError> {
+    let generics: Result<Vec<ParameterType>, _> =
+        syntax.generics.iter().map(parameter_type).collect();
+    ParameterType::parse_parts(&syntax.name, generics?)
+}
