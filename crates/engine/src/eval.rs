@@ -1,0 +1,107 @@
+//! The answers: may this subject do this to that resource, on one snapshot, at one instant, with this context?
+//!
+//! Two evaluators share the compiled [`Plan`]. [`check`] walks depth first, stops at the first branch that decides and
+//! answers nearly everything. Where a walk cannot be exact (a condition inside a circle of relationships, a circle
+//! through an exclusion, a walk deeper than the limit) it hands over to [`solve`], which writes down every equation that
+//! the question can reach and solves them; it also knows enough to give a [`witness`] and to [`explain`].
+//!
+//! Values are four: yes, no, conditional and error ([`value`]). An error never hides behind the order of branches: `yes
+//! or error` is yes, `no and error` is no, `no - error` is no, otherwise it is an error. The naive evaluator in testkit
+//! states the same semantics, and property tests hold this one to it.
+
+mod check;
+mod climb;
+mod components;
+mod edge;
+mod explain;
+mod formula;
+mod memo;
+mod plan;
+mod query;
+mod solve;
+mod value;
+mod witness;
+
+use model::{Context, Decision, ObjectRef, Relationship, SubjectRef, Timestamp};
+
+use crate::graph::Snapshot;
+
+pub use explain::{Explanation, Outcome, Step};
+pub use plan::Plan;
+pub use query::{Query, QueryError, Subject};
+pub use value::EvalError;
+
+/// What a question is answered with, besides the graph.
+#[derive(Debug, Clone, Copy)]
+pub struct Environment<'a> {
+    /// Values for the parameters of caveats; those written with a relationship win over them.
+    pub context: &'a Context,
+    /// The instant at which expirations are judged.
+    pub now: Timestamp,
+    /// Longest derivation, in relations and permissions.
+    pub depth_max: u16,
+    /// Edges that may be visited before the answer is given up.
+    pub edges_visited_max: u64,
+}
+
+/// Answers `query` on `snapshot`.
+///
+/// # Errors
+/// [`EvalError`] where no branch without an error decides; [`EvalError::WorkExceeded`] past the edges of `environment`.
+/// # Cost
+/// O(edges visited), at most `edges_visited_max`; no locks.
+pub fn check(
+    snapshot: &Snapshot,
+    query: &Query,
+    environment: Environment<'_>,
+) -> Result<Decision, EvalError> {
+    match check::check(snapshot, query, environment) {
+        Ok(value) => value.into_decision(),
+        Err(check::Stop::WorkExceeded) => {
+            Err(EvalError::WorkExceeded { edges_visited_max: environment.edges_visited_max })
+        }
+        Err(check::Stop::Solve) => Ok(solve::solve(snapshot, query, environment)?.decision()?),
+    }
+}
+
+/// Answers `query` as [`check`] does, with the relationships that alone reproduce the decision on an empty graph.
+///
+/// A denial that rests on nothing but absence has an empty witness.
+///
+/// # Errors
+/// As [`check`].
+/// # Cost
+/// O(edges that the question can reach): nothing is left out once a branch decides.
+pub fn witness(
+    snapshot: &Snapshot,
+    query: &Query,
+    environment: Environment<'_>,
+) -> Result<(Decision, Vec<Relationship>), EvalError> {
+    let solution = solve::solve(snapshot, query, environment)?;
+    let decision = solution.decision()?;
+    let rows = witness::rows(&solution);
+    Ok((decision, rows.into_iter().filter_map(|row| row.relationship(snapshot)).collect()))
+}
+
+/// Answers as [`check`] does and says why: the way that grants, or for each branch what is missing.
+///
+/// `resource` and `subject` are those that `query` was resolved from.
+///
+/// # Errors
+/// As [`check`], but an error that the evaluation itself came to is told within the explanation.
+/// # Cost
+/// As [`witness`].
+pub fn explain(
+    snapshot: &Snapshot,
+    query: &Query,
+    resource: &ObjectRef,
+    subject: &SubjectRef,
+    environment: Environment<'_>,
+) -> Result<Explanation, EvalError> {
+    let solution = solve::solve(snapshot, query, environment)?;
+    let names = explain::Names { resource, subject };
+    Ok(explain::explain(snapshot, query, &solution, names, environment))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! The whole graph as of one revision: an immutable value that every question is asked of.
+//!
+//! A snapshot owns the schema that it was written under and one dictionary for each definition and one [`Class`] for
+//! each edge class, all shared with the snapshots before and after it as far as they are the same.
+//!
+//! INVARIANT: `dictionaries` has an entry for each definition of `schema` and `classes` one for each class of `layout`;
+//! every end of an edge is a number of its dictionary, but for the subject of a wildcard.
+
+mod apply;
+mod diff;
+mod relationships;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use model::{ObjectId, ObjectRef, Relationship, Revision, SubjectId, SubjectRef, Timestamp};
+use schema::{DefinitionIx, Schema, SubjectKind};
+
+pub(in crate::graph) use apply::{Address, KindName, Names};
+pub use apply::{ApplyError, Change};
+pub use diff::Difference;
+
+use crate::eval::Plan;
+use crate::graph::{Annotation, Class, ClassIx, Dictionary, Layout, ObjectIx};
+
+/// The graph as of one revision. A clone shares it.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    revision: Revision,
+    time: Timestamp,
+    schema: Arc<Schema>,
+    layout: Arc<Layout>,
+    plan: Arc<Plan>,
+    dictionaries: Vec<Arc<Dictionary>>,
+    classes: Vec<Arc<Class>>,
+}
+
+/// What a snapshot takes of the memory, whether it shares it with others or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MemoryUse {
+    /// The edges, from both ends; without the contexts of caveats.
+    pub edges_bytes: usize,
+    /// The ids, with the ways from and to their numbers.
+    pub ids_bytes: usize,
+    /// How many edges there are; each counts once.
+    pub edge_count: usize,
+    /// How many ids there are.
+    pub id_count: usize,
+}
+
+impl Snapshot {
+    /// The graph without a relationship, before the first commit.
+    #[must_use]
+    pub fn empty(schema: Arc<Schema>) -> Self {
+        let layout = Arc::new(Layout::of(&schema));
+        Self {
+            revision: Revision(0),
+            time: Timestamp::EPOCH,
+            dictionaries: schema.definitions().map(|_| Arc::default()).collect(),
+            classes: layout.classes().map(|_| Arc::default()).collect(),
+            plan: Arc::new(Plan::of(&schema, &layout)),
+            schema,
+            layout,
+        }
+    }
+
+    /// The last commit that the snapshot has in it.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The time of that commit.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// The schema at that commit.
+    #[must_use]
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// The edge classes of the schema.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The schema, compiled for evaluation.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The ids of `definition`.
+    #[must_use]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "an index is only made by the schema that it indexes"
+    )]
+    pub fn dictionary(&self, definition: DefinitionIx) -> &Dictionary {
+        // PANIC: see the invariant of this module.
+        &self.dictionaries[definition.0 as usize]
+    }
+
+    /// The number of an object; none if no relationship ever named it.
+    #[must_use]
+    pub fn object_ix(&self, definition: DefinitionIx, id: &str) -> Option<ObjectIx> {
+        self.dictionary(definition).lookup(id)
+    }
+
+    /// The id of an object of this snapshot.
+    #[must_use]
+    pub fn object_id(&self, definition: DefinitionIx, object: ObjectIx) -> Option<ObjectId> {
+        let id = self.dictionary(definition).id(object)?;
+        ObjectId::new(&id).ok()
+    }
+
+    /// The edges of `class`.
+    #[must_use]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "an index is only made by the layout that it indexes"
+    )]
+    pub fn class(&self, class: ClassIx) -> &Class {
+        // PANIC: see the invariant of this module.
+        &self.classes[class.0 as usize]
+    }
+
+    /// How many relationships there are, expired ones included.
+    #[must_use]
+    pub fn relationship_count(&self) -> usize {
+        self.classes.iter().map(|class| class.len()).sum()
+    }
+
+    /// What the snapshot takes of the memory.
+    ///
+    /// # Cost
+    /// Walks every leaf.
+    #[must_use]
+    pub fn resident_bytes(&self) -> MemoryUse {
+        let edges_bytes = |class: &Arc<Class>| {
+            class.forward().resident_bytes() + class.reverse().resident_bytes()
+        };
+        MemoryUse {
+            edges_bytes: self.classes.iter().map(edges_bytes).sum(),
+            ids_bytes: self
+                .dictionaries
+                .iter()
+                .map(|ids| ids.resident_bytes())
+                .sum(),
+            edge_count: self.relationship_count(),
+            id_count: self.dictionaries.iter().map(|ids| ids.len()).sum(),
+        }
+    }
+
+    /// The relationship that an edge of `class` stands for.
+    #[must_use]
+    pub fn relationship(
+        &self,
+        class: ClassIx,
+        resource: ObjectIx,
+        subject: ObjectIx,
+        annotation: Option<&Annotation>,
+    ) -> Option<Relationship> {
+        let key = self.layout.key(class);
+        let relation = self.schema.member(key.relation);
+        let resource = ObjectRef {
+            definition: self.schema.definition(relation.definition).name.clone(),
+            id: self.object_id(relation.definition, resource)?,
+        };
+        let (id, set) = match key.kind {
+            SubjectKind::Wildcard => (SubjectId::Wildcard, None),
+            SubjectKind::Object => (
+                SubjectId::Object(self.object_id(key.definition, subject)?),
+                None,
+            ),
+            SubjectKind::Set(member) => (
+                SubjectId::Object(self.object_id(key.definition, subject)?),
+                Some(self.schema.member(member).name.clone()),
+            ),
+        };
+        Some(Relationship {
+            resource,
+            relation: relation.name.clone(),
+            subject: SubjectRef {
+                definition: self.schema.definition(key.definition).name.clone(),
+                id,
+                relation: set,
+            },
+            caveat: annotation.and_then(Annotation::caveat).cloned(),
+            expires_at: annotation.and_then(Annotation::expires_at),
+        })
+    }
+
+    /// A snapshot of these parts, which hold the invariant of this module.
+    pub(in crate::graph) fn of_parts(
+        head: (Revision, Timestamp),
+        (schema, layout): (Arc<Schema>, Arc<Layout>),
+        dictionaries: Vec<Arc<Dictionary>>,
+        classes: Vec<Arc<Class>>,
+    ) -> Self {
+        Self {
+            revision: head.0,
+            time: head.1,
+            plan: Arc::new(Plan::of(&schema, &layout)),
+            schema,
+            layout,
+            dictionaries,
+            classes,
+        }
+    }
+}
