@@ -1,1 +1,25 @@
-//! To be written.
+//! Every operation of Remit, once: who asks, on which snapshot, the work, the record.
+//!
+//! Protocols decode to the types here, call one function and encode what it returns; they have no thought of their own.
+//! [`Node`] is what the operations share: the store, the graph that follows it, the clock and the limits.
+
+pub mod bulk;
+pub mod check;
+pub mod consistency;
+pub mod cursor;
+pub mod error;
+pub mod node;
+pub mod read;
+pub mod schema;
+pub mod write;
+
+mod follow;
+mod head;
+mod history;
+mod precondition;
+mod typing;
+
+pub use consistency::{Consistency, View};
+pub use cursor::Cursor;
+pub use error::{Error, Kind, Reason};
+pub use node::{Node, Settings};

@@ -22,6 +22,7 @@ pub(super) struct Solution {
     pub(super) equations: Equations,
     nodes: Vec<NodeValue>,
     depth_max: u16,
+    turns: u32,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -33,6 +34,8 @@ struct NodeValue {
     flags: Flags,
     /// Of a yes or an undecided node; [`UNBOUNDED`] while unknown.
     height: u32,
+    /// The turn in which it became a yes or a no; components have their turns one after the other.
+    turn: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +76,7 @@ pub(super) fn solve(
     }
     let start = NodeValue { upper: true, settled: (false, true), height: UNBOUNDED, ..NodeValue::default() };
     let nodes = vec![start; equations.formulas.len()];
-    let mut solution = Solution { equations, nodes, depth_max: environment.depth_max };
+    let mut solution = Solution { equations, nodes, depth_max: environment.depth_max, turns: 0 };
     for component in members {
         solution.solve_bounds(&component);
         solution.solve_heights(&component);
@@ -177,13 +180,42 @@ impl Solution {
     /// Settles the bounds of a component; whether any has moved.
     fn settle(&mut self, component: &[u32]) -> bool {
         let mut changed = false;
+        self.turns += 1;
+        let turn = self.turns;
         for node in component {
             let value = self.node_mut(*node);
             let bounds = (value.lower, value.upper);
-            changed |= value.settled != bounds;
+            if value.settled != bounds {
+                changed = true;
+                value.turn = turn;
+            }
             value.settled = bounds;
         }
         changed
+    }
+
+    /// The turn in which a part that is a yes or a no became so. What justifies a part never has a later one, and what
+    /// an exclusion takes away has an earlier one: so a justification by turns does not go in a circle.
+    pub(super) fn turn(&self, formula: &Formula) -> u32 {
+        let is_yes = self.is_yes(formula);
+        match formula {
+            Formula::Known(_) => 0,
+            Formula::Node(node) => self.node(*node).turn,
+            Formula::Edge { value, .. } if *value == Value::No => 0,
+            Formula::Edge { behind, .. } => self.turn(behind),
+            Formula::Any(operands) | Formula::All(operands) => {
+                let is_any = matches!(formula, Formula::Any(_));
+                let turns = operands.iter().filter(|operand| self.is_yes(operand) == is_yes).map(|o| self.turn(o));
+                // One operand makes a yes of any and a no of all; otherwise it takes each of them.
+                if is_any == is_yes { turns.min().unwrap_or(0) } else { turns.max().unwrap_or(0) }
+            }
+            Formula::Without(sides) if is_yes => self.turn(&sides.0).max(self.turn(&sides.1)),
+            Formula::Without(sides) => {
+                let left = self.is_no(&sides.0).then(|| self.turn(&sides.0));
+                let right = self.is_yes(&sides.1).then(|| self.turn(&sides.1));
+                left.into_iter().chain(right).min().unwrap_or(0)
+            }
+        }
     }
 
     /// Starts the bound of a component's nodes from false and raises it until nothing moves.

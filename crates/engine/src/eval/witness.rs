@@ -1,6 +1,6 @@
 //! The relationships that made a decision: alone on an empty graph they lead to the same one.
 //!
-//! A yes takes one derivation, the shortest. A no takes what keeps it a no whatever else is in the witness: nothing for an
+//! A yes takes one derivation, the shortest of those that rest on nothing decided later. A no takes what keeps it a no whatever else is in the witness: nothing for an
 //! absence, but the right side of an exclusion that bites, and the one object of an `.all` that does not grant. The
 //! argument, by induction over the equations: each part keeps its value in every graph between the witness and the
 //! whole.
@@ -53,8 +53,9 @@ impl<'a> Search<'a> {
             }
             Formula::Any(operands) => {
                 let yes = operands.iter().filter(|operand| self.solution.is_yes(operand));
-                if let Some(shortest) = yes.min_by_key(|operand| self.solution.height(operand)) {
-                    self.part(shortest);
+                let order = |operand: &&Formula| (self.solution.turn(operand), self.solution.height(operand));
+                if let Some(first) = yes.min_by_key(order) {
+                    self.part(first);
                 }
             }
             Formula::All(operands) => operands.iter().for_each(|operand| self.part(operand)),
@@ -77,8 +78,8 @@ impl<'a> Search<'a> {
             }
             Formula::Any(operands) => operands.iter().for_each(|operand| self.part(operand)),
             Formula::All(operands) => {
-                let no = operands.iter().find(|operand| self.solution.is_no(operand));
-                if let Some(operand) = no {
+                let no = operands.iter().filter(|operand| self.solution.is_no(operand));
+                if let Some(operand) = no.min_by_key(|operand| self.solution.turn(operand)) {
                     if let Formula::Edge { row, .. } = operand {
                         self.rows.insert(*row);
                     }
@@ -86,7 +87,10 @@ impl<'a> Search<'a> {
                 }
             }
             Formula::Without(sides) => {
-                if self.solution.is_no(&sides.0) {
+                let by_left = self.solution.is_no(&sides.0);
+                let by_right = self.solution.is_yes(&sides.1);
+                let is_left_first = self.solution.turn(&sides.0) <= self.solution.turn(&sides.1);
+                if by_left && (is_left_first || !by_right) {
                     self.part(&sides.0);
                 } else {
                     self.part(&sides.1);

@@ -1,0 +1,53 @@
+//! Importing many relationships in one commit.
+
+use identity::Caller;
+use model::{Operation, Relationship, RelationshipUpdate};
+use store::ChangeRequest;
+
+use crate::error::{Error, Kind};
+use crate::node::Node;
+use crate::write;
+
+/// Relationships that are gathered and then created in one commit.
+#[derive(Debug, Default)]
+pub struct Import {
+    changes: Vec<ChangeRequest>,
+}
+
+impl Import {
+    /// Takes more relationships.
+    ///
+    /// # Errors
+    /// [`Error`] past `import_relationships_max`, or for a context that is too large. Nothing of the import is stored.
+    pub fn add(
+        &mut self,
+        node: &Node,
+        relationships: impl IntoIterator<Item = Relationship>,
+    ) -> Result<(), Error> {
+        let count_max = node.settings().limits.import_relationships_max;
+        for relationship in relationships {
+            if self.changes.len() == count_max {
+                let message = format!("an import takes at most {count_max} relationships; split it into several");
+                return Err(Error::new(Kind::LimitExceeded, message));
+            }
+            let update = RelationshipUpdate { operation: Operation::Create, relationship };
+            write::check_context_size(node, &update)?;
+            self.changes.push(ChangeRequest::Relationship(update));
+        }
+        Ok(())
+    }
+
+    /// Creates all of them in one commit and returns how many; 0 without a commit.
+    ///
+    /// # Errors
+    /// [`Error`] if one does not fit the schema, or exists already, or occurs twice. Then nothing is stored.
+    pub async fn commit(self, node: &Node, caller: &Caller) -> Result<u64, Error> {
+        let count = self.changes.len() as u64;
+        if count == 0 {
+            return Ok(0);
+        }
+        let committed = write::commit(node, caller, Vec::new(), self.changes, None).await?;
+        node.published(committed.revision, committed.hash).await?;
+        Ok(count)
+    }
+}

@@ -1,0 +1,133 @@
+//! May this subject do this to that resource?
+
+use engine::eval::{self, Environment, Explanation, Query};
+use identity::Caller;
+use model::{Context, Decision, ObjectRef, Relationship, SubjectRef, Token};
+
+use crate::consistency::{Consistency, View};
+use crate::error::{Error, Kind, Reason};
+use crate::node::Node;
+
+/// One question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// What is to be accessed.
+    pub resource: ObjectRef,
+    /// The permission (or relation) of its definition; any text, since it may well be unknown.
+    pub permission: String,
+    /// Who is to access it.
+    pub subject: SubjectRef,
+    /// Values for the parameters of caveats.
+    pub context: Context,
+}
+
+/// An answer, and the snapshot that it holds for.
+#[derive(Debug)]
+pub struct Answered<T> {
+    /// The answer.
+    pub answer: T,
+    /// The token of the snapshot.
+    pub at: Token,
+}
+
+/// A decision with the relationships that alone reproduce it.
+#[derive(Debug)]
+pub struct Explained {
+    /// Why, in words.
+    pub explanation: Explanation,
+    /// The relationships that made the decision; empty where nothing was decided.
+    pub witness: Vec<Relationship>,
+}
+
+/// Answers one question.
+///
+/// # Errors
+/// [`Error`] for names that the schema lacks, a wildcard subject, a context that is too large or of the wrong types, a
+/// caveat that fails, and a snapshot that is not to be had. An error is never an allow.
+pub async fn check(
+    node: &Node,
+    _caller: &Caller,
+    consistency: Consistency,
+    question: &Question,
+) -> Result<Answered<Decision>, Error> {
+    let view = node.view(consistency).await?;
+    Ok(Answered { answer: decide(node, &view, question)?, at: view.token })
+}
+
+/// Answers many questions on one snapshot, in their order. One that fails fails alone.
+///
+/// # Errors
+/// [`Error`] past `bulk_check_items_max` questions, and for a snapshot that is not to be had.
+pub async fn check_bulk(
+    node: &Node,
+    _caller: &Caller,
+    consistency: Consistency,
+    questions: &[Question],
+) -> Result<Answered<Vec<Result<Decision, Error>>>, Error> {
+    /// Questions answered before other tasks of the node get their turn.
+    const QUESTIONS_PER_TURN: usize = 100;
+    let items_max = node.settings().limits.bulk_check_items_max;
+    if questions.len() > items_max {
+        let count = questions.len();
+        let message = format!("check count of {count} is greater than maximum allowed of {items_max}");
+        return Err(Error::invalid(Reason::Unspecified, message)
+            .with("check_count", count)
+            .with("maximum_checks_allowed", items_max));
+    }
+    let view = node.view(consistency).await?;
+    let mut answers = Vec::with_capacity(questions.len());
+    for turn in questions.chunks(QUESTIONS_PER_TURN) {
+        answers.extend(turn.iter().map(|question| decide(node, &view, question)));
+        tokio::task::yield_now().await;
+    }
+    Ok(Answered { answer: answers, at: view.token })
+}
+
+/// Says why a question is answered as it is.
+///
+/// # Errors
+/// As [`check`], but a failure of the evaluation itself is part of the explanation.
+pub async fn explain(
+    node: &Node,
+    _caller: &Caller,
+    consistency: Consistency,
+    question: &Question,
+) -> Result<Answered<Explained>, Error> {
+    let view = node.view(consistency).await?;
+    let query = resolve(node, &view, question)?;
+    let environment = environment(node, &view, &question.context);
+    let explanation =
+        eval::explain(&view.snapshot, &query, &question.resource, &question.subject, environment)?;
+    let witness = match &explanation.decision {
+        Ok(_) => eval::witness(&view.snapshot, &query, environment)?.1,
+        Err(_) => Vec::new(),
+    };
+    Ok(Answered { answer: Explained { explanation, witness }, at: view.token })
+}
+
+fn decide(node: &Node, view: &View, question: &Question) -> Result<Decision, Error> {
+    let query = resolve(node, view, question)?;
+    Ok(eval::check(&view.snapshot, &query, environment(node, view, &question.context))?)
+}
+
+fn resolve(node: &Node, view: &View, question: &Question) -> Result<Query, Error> {
+    let bytes_max = node.settings().limits.request_context_bytes_max;
+    if !question.context.is_empty() {
+        let bytes = question.context.to_json().len();
+        if bytes > bytes_max {
+            let message = format!("request caveat context should have less than {bytes_max} bytes but had {bytes}");
+            return Err(Error::new(Kind::InvalidArgument, message));
+        }
+    }
+    Ok(Query::resolve(&view.snapshot, &question.resource, &question.permission, &question.subject)?)
+}
+
+fn environment<'a>(node: &Node, view: &View, context: &'a Context) -> Environment<'a> {
+    let limits = &node.settings().limits;
+    Environment {
+        context,
+        now: view.now,
+        depth_max: limits.depth_max,
+        edges_visited_max: limits.edges_visited_max,
+    }
+}

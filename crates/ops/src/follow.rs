@@ -1,0 +1,360 @@
+//! Keeping the graph equal to the store: the first load, each commit after it, and the way back to a recent past.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
+
+use engine::graph::{ApplyError, Change, Loader, RelationshipParts, Snapshot};
+use model::{CaveatName, CaveatRef, CommitHash, Context, Revision};
+use schema::{Schema, SchemaError};
+use store::{LogEntry, LogError, LogQuery, ScanHeader, ScanRow, Store, StoreError};
+use tokio::sync::watch;
+
+use crate::error::{Error, Kind};
+use crate::node::{Node, Published};
+
+/// Entries read from the log at once.
+const ENTRIES_MAX: usize = 1_000;
+/// Bytes read from the log at once; one entry is always read whole.
+const BYTES_MAX: usize = 16 << 20;
+/// Changes applied without leaving the asynchronous worker.
+const INLINE_CHANGES_MAX: usize = 256;
+/// How often a node asks for news without being told of any.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Why a node cannot go on from what the store holds. It stops there: it never skips.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FollowError {
+    #[error("the log cannot be read: {0}")]
+    Log(#[from] LogError),
+    #[error("the store cannot be read: {0}")]
+    Store(#[from] StoreError),
+    #[error("revision {revision} does not apply: {source}")]
+    Apply { revision: Revision, source: ApplyError },
+    #[error("the schema of revision {revision} is not one that this version reads: {source}")]
+    Schema { revision: Revision, source: Box<SchemaError> },
+    #[error("a stored relationship cannot be read: {0}")]
+    Row(String),
+    #[error("the task that applies commits failed")]
+    Task,
+}
+
+impl FollowError {
+    /// Whether asking again may help.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Log(LogError::Store(error)) | Self::Store(error) => match error {
+                StoreError::Unavailable { .. } | StoreError::Overloaded { .. } | StoreError::Full => true,
+                StoreError::Closed | StoreError::Corrupt { .. } => false,
+            },
+            Self::Log(LogError::Trimmed { .. } | LogError::BeyondHead { .. } | LogError::NewerFormat { .. })
+            | Self::Apply { .. }
+            | Self::Schema { .. }
+            | Self::Row(_)
+            | Self::Task => false,
+        }
+    }
+}
+
+/// Hashes of the newest commits, so that a token is rarely verified by the store.
+#[derive(Debug, Default)]
+pub(crate) struct RecentHashes {
+    first: Revision,
+    short: VecDeque<[u8; 8]>,
+}
+
+impl RecentHashes {
+    const MAX: usize = 1 << 16;
+
+    /// Notes the hash of the revision after the last one that was noted.
+    pub(crate) fn note(&mut self, revision: Revision, short: [u8; 8]) {
+        if self.short.is_empty() {
+            self.first = revision;
+        }
+        self.short.push_back(short);
+        if self.short.len() > Self::MAX {
+            self.short.pop_front();
+            self.first = self.first.next();
+        }
+    }
+
+    pub(crate) fn short(&self, revision: Revision) -> Option<[u8; 8]> {
+        let place = revision.0.checked_sub(self.first.0)?;
+        self.short.get(usize::try_from(place).ok()?).copied()
+    }
+}
+
+/// Loads the head of `store`.
+pub(crate) async fn load(store: &Arc<dyn Store>) -> Result<Published, Error> {
+    let store = Arc::clone(store);
+    let loaded = tokio::task::spawn_blocking(move || load_blocking(&*store)).await;
+    loaded.unwrap_or(Err(FollowError::Task)).map_err(|error| {
+        Error::new(Kind::Unavailable, format!("the store cannot be loaded: {error}")).caused_by(error)
+    })
+}
+
+fn load_blocking(store: &dyn Store) -> Result<Published, FollowError> {
+    let mut loading: Option<Result<Loader, FollowError>> = None;
+    let header = store.scan(&mut |header, row| {
+        let mut loader = match loading.take() {
+            None => match loader_of(header) {
+                Ok(loader) => loader,
+                Err(error) => {
+                    loading = Some(Err(error));
+                    return ControlFlow::Break(());
+                }
+            },
+            Some(Ok(loader)) => loader,
+            Some(Err(error)) => {
+                loading = Some(Err(error));
+                return ControlFlow::Break(());
+            }
+        };
+        let pushed = push(&mut loader, row);
+        let is_fine = pushed.is_ok();
+        loading = Some(pushed.map(|()| loader));
+        if is_fine { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    let loader = match loading {
+        Some(loader) => loader?,
+        None => loader_of(&header)?,
+    };
+    let head = header.head;
+    Ok(Published {
+        snapshot: Arc::new(loader.finish(head.revision, head.time)),
+        hash: head.hash,
+        schema_revision: head.schema_revision,
+    })
+}
+
+fn loader_of(header: &ScanHeader) -> Result<Loader, FollowError> {
+    let text = header.schema.as_ref().map_or("", |schema| schema.text.as_str());
+    Ok(Loader::new(compile(text, header.head.schema_revision)?))
+}
+
+fn push(loader: &mut Loader, row: ScanRow<'_>) -> Result<(), FollowError> {
+    let caveat = match row.caveat {
+        None => None,
+        Some((name, context)) => Some(CaveatRef {
+            name: CaveatName::new(name).map_err(|error| FollowError::Row(error.to_string()))?,
+            context: Context::from_json(context).map_err(|error| FollowError::Row(error.to_string()))?,
+        }),
+    };
+    let parts = RelationshipParts {
+        resource_definition: row.resource_definition,
+        resource_id: row.resource_id,
+        relation: row.relation,
+        subject_definition: row.subject_definition,
+        subject_id: row.subject_id,
+        subject_relation: Some(row.subject_relation).filter(|relation| !relation.is_empty()),
+        caveat,
+        expires_at: row.expires_at,
+    };
+    loader.push(parts).map_err(|source| FollowError::Apply { revision: row.revision, source })
+}
+
+fn compile(text: &str, revision: Revision) -> Result<Arc<Schema>, FollowError> {
+    let compiled = Schema::compile(text);
+    compiled.map(Arc::new).map_err(|source| FollowError::Schema { revision, source: Box::new(source) })
+}
+
+/// The task that follows the store for one node, for as long as the node lives.
+pub(crate) struct Follower {
+    node: Weak<Node>,
+    store: Arc<dyn Store>,
+    news: watch::Receiver<Revision>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Follower {
+    pub(crate) fn new(node: &Arc<Node>) -> Self {
+        Self {
+            node: Arc::downgrade(node),
+            store: Arc::clone(node.store()),
+            news: node.store().head_watch(),
+            stopping: node.stopping(),
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        loop {
+            let Some(node) = self.node.upgrade() else {
+                return;
+            };
+            match self.catch_up(&node).await {
+                Ok(()) => node.confirm(),
+                Err(error) if error.is_passing() => {
+                    tracing::warn!(%error, "following the store is held up; trying again");
+                }
+                Err(error) => return node.give_up(error.to_string()),
+            }
+            drop(node);
+            tokio::select! {
+                _ = self.stopping.wait_for(|stopping| *stopping) => return,
+                changed = self.news.changed() => {
+                    if changed.is_err() {
+                        // The store is closed: no news will come, and asking it fails.
+                        return;
+                    }
+                }
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+    }
+
+    async fn catch_up(&self, node: &Node) -> Result<(), FollowError> {
+        loop {
+            let current = node.current.load_full();
+            let query = LogQuery {
+                after: current.snapshot.revision(),
+                entries_max: ENTRIES_MAX,
+                bytes_max: BYTES_MAX,
+            };
+            let entries = self.store.log(query).await?;
+            if entries.is_empty() {
+                return Ok(());
+            }
+            let change_count: usize = entries.iter().map(|entry| entry.changes.len()).sum();
+            let applied = if change_count <= INLINE_CHANGES_MAX {
+                forward(&current, &entries)
+            } else {
+                let base = Arc::clone(&current);
+                let task = tokio::task::spawn_blocking(move || (forward(&base, &entries), entries));
+                let (applied, entries) = task.await.map_err(|_| FollowError::Task)?;
+                publish(node, applied?, &entries);
+                continue;
+            };
+            publish(node, applied?, &entries);
+        }
+    }
+}
+
+/// Puts a newer snapshot in place of the node's, and wakes those who wait for it.
+fn publish(node: &Node, published: Published, entries: &[LogEntry]) {
+    let snapshot = Arc::clone(&published.snapshot);
+    {
+        let mut hashes = node.hashes.write().unwrap_or_else(PoisonError::into_inner);
+        for entry in entries {
+            hashes.note(entry.revision, entry.hash.short());
+        }
+    }
+    node.current.store(Arc::new(published));
+    node.history.lock().unwrap_or_else(PoisonError::into_inner).note(&snapshot, node.clock().now());
+    node.revision.send_replace(snapshot.revision());
+}
+
+/// The snapshot after `entries`, which follow `current`.
+fn forward(current: &Published, entries: &[LogEntry]) -> Result<Published, FollowError> {
+    let mut at = Published {
+        snapshot: Arc::clone(&current.snapshot),
+        hash: current.hash,
+        schema_revision: current.schema_revision,
+    };
+    let mut changes = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
+        if let Some(schema) = &entry.schema {
+            let compiled = compile(&schema.after, entry.revision)?;
+            let snapshot = at.snapshot.with_schema(entry.revision, entry.time, compiled);
+            at.snapshot = Arc::new(snapshot.map_err(|source| FollowError::Apply { revision: entry.revision, source })?);
+            at.schema_revision = entry.revision;
+        }
+        for change in &entry.changes {
+            changes.extend(change.after.clone().map(Change::Put).or_else(|| removal(change.before.as_ref())));
+        }
+        at.hash = entry.hash;
+        // One snapshot for a run of entries, cut where the schema changes.
+        let is_last_of_run = entries.get(place + 1).is_none_or(|next| next.schema.is_some());
+        if is_last_of_run {
+            at.snapshot = Arc::new(apply(&at.snapshot, entry.revision, entry.time, &changes)?);
+            changes.clear();
+        }
+    }
+    Ok(at)
+}
+
+fn removal(before: Option<&model::Relationship>) -> Option<Change> {
+    before.map(|before| Change::Remove(before.key()))
+}
+
+fn apply(
+    snapshot: &Snapshot,
+    revision: Revision,
+    time: model::Timestamp,
+    changes: &[Change],
+) -> Result<Snapshot, FollowError> {
+    snapshot.apply(revision, time, changes).map_err(|source| FollowError::Apply { revision, source })
+}
+
+/// The snapshot of `revision`, made from `from` by the log in either direction.
+///
+/// # Errors
+/// [`Kind::RevisionGone`] if it was replaced longer ago than snapshots are retained, or the log no longer reaches it.
+pub(crate) async fn rebuild(node: &Node, from: &Arc<Snapshot>, revision: Revision) -> Result<Arc<Snapshot>, Error> {
+    let gone = || Error::new(Kind::RevisionGone, "invalid revision: revision has expired");
+    let entries = match entries_between(node, from.revision(), revision).await {
+        Ok(entries) => entries,
+        Err(FollowError::Log(LogError::Trimmed { .. })) => return Err(gone()),
+        Err(error) => {
+            return Err(Error::new(Kind::Unavailable, "the log of the store cannot be read").caused_by(error));
+        }
+    };
+    let replaced_at = entries.iter().find(|entry| entry.revision == revision.next()).map(|entry| entry.time);
+    let is_past = |time| node.history.lock().unwrap_or_else(PoisonError::into_inner).is_past(time, node.clock().now());
+    if replaced_at.is_some_and(is_past) {
+        return Err(gone());
+    }
+    let rebuilt = if from.revision() <= revision {
+        let upto: Vec<LogEntry> = entries.into_iter().filter(|entry| entry.revision <= revision).collect();
+        let start = Published {
+            snapshot: Arc::clone(from),
+            hash: CommitHash::ZERO,
+            schema_revision: Revision(0),
+        };
+        forward(&start, &upto).map(|published| published.snapshot)
+    } else {
+        backward(from, revision, &entries).map(Arc::new)
+    };
+    rebuilt.map_err(|error| Error::new(Kind::Internal, "the revision cannot be rebuilt").caused_by(error))
+}
+
+/// The entries after the earlier of two revisions, up to one beyond the later: that one tells when it was replaced.
+async fn entries_between(node: &Node, one: Revision, other: Revision) -> Result<Vec<LogEntry>, FollowError> {
+    let last = one.max(other).next();
+    let mut after = one.min(other);
+    let mut entries = Vec::new();
+    while after < last {
+        let query = LogQuery { after, entries_max: ENTRIES_MAX, bytes_max: BYTES_MAX };
+        let page = node.store().log(query).await?;
+        let Some(newest) = page.last() else {
+            break;
+        };
+        after = newest.revision;
+        entries.extend(page.into_iter().filter(|entry| entry.revision <= last));
+    }
+    Ok(entries)
+}
+
+/// Undoes the entries after `revision`, from the newest.
+fn backward(from: &Snapshot, revision: Revision, entries: &[LogEntry]) -> Result<Snapshot, FollowError> {
+    let mut snapshot = from.clone();
+    let undone = entries.iter().rev().filter(|entry| entry.revision > revision && entry.revision <= from.revision());
+    for entry in undone {
+        let changes: Vec<Change> = entry
+            .changes
+            .iter()
+            .filter_map(|change| change.before.clone().map(Change::Put).or_else(|| removal(change.after.as_ref())))
+            .collect();
+        let before = Revision(entry.revision.0.saturating_sub(1));
+        // The time of the commit before is not in this entry; it is never later than this one's.
+        let time = entries.iter().find(|other| other.revision == before).map_or(entry.time, |other| other.time);
+        snapshot = apply(&snapshot, before, time, &changes)?;
+        if let Some(schema) = &entry.schema {
+            let compiled = compile(schema.before.as_deref().unwrap_or_default(), entry.revision)?;
+            snapshot = snapshot
+                .with_schema(before, time, compiled)
+                .map_err(|source| FollowError::Apply { revision: entry.revision, source })?;
+        }
+    }
+    Ok(snapshot)
+}

@@ -1,0 +1,298 @@
+//! What the operations share: the store, the graph that follows it, the clock and the limits.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use engine::graph::Snapshot;
+use model::{Clock, CommitHash, Limits, Revision, Timestamp, Token};
+use store::{Store, StoreIdentity, TokenRefused, TokenVerdict};
+use tokio::sync::watch;
+
+use crate::consistency::{Consistency, View};
+use crate::error::{Error, Kind};
+use crate::follow::{self, Follower, RecentHashes};
+use crate::head::HeadQuestions;
+use crate::history::History;
+use crate::write::later;
+
+/// What a node is set to.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The limits of requests.
+    pub limits: Limits,
+    /// How long a node answers `minimize_latency` without having confirmed that it reached the store's head.
+    pub staleness_max: Duration,
+    /// How long a snapshot can be asked for exactly after it was replaced.
+    pub snapshots_retained: Duration,
+    /// How long a request waits for a revision.
+    pub wait_max: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            staleness_max: Duration::from_secs(5 * 60),
+            snapshots_retained: Duration::from_secs(10 * 60),
+            wait_max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The newest snapshot of a node, with what its token and a commit against it need.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) hash: CommitHash,
+    pub(crate) schema_revision: Revision,
+}
+
+/// One node: a full replica of the graph that follows its store.
+pub struct Node {
+    store: Arc<dyn Store>,
+    identity: StoreIdentity,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    heads: HeadQuestions,
+    pub(crate) current: ArcSwap<Published>,
+    pub(crate) revision: watch::Sender<Revision>,
+    pub(crate) history: Mutex<History>,
+    pub(crate) hashes: RwLock<RecentHashes>,
+    confirmed_at: AtomicI64,
+    stopped: OnceLock<String>,
+    /// Schema changes take it whole, so that no write moves the head they are evaluated at.
+    write_gate: tokio::sync::RwLock<()>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Node {
+    /// Loads the graph from `store` and starts to follow it.
+    ///
+    /// # Errors
+    /// [`Error`] if the store cannot be read, or holds what this version does not know.
+    /// # Cost
+    /// One scan of the store; about a second for a million relationships.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<Arc<Self>, Error> {
+        let published = follow::load(&store).await?;
+        let mut hashes = RecentHashes::default();
+        hashes.note(published.snapshot.revision(), published.hash.short());
+        let mut history = History::new(settings.snapshots_retained);
+        history.note(&published.snapshot, clock.now());
+        let node = Arc::new(Self {
+            identity: store.identity(),
+            heads: HeadQuestions::start(Arc::clone(&store)),
+            revision: watch::Sender::new(published.snapshot.revision()),
+            current: ArcSwap::from_pointee(published),
+            history: Mutex::new(history),
+            hashes: RwLock::new(hashes),
+            confirmed_at: AtomicI64::new(clock.now().as_micros()),
+            stopped: OnceLock::new(),
+            write_gate: tokio::sync::RwLock::new(()),
+            stopping: watch::Sender::new(false),
+            store,
+            clock,
+            settings,
+        });
+        tokio::spawn(Follower::new(&node).run());
+        Ok(node)
+    }
+
+    /// Ends following. The node answers on, but from no newer snapshot.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// What the node is set to.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The store that the node follows.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The newest snapshot of this node.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.current.load().snapshot)
+    }
+
+    /// Whether the node can answer, else why it cannot.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] for a node that met something it does not know, or that is too far behind.
+    pub fn ready(&self) -> Result<(), Error> {
+        if let Some(why) = self.stopped.get() {
+            let message = format!("this node stopped following its store: {why}");
+            return Err(Error::new(Kind::Unavailable, message));
+        }
+        let confirmed_at = self.confirmed_at.load(Ordering::Relaxed);
+        let behind_micros = self.clock.now().as_micros().saturating_sub(confirmed_at);
+        let staleness_max = self.settings.staleness_max;
+        if u128::try_from(behind_micros).is_ok_and(|micros| micros > staleness_max.as_micros()) {
+            let message = format!(
+                "this node has not confirmed for over {} s that it is at the head of its store",
+                staleness_max.as_secs()
+            );
+            return Err(Error::new(Kind::Unavailable, message));
+        }
+        Ok(())
+    }
+
+    /// The present instant: never before that of the newest commit here.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        later(self.clock.now(), self.current.load().snapshot.time())
+    }
+
+    /// What a request of that consistency sees.
+    ///
+    /// # Errors
+    /// [`Error`] for a token of another store or history, a revision that is not kept or not reached in time, and a node
+    /// that cannot vouch for what it has.
+    pub async fn view(&self, consistency: Consistency) -> Result<View, Error> {
+        self.ready()?;
+        match consistency {
+            Consistency::MinimizeLatency => {}
+            Consistency::AtLeastAsFresh(token) => {
+                self.verify(token).await?;
+                self.reached(token.revision).await?;
+            }
+            Consistency::FullyConsistent => {
+                let head = self.heads.ask().await?;
+                self.reached(head.revision).await?;
+            }
+            Consistency::AtExactSnapshot(token) => {
+                self.verify(token).await?;
+                self.reached(token.revision).await?;
+                return self.exact(token).await;
+            }
+        }
+        let current = self.current.load_full();
+        Ok(self.view_of(&current.snapshot, current.hash.short()))
+    }
+
+    /// The token of a commit, once this node answers from it.
+    pub(crate) async fn published(&self, revision: Revision, hash: CommitHash) -> Result<Token, Error> {
+        self.reached(revision).await?;
+        Ok(self.token(revision, hash.short()))
+    }
+
+    /// The newest snapshot and the revision of its schema.
+    pub(crate) fn schema_position(&self) -> (Arc<Snapshot>, Revision) {
+        let current = self.current.load();
+        (Arc::clone(&current.snapshot), current.schema_revision)
+    }
+
+    pub(crate) async fn catch_up(&self, head: Revision) -> Result<(), Error> {
+        self.reached(head).await
+    }
+
+    pub(crate) fn write_gate(&self) -> &tokio::sync::RwLock<()> {
+        &self.write_gate
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// Notes that this node has just seen that it is at the head.
+    pub(crate) fn confirm(&self) {
+        self.confirmed_at.store(self.clock.now().as_micros(), Ordering::Relaxed);
+    }
+
+    /// Notes that this node cannot follow any further.
+    pub(crate) fn give_up(&self, why: String) {
+        tracing::error!(why, "stopped following the store; this node is no longer ready");
+        // The first reason stays.
+        let _already = self.stopped.set(why);
+        // Wakes those who wait for a revision that will not come.
+        self.revision.send_modify(|_| {});
+    }
+
+    async fn exact(&self, token: Token) -> Result<View, Error> {
+        let current = self.current.load_full();
+        if current.snapshot.revision() == token.revision {
+            return Ok(self.view_of(&current.snapshot, token.hash));
+        }
+        let nearest = {
+            let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            history.nearest(token.revision)
+        };
+        let from = nearest.unwrap_or_else(|| Arc::clone(&current.snapshot));
+        let snapshot = follow::rebuild(self, &from, token.revision).await?;
+        Ok(self.view_of(&snapshot, token.hash))
+    }
+
+    fn view_of(&self, snapshot: &Arc<Snapshot>, hash: [u8; 8]) -> View {
+        View {
+            snapshot: Arc::clone(snapshot),
+            token: self.token(snapshot.revision(), hash),
+            now: later(self.clock.now(), snapshot.time()),
+        }
+    }
+
+    fn token(&self, revision: Revision, hash: [u8; 8]) -> Token {
+        Token { store: self.identity.store, history: self.identity.history, revision, hash }
+    }
+
+    /// Waits until this node has reached `revision`.
+    async fn reached(&self, revision: Revision) -> Result<(), Error> {
+        let mut seen = self.revision.subscribe();
+        let waiting = seen.wait_for(|reached| *reached >= revision || self.stopped.get().is_some());
+        match tokio::time::timeout(self.settings.wait_max, waiting).await {
+            Ok(_) => self.ready(),
+            Err(_) => Err(Error::new(
+                Kind::DeadlineExceeded,
+                format!("this node did not reach the asked revision within {} s", self.settings.wait_max.as_secs()),
+            )),
+        }
+    }
+
+    /// Checks that a token is one of this store's history.
+    async fn verify(&self, token: Token) -> Result<(), Error> {
+        if token.store == self.identity.store && token.history == self.identity.history {
+            let hashes = self.hashes.read().unwrap_or_else(PoisonError::into_inner);
+            if hashes.short(token.revision) == Some(token.hash) {
+                return Ok(());
+            }
+        }
+        match self.store.verify(token).await {
+            Ok(TokenVerdict::Known(_) | TokenVerdict::Old(_)) => Ok(()),
+            Err(refused) => Err(refusal(refused)),
+        }
+    }
+}
+
+fn refusal(refused: TokenRefused) -> Error {
+    let message = refused.to_string();
+    match refused {
+        TokenRefused::BeyondHead { .. } => Error::new(Kind::RevisionGone, format!("invalid revision: {message}")),
+        TokenRefused::OtherStore | TokenRefused::OtherHistory | TokenRefused::HashMismatch { .. } => {
+            Error::new(Kind::InvalidArgument, format!("invalid revision requested: {message}"))
+        }
+        TokenRefused::Store(error) => {
+            Error::new(Kind::Unavailable, "the store cannot be asked about the token").caused_by(error)
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("revision", &self.current.load().snapshot.revision()).finish_non_exhaustive()
+    }
+}

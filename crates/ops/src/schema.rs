@@ -1,0 +1,88 @@
+//! Writing and reading the schema.
+
+use std::fmt;
+
+use identity::Caller;
+use model::{Revision, Token};
+use schema::{Schema, SchemaError, SchemaErrorClass};
+use store::{Base, ChangeRequest, CommitError, CommitRequest};
+
+use crate::consistency::Consistency;
+use crate::error::{Error, Kind, Reason};
+use crate::node::Node;
+use crate::write;
+
+mod evolution;
+
+/// The schema as it is read back.
+#[derive(Debug)]
+pub struct Read {
+    /// The text, in the form that every client of the API expects.
+    pub text: String,
+    /// The token of the snapshot that it is of.
+    pub at: Token,
+}
+
+/// Replaces the schema.
+///
+/// # Errors
+/// [`Error`] for a text that is too long or wrong, and for a change that existing relationships forbid, with the one that
+/// does. Nothing has changed then.
+pub async fn write(node: &Node, caller: &Caller, text: &str) -> Result<Token, Error> {
+    /// Commits of other nodes that may come in between.
+    const TRIES_MAX: usize = 16;
+    let bytes_max = node.settings().limits.schema_bytes_max;
+    if text.len() > bytes_max {
+        let message = format!("the schema has {} bytes, at most {bytes_max} are allowed", text.len());
+        return Err(Error::new(Kind::InvalidArgument, message));
+    }
+    let schema = Schema::compile(text)?;
+    let _gate = node.write_gate().write().await;
+    node.view(Consistency::FullyConsistent).await?;
+    for _ in 0..TRIES_MAX {
+        let (snapshot, schema_revision) = node.schema_position();
+        evolution::check(&snapshot, &schema)?;
+        let request = CommitRequest {
+            base: Base { schema_revision, head: Some(snapshot.revision()) },
+            preconditions: Vec::new(),
+            changes: vec![ChangeRequest::Schema(text.to_owned())],
+            idempotency_key: None,
+            provenance: write::provenance(caller, None),
+            now: node.now(),
+        };
+        match node.store().commit(request).await {
+            Ok(committed) => return node.published(committed.revision, committed.hash).await,
+            Err(CommitError::Conflict { head }) => node.catch_up(head).await?,
+            Err(error) => return Err(write::refused(error)),
+        }
+    }
+    Err(write::conflict())
+}
+
+/// Reads the schema at the head.
+///
+/// # Errors
+/// [`Kind::NotFound`] while there is none.
+pub async fn read(node: &Node, _caller: &Caller) -> Result<Read, Error> {
+    let view = node.view(Consistency::FullyConsistent).await?;
+    let schema = view.snapshot.schema();
+    if schema.is_empty() {
+        let message = "no schema has been defined; please call WriteSchema to start";
+        return Err(Error::new(Kind::NotFound, message));
+    }
+    Ok(Read { text: schema.to_text(), at: view.token })
+}
+
+impl From<SchemaError> for Error {
+    fn from(error: SchemaError) -> Self {
+        let (kind, reason) = match error.class() {
+            SchemaErrorClass::Parse => (Kind::InvalidArgument, Some(Reason::SchemaParseError)),
+            SchemaErrorClass::Type => (Kind::FailedPrecondition, Some(Reason::SchemaTypeError)),
+            SchemaErrorClass::Other => (Kind::InvalidArgument, None),
+        };
+        let mut mapped = Self::new(kind, error.wire_message());
+        mapped.reason = reason;
+        mapped.metadata = error.metadata().to_vec();
+        mapped
+    }
+}

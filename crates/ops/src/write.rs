@@ -1,0 +1,255 @@
+//! Writing and deleting relationships.
+
+use std::collections::HashSet;
+
+use identity::Caller;
+use model::{Precondition, RelationshipFilter, RelationshipKey, RelationshipUpdate, Timestamp, Token};
+use schema::Schema;
+use store::{Base, ChangeRequest, CommitError, CommitRequest, Committed, Provenance, StoreError};
+
+use crate::error::{Error, Kind, Reason};
+use crate::node::Node;
+use crate::{precondition, typing};
+
+/// Changes that are made together, or not at all.
+#[derive(Debug, Clone, Default)]
+pub struct Write {
+    /// What changes.
+    pub updates: Vec<RelationshipUpdate>,
+    /// What must hold for it to change.
+    pub preconditions: Vec<Precondition>,
+    /// What the caller says about the change, as a JSON object.
+    pub metadata: Option<String>,
+}
+
+/// A deletion by pattern.
+#[derive(Debug, Clone)]
+pub struct Deletion {
+    /// What is deleted.
+    pub filter: RelationshipFilter,
+    /// What must hold for it to be deleted.
+    pub preconditions: Vec<Precondition>,
+    /// The most that is deleted; 0 for no limit.
+    pub limit: u32,
+    /// Whether deleting some of more than `limit` is fine.
+    pub is_partial_allowed: bool,
+    /// What the caller says about the change, as a JSON object.
+    pub metadata: Option<String>,
+}
+
+/// A deletion that was made.
+#[derive(Debug, Clone, Copy)]
+pub struct Deleted {
+    /// The token of the commit.
+    pub at: Token,
+    /// How many relationships it deleted.
+    pub count: u64,
+    /// Whether none that match are left.
+    pub is_complete: bool,
+}
+
+/// Commits a write and returns its token. This node answers from the commit or a later one from then on.
+///
+/// # Errors
+/// [`Error`] for limits, updates that do not fit the schema, preconditions that fail, and a store that cannot commit. A
+/// write that failed changed nothing, except for [`Kind::Unavailable`] after the connection to a store was lost.
+pub async fn write(node: &Node, caller: &Caller, write: Write) -> Result<Token, Error> {
+    let limits = &node.settings().limits;
+    let count = write.updates.len();
+    if count > limits.updates_max {
+        let updates_max = limits.updates_max;
+        let message = format!(
+            "too many updates ({count}) for WriteRelationships call (maximum: {updates_max}); consider using \
+             ImportBulkRelationships API instead"
+        );
+        return Err(Error::invalid(Reason::TooManyUpdatesInRequest, message)
+            .with("update_count", count)
+            .with("maximum_updates_allowed", updates_max));
+    }
+    check_metadata(node, write.metadata.as_deref())?;
+    check_precondition_count(node, &write.preconditions)?;
+    check_duplicates(&write.updates)?;
+    for update in &write.updates {
+        check_context_size(node, update)?;
+    }
+    let changes = write.updates.into_iter().map(ChangeRequest::Relationship).collect();
+    let committed = commit(node, caller, write.preconditions, changes, write.metadata).await?;
+    node.published(committed.revision, committed.hash).await
+}
+
+/// Deletes the relationships that match a pattern, in one commit.
+///
+/// # Errors
+/// As [`write`]; and if more match than the limit and a partial deletion is not allowed.
+pub async fn delete(node: &Node, caller: &Caller, deletion: Deletion) -> Result<Deleted, Error> {
+    let limit_max = node.settings().limits.page_size_max;
+    if deletion.limit > limit_max {
+        return Err(Error::limit_too_big(deletion.limit, limit_max));
+    }
+    check_metadata(node, deletion.metadata.as_deref())?;
+    check_precondition_count(node, &deletion.preconditions)?;
+    let change = ChangeRequest::DeleteMatching {
+        filter: deletion.filter.clone(),
+        limit: (deletion.limit > 0).then_some(deletion.limit),
+        partial: deletion.is_partial_allowed,
+    };
+    let committed = commit(node, caller, deletion.preconditions, vec![change], deletion.metadata)
+        .await
+        .map_err(|error| match error.reason {
+            Some(Reason::TooManyRelationshipsForTransactionalDelete) => {
+                precondition::with_filter(error, &deletion.filter)
+            }
+            Some(_) | None => error,
+        })?;
+    let at = node.published(committed.revision, committed.hash).await?;
+    Ok(Deleted { at, count: committed.deleted_count, is_complete: committed.deletion_complete })
+}
+
+/// Validates changes against the schema of this node and commits them; again from the start if the schema has moved.
+pub(crate) async fn commit(
+    node: &Node,
+    caller: &Caller,
+    preconditions: Vec<Precondition>,
+    changes: Vec<ChangeRequest>,
+    metadata: Option<String>,
+) -> Result<Committed, Error> {
+    /// A schema that moves faster than this is not to be kept up with.
+    const TRIES_MAX: usize = 8;
+    let _gate = node.write_gate().read().await;
+    for _ in 0..TRIES_MAX {
+        let (snapshot, schema_revision) = node.schema_position();
+        check_against(snapshot.schema(), &preconditions, &changes)?;
+        let request = CommitRequest {
+            base: Base { schema_revision, head: None },
+            preconditions: preconditions.clone(),
+            changes: changes.clone(),
+            idempotency_key: None,
+            provenance: provenance(caller, metadata.clone()),
+            now: node.now(),
+        };
+        match node.store().commit(request).await {
+            Ok(committed) => return Ok(committed),
+            Err(CommitError::Conflict { head }) => node.catch_up(head).await?,
+            Err(error) => return Err(refused(error)),
+        }
+    }
+    Err(conflict())
+}
+
+pub(crate) fn provenance(caller: &Caller, metadata: Option<String>) -> Provenance {
+    Provenance { actor: caller.name().to_owned(), reason: None, metadata }
+}
+
+pub(crate) fn conflict() -> Error {
+    Error::new(Kind::Conflict, "the schema changed while the request was being committed; try again")
+        .with_reason(Reason::SerializationFailure)
+}
+
+/// What the refusal of a commit means to the caller.
+pub(crate) fn refused(error: CommitError) -> Error {
+    match error {
+        CommitError::AlreadyExists(key) => Error::already_exists(&key),
+        CommitError::PreconditionFailed { precondition, .. } => precondition::failed(&precondition),
+        CommitError::TooManyToDelete { limit, .. } => {
+            let message =
+                format!("found more than {limit} relationships to be deleted and partial deletion was not requested");
+            Error::invalid(Reason::TooManyRelationshipsForTransactionalDelete, message).with("limit", limit)
+        }
+        CommitError::Conflict { .. } => conflict(),
+        CommitError::TooLarge { .. } => Error::new(Kind::LimitExceeded, error.to_string()),
+        CommitError::Store(StoreError::Overloaded { .. }) => {
+            Error::new(Kind::Overloaded, "too many commits wait for the store; try again later").caused_by(error)
+        }
+        CommitError::Store(StoreError::Full) => {
+            Error::new(Kind::Unavailable, "the store has no room left").caused_by(error)
+        }
+        CommitError::IdempotencyKeyReused { .. } | CommitError::Store(_) => {
+            Error::new(Kind::Unavailable, "the store cannot commit").caused_by(error)
+        }
+    }
+}
+
+fn check_against(
+    schema: &Schema,
+    preconditions: &[Precondition],
+    changes: &[ChangeRequest],
+) -> Result<(), Error> {
+    for precondition in preconditions {
+        typing::filter(schema, precondition.filter())?;
+    }
+    for change in changes {
+        match change {
+            ChangeRequest::Relationship(update) => {
+                typing::relationship(schema, &update.relationship, update.operation)?;
+            }
+            ChangeRequest::DeleteMatching { filter, .. } => typing::filter(schema, filter)?,
+            ChangeRequest::Schema(_) | ChangeRequest::RemoveExpired { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_metadata(node: &Node, metadata: Option<&str>) -> Result<(), Error> {
+    let bytes_max = node.settings().limits.transaction_metadata_bytes_max;
+    let bytes = metadata.map_or(0, str::len);
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let message = format!("metadata size of {bytes} is greater than maximum allowed of {bytes_max}");
+    Err(Error::invalid(Reason::TransactionMetadataTooLarge, message)
+        .with("metadata_byte_size", bytes)
+        .with("maximum_allowed_metadata_byte_size", bytes_max))
+}
+
+fn check_precondition_count(node: &Node, preconditions: &[Precondition]) -> Result<(), Error> {
+    let (count, count_max) = (preconditions.len(), node.settings().limits.preconditions_max);
+    if count <= count_max {
+        return Ok(());
+    }
+    let message = format!("precondition count of {count} is greater than maximum allowed of {count_max}");
+    // The second key is the peer's own slip; clients read it under this name.
+    Err(Error::invalid(Reason::TooManyPreconditionsInRequest, message)
+        .with("precondition_count", count)
+        .with("maximum_updates_allowed", count_max))
+}
+
+fn check_duplicates(updates: &[RelationshipUpdate]) -> Result<(), Error> {
+    let mut seen: HashSet<RelationshipKey> = HashSet::with_capacity(updates.len());
+    for update in updates {
+        let key = update.relationship.key();
+        if seen.contains(&key) {
+            let message = format!(
+                "found more than one update with relationship `{key}` in this request; a relationship can only be \
+                 specified in an update once per overall WriteRelationships request"
+            );
+            return Err(Error::invalid(Reason::UpdatesOnSameRelationship, message)
+                .with("definition_name", &key.resource.definition)
+                .with("relationship", &update.relationship));
+        }
+        seen.insert(key);
+    }
+    Ok(())
+}
+
+/// Checks the size of the context that a relationship carries.
+pub(crate) fn check_context_size(node: &Node, update: &RelationshipUpdate) -> Result<(), Error> {
+    let bytes_max = node.settings().limits.relationship_context_bytes_max;
+    let Some(caveat) = update.relationship.caveat.as_ref().filter(|caveat| !caveat.context.is_empty()) else {
+        return Ok(());
+    };
+    let bytes = caveat.context.to_json().len();
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let key = update.relationship.key();
+    let message = format!("provided relationship `{key}` exceeded maximum allowed caveat size of {bytes_max}");
+    Err(Error::invalid(Reason::MaxRelationshipContextSize, message)
+        .with("relationship", key)
+        .with("max_allowed_size", bytes_max)
+        .with("context_size", bytes))
+}
+
+/// The latest instant that both the clock and the graph have reached.
+pub(crate) fn later(clock: Timestamp, commit: Timestamp) -> Timestamp {
+    clock.max(commit)
+}
