@@ -1,2 +1,63 @@
-//! The one binary, `remit`.
-fn main() {}
+//! The one binary, `remit`: the server and every command for it. Flags, environment and configuration file are read here
+//! and nowhere else.
+
+mod arguments;
+mod client;
+mod commands;
+mod configuration;
+mod exit;
+mod output;
+mod records;
+
+use std::process::ExitCode;
+
+use clap::FromArgMatches as _;
+
+use crate::arguments::{Arguments, Command};
+use crate::exit::Outcome;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The stack of a worker thread, in bytes: the deepest evaluation takes a fraction of it.
+const STACK_BYTES: usize = 8 << 20;
+
+fn main() -> ExitCode {
+    let arguments = match read_arguments() {
+        Ok(arguments) => arguments,
+        Err(error) => return exit::failed(&error),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::failed(&error.into()),
+    };
+    match runtime.block_on(run(arguments)) {
+        Ok(outcome) => outcome.into(),
+        Err(error) => exit::failed(&error),
+    }
+}
+
+fn read_arguments() -> anyhow::Result<Arguments> {
+    let command = configuration::with_defaults_from_file(arguments::command(), std::env::args_os())?;
+    let matches = command.get_matches();
+    Ok(Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+    match arguments.command {
+        Command::Serve(serve) => commands::serve::run(serve).await,
+        Command::Check(question) => commands::check::run(question).await,
+        Command::Explain(question) => commands::explain::run(question).await,
+        Command::Schema(schema) => commands::schema::run(schema).await,
+        Command::Relationship(relationship) => commands::relationship::run(relationship).await,
+        Command::Import(import) => commands::import::run(import).await,
+        Command::Export(export) => commands::export::run(export).await,
+        Command::Validate(validate) => commands::validate::run(&validate),
+        Command::Backup(backup) => commands::backup::run(&backup),
+        Command::Completions(completions) => commands::completions::run(&completions),
+    }
+}

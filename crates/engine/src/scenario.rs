@@ -20,7 +20,10 @@
 //! does no I/O (a loader brings the schema file), and neither compiles the schema nor asks anything.
 
 mod document;
+mod run;
 mod text;
+
+pub use run::{Failure, RunError, Stage};
 
 use std::fmt;
 

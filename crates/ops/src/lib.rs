@@ -8,6 +8,7 @@ pub mod check;
 pub mod consistency;
 pub mod cursor;
 pub mod error;
+pub mod housekeeping;
 pub mod node;
 pub mod read;
 pub mod schema;

@@ -1,9 +1,8 @@
 //! Writing and reading the schema.
 
-use std::fmt;
 
 use identity::Caller;
-use model::{Revision, Token};
+use model::Token;
 use schema::{Schema, SchemaError, SchemaErrorClass};
 use store::{Base, ChangeRequest, CommitError, CommitRequest};
 

@@ -1,1 +1,158 @@
-//! To be written.
+//! A client of Remit, and of any server of the authzed API: one connection, one key, every service.
+//!
+//! The services are those that [`remit_proto`] generates; what this crate adds is the connection.
+
+use std::time::Duration;
+
+use remit_proto::authzed::api::v1::permissions_service_client::PermissionsServiceClient;
+use remit_proto::authzed::api::v1::schema_service_client::SchemaServiceClient;
+use remit_proto::remit::v1::explain_service_client::ExplainServiceClient;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Request, Status};
+
+pub use remit_proto as proto;
+
+/// The largest message that is accepted from a server, in bytes: an export sends large pages.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// Where a server is and how to reach it.
+#[derive(Clone)]
+pub struct Connection {
+    /// Host and port: `127.0.0.1:50051`.
+    pub endpoint: String,
+    /// The preshared key, if the server asks for one.
+    pub key: Option<String>,
+    /// How the connection is protected.
+    pub transport: Transport,
+    /// How long to wait for the connection.
+    pub connect_timeout: Duration,
+}
+
+/// How a connection is protected.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// Not at all: for loopback, and where something else protects it.
+    Plaintext,
+    /// TLS, trusting these certificates (PEM).
+    Tls {
+        /// The certificates of the authorities to trust.
+        authorities_pem: String,
+    },
+}
+
+/// Why a connection could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The endpoint is no host and port.
+    #[error("`{endpoint}` is not a host and port such as `127.0.0.1:50051`")]
+    Endpoint {
+        /// What was given.
+        endpoint: String,
+    },
+    /// The key has characters that cannot be sent.
+    #[error("the key has characters that a header cannot carry")]
+    Key,
+    /// Nobody answers there, or not as expected.
+    #[error("cannot connect to `{endpoint}`")]
+    Transport {
+        /// Where to.
+        endpoint: String,
+        /// What went wrong.
+        source: tonic::transport::Error,
+    },
+}
+
+/// A connected client. A clone shares the connection.
+#[derive(Debug, Clone)]
+pub struct Client {
+    channel: InterceptedService<Channel, Bearer>,
+}
+
+/// Adds the key to each request.
+#[derive(Clone)]
+pub struct Bearer {
+    header: Option<MetadataValue<Ascii>>,
+}
+
+/// A channel that sends the key along.
+pub type Authenticated = InterceptedService<Channel, Bearer>;
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`ConnectError`] if the connection is described wrongly or nobody answers.
+    pub async fn connect(connection: &Connection) -> Result<Self, ConnectError> {
+        let wrong = || ConnectError::Endpoint { endpoint: connection.endpoint.clone() };
+        let failed = |source| ConnectError::Transport { endpoint: connection.endpoint.clone(), source };
+        let scheme = match connection.transport {
+            Transport::Plaintext => "http",
+            Transport::Tls { .. } => "https",
+        };
+        let mut endpoint = Endpoint::from_shared(format!("{scheme}://{}", connection.endpoint))
+            .map_err(|_| wrong())?
+            .connect_timeout(connection.connect_timeout)
+            .tcp_nodelay(true);
+        if let Transport::Tls { authorities_pem } = &connection.transport {
+            let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authorities_pem));
+            endpoint = endpoint.tls_config(tls).map_err(failed)?;
+        }
+        let header = match &connection.key {
+            Some(key) => {
+                let mut header: MetadataValue<Ascii> =
+                    format!("Bearer {key}").parse().map_err(|_| ConnectError::Key)?;
+                header.set_sensitive(true);
+                Some(header)
+            }
+            None => None,
+        };
+        let channel = endpoint.connect().await.map_err(failed)?;
+        Ok(Self { channel: InterceptedService::new(channel, Bearer { header }) })
+    }
+
+    /// Checks, relationships, import and export.
+    #[must_use]
+    pub fn permissions(&self) -> PermissionsServiceClient<Authenticated> {
+        PermissionsServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The schema.
+    #[must_use]
+    pub fn schema(&self) -> SchemaServiceClient<Authenticated> {
+        SchemaServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Explanations; only a Remit server has them.
+    #[must_use]
+    pub fn explain(&self) -> ExplainServiceClient<Authenticated> {
+        ExplainServiceClient::new(self.channel.clone())
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(header) = &self.header {
+            request.metadata_mut().insert("authorization", header.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl std::fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bearer(..)")
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("endpoint", &self.endpoint)
+            .field("has_key", &self.key.is_some())
+            .field("transport", &self.transport)
+            .finish_non_exhaustive()
+    }
+}

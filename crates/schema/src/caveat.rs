@@ -56,6 +56,8 @@ pub const STEPS_MAX: u64 = 1_000_000;
 const HEIGHT_MAX: u16 = 128;
 /// Generic types within each other.
 const GENERICS_DEPTH_MAX: usize = 32;
+/// Literal regular expressions.
+const REGEXES_MAX: usize = 64;
 /// Memory of one compiled regular expression.
 const REGEX_BYTES_MAX: usize = 1 << 20;
 /// Steps of computing one constant part while compiling.
@@ -166,7 +168,7 @@ impl Program {
                 .value(&parameter.name)
                 .or_else(|| request.value(&parameter.name));
             let value = json
-                .map(|json| convert::convert(&parameter.ty, json))
+                .map(|json| convert::value(&parameter.ty, json))
                 .transpose();
             values.push(value.map_err(|detail| EvaluationError::Parameter {
                 caveat: self.0.name.clone(),
@@ -213,7 +215,7 @@ impl Program {
             else {
                 return Err(WrittenError::UnknownParameter(name.to_owned()));
             };
-            convert::convert(&parameter.ty, json).map_err(|detail| WrittenError::Parameter {
+            convert::value(&parameter.ty, json).map_err(|detail| WrittenError::Parameter {
                 parameter: name.to_owned(),
                 detail,
             })?;

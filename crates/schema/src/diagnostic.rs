@@ -16,7 +16,11 @@ pub enum SchemaErrorClass {
 
 /// Why a text is no schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SchemaError {
+pub struct SchemaError(Box<Fault>);
+
+/// Boxed, so that the parser's results stay small.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fault {
     class: SchemaErrorClass,
     message: String,
     metadata: Vec<(&'static str, String)>,
@@ -30,21 +34,20 @@ pub struct SchemaError {
 impl SchemaError {
     pub(crate) fn parse(text: &str, span: Range<usize>, message: impl Into<String>) -> Self {
         let position = line_and_column(text, span.start);
-        Self {
-            class: SchemaErrorClass::Parse,
-            message: message.into(),
-            metadata: Vec::new(),
-            position: Some((position.0 + 1, position.1 + 1)),
-            span: Some(span),
-            hint: None,
-        }
+        let mut error = Self::new(SchemaErrorClass::Parse, Some(span), message.into());
+        error.0.position = Some((position.0 + 1, position.1 + 1));
+        error
+    }
+
+    fn new(class: SchemaErrorClass, span: Option<Range<usize>>, message: String) -> Self {
+        Self(Box::new(Fault { class, message, metadata: Vec::new(), span, position: None, hint: None }))
     }
 
     /// Adds the place as the wire does: from 0, with an end that is inclusive and of its own, and the text there.
     pub(crate) fn located(mut self, text: &str, end: usize, source: &str) -> Self {
-        let start = self.span.as_ref().map_or(0, |span| span.start);
+        let start = self.0.span.as_ref().map_or(0, |span| span.start);
         let (start, end) = (line_and_column(text, start), line_and_column(text, end));
-        self.metadata = vec![
+        self.0.metadata = vec![
             ("start_line_number", start.0.to_string()),
             ("start_column_position", start.1.to_string()),
             ("end_line_number", end.0.to_string()),
@@ -55,75 +58,61 @@ impl SchemaError {
     }
 
     pub(crate) fn typed(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self {
-            class: SchemaErrorClass::Type,
-            message: message.into(),
-            metadata: Vec::new(),
-            span: Some(span),
-            position: None,
-            hint: None,
-        }
+        Self::new(SchemaErrorClass::Type, Some(span), message.into())
     }
 
     pub(crate) fn other(span: Option<Range<usize>>, message: impl Into<String>) -> Self {
-        Self {
-            class: SchemaErrorClass::Other,
-            message: message.into(),
-            metadata: Vec::new(),
-            span,
-            position: None,
-            hint: None,
-        }
+        Self::new(SchemaErrorClass::Other, span, message.into())
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.metadata.push((name, value.to_string()));
+        self.0.metadata.push((name, value.to_string()));
         self
     }
 
     pub(crate) fn hinted(mut self, hint: Option<String>) -> Self {
-        self.hint = hint;
+        self.0.hint = hint;
         self
     }
 
     /// What kind of fault it is.
     #[must_use]
     pub fn class(&self) -> SchemaErrorClass {
-        self.class
+        self.0.class
     }
 
     /// The fault in the words of the wire.
     #[must_use]
     pub fn wire_message(&self) -> String {
-        match self.position {
+        match self.0.position {
             Some((line, column)) => {
                 format!(
                     "parse error in `schema`, line {line}, column {column}: {}",
-                    self.message
+                    self.0.message
                 )
             }
-            None => self.message.clone(),
+            None => self.0.message.clone(),
         }
     }
 
     /// Details for programs, by name.
     #[must_use]
     pub fn metadata(&self) -> &[(&'static str, String)] {
-        &self.metadata
+        &self.0.metadata
     }
 
     /// What to do about it, where that can be said.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
+        self.0.hint.as_deref()
     }
 
     /// The fault for a person: the place in `text`, which is called `source_name`, the line with a marker, and a hint.
     #[must_use]
     pub fn render(&self, source_name: &str, text: &str) -> String {
-        let message = self.message.lines().next().unwrap_or_default();
+        let message = self.0.message.lines().next().unwrap_or_default();
         let mut out = message.to_owned();
-        if let Some(span) = &self.span {
+        if let Some(span) = &self.0.span {
             let (line_ix, column) = line_and_column(text, span.start);
             let number = (line_ix + 1).to_string();
             let margin = " ".repeat(number.len());
@@ -144,7 +133,7 @@ impl SchemaError {
                 column + 1
             ));
         }
-        if let Some(hint) = &self.hint {
+        if let Some(hint) = &self.0.hint {
             out.push_str(&format!("\nhelp: {hint}"));
         }
         out

@@ -327,7 +327,7 @@ impl<'a> Resolver<'a> {
                 name, expression, ..
             } => (
                 name,
-                MemberKind::Permission(self.expression(definition, name, expression)?),
+                MemberKind::Permission(self.expression(definition, expression)?),
             ),
             MemberSyntaxKind::Splat(_) => return Ok(()),
         };
@@ -390,7 +390,6 @@ impl<'a> Resolver<'a> {
     fn expression(
         &self,
         definition: DefinitionIx,
-        permission: &Name,
         syntax: &ExpressionSyntax,
     ) -> Result<Expression, SchemaError> {
         Ok(match syntax {
@@ -412,7 +411,7 @@ impl<'a> Resolver<'a> {
             ExpressionSyntax::Operation { operator, operands } => {
                 let operands: Result<Vec<Expression>, SchemaError> = operands
                     .iter()
-                    .map(|operand| self.expression(definition, permission, operand))
+                    .map(|operand| self.expression(definition, operand))
                     .collect();
                 combine(*operator, operands?)
             }
@@ -475,24 +474,28 @@ impl<'a> Resolver<'a> {
 /// Joins operands; unions and intersections of the same take each other in.
 fn combine(operator: Operator, operands: Vec<Expression>) -> Expression {
     match operator {
-        Operator::Union => Expression::Union(
-            operands
-                .into_iter()
-                .flat_map(|operand| match operand {
-                    Expression::Union(inner) => inner,
-                    other => vec![other],
-                })
-                .collect(),
-        ),
-        Operator::Intersection => Expression::Intersection(
-            operands
-                .into_iter()
-                .flat_map(|operand| match operand {
-                    Expression::Intersection(inner) => inner,
-                    other => vec![other],
-                })
-                .collect(),
-        ),
+        Operator::Union => {
+            let mut flat = Vec::with_capacity(operands.len());
+            for operand in operands {
+                if let Expression::Union(inner) = operand {
+                    flat.extend(inner);
+                } else {
+                    flat.push(operand);
+                }
+            }
+            Expression::Union(flat)
+        }
+        Operator::Intersection => {
+            let mut flat = Vec::with_capacity(operands.len());
+            for operand in operands {
+                if let Expression::Intersection(inner) = operand {
+                    flat.extend(inner);
+                } else {
+                    flat.push(operand);
+                }
+            }
+            Expression::Intersection(flat)
+        }
         Operator::Exclusion => operands
             .into_iter()
             .reduce(|left, right| Expression::Exclusion(Box::new(left), Box::new(right)))

@@ -1,1 +1,28 @@
-//! To be written.
+//! The protocols: each decodes a message, calls one operation and encodes what it returns. No thought of its own.
+//!
+//! [`listen`] and [`Listening::serve`] run a server over a node; [`convert`] is the border, where messages become domain
+//! types and back; `error` has the one table from failures to codes. A library, so that tests start it in their process.
+
+pub mod convert;
+
+mod authzed;
+mod config;
+mod error;
+mod explain;
+mod guard;
+mod serve;
+
+use identity::Caller;
+use tonic::{Request, Status};
+
+pub use config::{Authentication, Config, Tls};
+pub use serve::{Listening, ServeError, listen};
+
+/// The caller that the guard let in. A call that got here without one is refused.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    request
+        .extensions()
+        .get::<Caller>()
+        .cloned()
+        .ok_or_else(|| Status::unauthenticated("the call did not pass authentication"))
+}

@@ -1,1 +1,32 @@
-//! To be written.
+//! Durable truth: one ordered log of commits, and the relationships that it leaves.
+//!
+//! A [`Store`] makes commits durable in one total order, refuses those whose base has moved, and gives the log and the
+//! present rows back. It answers no question about access: a node loads the graph with [`Store::scan`], follows
+//! [`Store::log`], and answers from memory.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`store`] | the trait, and what its calls give back |
+//! | [`commit`] | what goes into a commit, what comes out, and the log's entries |
+//! | [`commit::canonical`] | the bytes that the hash of a commit covers, the same in every store |
+//! | [`error`] | why a call failed |
+//! | [`sqlite`] | the store in one SQLite file, or in memory |
+//! | [`contract`] | the suite that every store must pass |
+//!
+//! INVARIANT: what was acknowledged survives the process and the power; what was refused left no trace.
+
+pub mod commit;
+pub mod contract;
+pub mod error;
+pub mod sqlite;
+pub mod store;
+
+pub use commit::{
+    Base, Change, ChangeRequest, CommitRequest, Committed, IdempotencyKey, LogEntry, Provenance, SchemaChange,
+};
+pub use error::{BackupError, CommitError, LogError, ScanRowError, StoreError, TokenRefused};
+pub use sqlite::{OpenError, SqliteStore};
+pub use store::{
+    BackupProgress, Head, LogQuery, ScanHeader, ScanRow, Store, StoreFuture, StoreIdentity, StoredSchema, TokenVerdict,
+    Trimmed,
+};

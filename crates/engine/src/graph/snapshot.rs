@@ -157,6 +157,17 @@ impl Snapshot {
         }
     }
 
+    /// Whether any relationship expired at or before `instant`.
+    ///
+    /// # Cost
+    /// O(edges) of the classes that have annotations.
+    #[must_use]
+    pub fn has_expired(&self, instant: Timestamp) -> bool {
+        let annotated = self.classes.iter().filter(|class| class.annotated_count() > 0);
+        let mut edges = annotated.flat_map(|class| class.forward().iter());
+        edges.any(|(_, _, annotation)| annotation.is_some_and(|it| it.is_expired(instant)))
+    }
+
     /// The relationship that an edge of `class` stands for.
     #[must_use]
     pub fn relationship(

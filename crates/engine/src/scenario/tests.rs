@@ -356,6 +356,18 @@ fn is_listed_if_it_has_it(
 }
 
 #[test]
+fn the_engine_agrees_with_every_scenario() {
+    let mut failures = Vec::new();
+    for file in testkit::corpus().unwrap() {
+        let scenario = Scenario::read(&file.name, &file.text, |path| Err(path.to_owned())).unwrap();
+        let stage = Stage::of(&scenario, model::Timestamp::EPOCH).unwrap();
+        let found = stage.run().into_iter();
+        failures.extend(found.map(|failure| format!("{}:{}: {}", file.name, failure.position, failure.message)));
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
 fn every_scenario_says_what_it_shows_and_when() {
     for file in testkit::corpus().unwrap() {
         assert!(file.text.starts_with("# "), "{}", file.name);

@@ -2,17 +2,17 @@
 //!
 //! SOURCE: the type rules of CEL; places and texts of errors are those that the peer prints (recorded).
 
-use super::STEPS_FOLD_MAX;
-use super::cidr::Cidr;
+mod lower;
+
+use super::REGEXES_MAX;
 use super::error::Fault;
-use super::evaluate::Frame;
-use super::functions::{Binary, Overload, Run, Signature, Text, compile_regex, overloads};
-use super::meter::Meter;
+use super::functions::{Overload, Run, overloads};
 use super::node::{Item, Loop, Node, Pair};
 use super::parser::undeclared;
 use super::syntax::{Element, Entry, Expr, Kind, Literal, Macro, MacroName};
 use super::types::{Inference, Parameter, Type};
 use super::value::{Key, TypeName, Value};
+use lower::{fold, run_node, wanted};
 
 /// What came out of the check.
 pub(super) struct Checked {
@@ -31,6 +31,7 @@ pub(super) fn check(expr: &Expr, parameters: &[Parameter]) -> Result<Checked, Fa
         used: vec![false; parameters.len()],
         scope: Vec::new(),
         locals: 0,
+        regexes: 0,
         inference: Inference::default(),
     };
     let (node, ty) = checker.expr(expr)?;
@@ -49,6 +50,8 @@ struct Checker<'a> {
     /// The variables of the macros around, with their types; the place of each is its slot.
     scope: Vec<(&'a str, Type)>,
     locals: usize,
+    /// Literal patterns so far; each keeps memory for as long as the program lives.
+    regexes: usize,
     inference: Inference,
 }
 
@@ -135,7 +138,7 @@ impl<'a> Checker<'a> {
             return Some((Node::Parameter(slot), ty));
         }
         let ty = TypeName::named(name)?;
-        Some((Node::Constant(Value::Type(ty)), Type::Type))
+        Some((Node::Constant(Value::Type(ty)), Type::Meta))
     }
 
     /// The dotted name that `expr` is, if its first part is no variable.
@@ -173,13 +176,13 @@ impl<'a> Checker<'a> {
         is_optional: bool,
     ) -> Result<Typed, Fault> {
         if let Some(ty) = self.dotted(expr).and_then(|name| TypeName::named(&name)) {
-            return Ok((Node::Constant(Value::Type(ty)), Type::Type));
+            return Ok((Node::Constant(Value::Type(ty)), Type::Meta));
         }
         let (node, ty) = self.expr(operand)?;
         let ty = self.field_type(expr.at, &ty, is_optional)?;
         let key = Key::String(field.into());
         Ok((
-            self.fold(Node::Field {
+            fold(Node::Field {
                 operand: Box::new(node),
                 key,
                 is_optional,
@@ -189,10 +192,11 @@ impl<'a> Checker<'a> {
     }
 
     fn field_type(&mut self, at: usize, operand: &Type, is_optional: bool) -> Result<Type, Fault> {
-        let (operand, was_optional) = match self.inference.head(operand) {
-            Type::Optional(inner) => (self.inference.head(&inner), true),
-            other => (other, false),
-        };
+        let mut operand = self.inference.head(operand);
+        let was_optional = matches!(operand, Type::Optional(_));
+        if let Type::Optional(inner) = operand {
+            operand = self.inference.head(&inner);
+        }
         let field = if let Type::Map(_, value) = operand {
             *value
         } else if matches!(operand, Type::Dyn | Type::Open(_)) {
@@ -247,10 +251,7 @@ impl<'a> Checker<'a> {
         let (no, no_type) = self.expr(no)?;
         let is_bool = self.inference.accepts(&Type::Bool, &condition_type);
         match self.inference.join(&yes_type, &no_type).filter(|_| is_bool) {
-            Some(ty) => Ok((
-                self.fold(Node::Conditional(Box::new([condition, yes, no]))),
-                ty,
-            )),
+            Some(ty) => Ok((fold(Node::Conditional(Box::new([condition, yes, no]))), ty)),
             None => Err(self.no_overload(at, "_?_:_", &[condition_type, yes_type, no_type], false)),
         }
     }
@@ -272,10 +273,7 @@ impl<'a> Checker<'a> {
             });
         }
         let item_type = item_type.unwrap_or_else(|| self.inference.open());
-        Ok((
-            self.fold(Node::List(items)),
-            Type::List(Box::new(item_type)),
-        ))
+        Ok((fold(Node::List(items)), Type::List(Box::new(item_type))))
     }
 
     fn map(&mut self, entries: &'a [Entry]) -> Result<Typed, Fault> {
@@ -308,7 +306,7 @@ impl<'a> Checker<'a> {
         let key_type = key_type.unwrap_or(Type::Dyn);
         let value_type = value_type.unwrap_or_else(|| self.inference.open());
         Ok((
-            self.fold(Node::Map(pairs)),
+            fold(Node::Map(pairs)),
             Type::Map(Box::new(key_type), Box::new(value_type)),
         ))
     }
@@ -322,17 +320,16 @@ impl<'a> Checker<'a> {
     }
 
     fn unwrapped(&mut self, at: usize, ty: &Type) -> Result<Type, Fault> {
-        match self.inference.head(ty) {
-            Type::Optional(inner) => Ok(*inner),
-            Type::Dyn | Type::Open(_) => Ok(Type::Dyn),
-            other => {
-                let other = self.inference.resolve(&other);
-                Err(Fault::check(
-                    at,
-                    format!("expected type 'optional_type({other})' but found '{other}'"),
-                ))
-            }
+        let head = self.inference.head(ty);
+        if let Type::Optional(inner) = head {
+            return Ok(*inner);
         }
+        if matches!(head, Type::Dyn | Type::Open(_)) {
+            return Ok(Type::Dyn);
+        }
+        let found = self.inference.resolve(&head);
+        let detail = format!("expected type 'optional_type({found})' but found '{found}'");
+        Err(Fault::check(at, detail))
     }
 
     fn operator(&mut self, at: usize, name: &str, operands: &[&'a Expr]) -> Result<Typed, Fault> {
@@ -403,7 +400,12 @@ impl<'a> Checker<'a> {
             return Err(self.no_overload(at, name, &types, is_member));
         };
         let node = run_node(at, run, nodes)?;
-        Ok((self.fold(node), result))
+        self.regexes += usize::from(matches!(node, Node::Matches(_, _)));
+        if self.regexes > REGEXES_MAX {
+            let detail = format!("more than {REGEXES_MAX} regular expressions");
+            return Err(Fault::check(at, detail));
+        }
+        Ok((fold(node), result))
     }
 
     /// The type that `overload` yields for operands of these types, if it takes them.
@@ -502,10 +504,10 @@ impl<'a> Checker<'a> {
             return Ok(Type::Dyn);
         }
         if matches!(called.name, MacroName::OptMap | MacroName::OptFlatMap) {
-            return match range {
-                Type::Optional(inner) => Ok(*inner),
-                other => Err(self.no_overload(at, "hasValue", &[other], true)),
+            let Type::Optional(inner) = range else {
+                return Err(self.no_overload(at, "hasValue", &[range], true));
             };
+            return Ok(*inner);
         }
         if let Type::List(item) | Type::Map(item, _) = range {
             return Ok(*item);
@@ -518,40 +520,6 @@ impl<'a> Checker<'a> {
                  (must be list, map, or dynamic)"
             ),
         ))
-    }
-
-    /// Computes a node whose operands are all constant; one that fails is left to fail where it is evaluated.
-    fn fold(&self, node: Node) -> Node {
-        let is_constant = match &node {
-            Node::Unary(_, operand)
-            | Node::Matches(operand, _)
-            | Node::InCidr(operand, _)
-            | Node::Field { operand, .. } => operand.is_constant(),
-            Node::Binary(_, operands) => operands.iter().all(Node::is_constant),
-            Node::Conditional(parts) => parts.iter().all(Node::is_constant),
-            Node::List(items) => items.iter().all(|item| item.node.is_constant()),
-            Node::Map(pairs) => pairs
-                .iter()
-                .all(|pair| pair.key.is_constant() && pair.value.is_constant()),
-            Node::Constant(_)
-            | Node::Parameter(_)
-            | Node::Local(_)
-            | Node::And(_)
-            | Node::Or(_)
-            | Node::Has { .. }
-            | Node::OptionalOr(_)
-            | Node::OptionalOrValue(_)
-            | Node::Macro(_) => false,
-        };
-        if !is_constant {
-            return node;
-        }
-        let mut frame = Frame {
-            parameters: &[],
-            locals: Vec::new(),
-            meter: Meter::of(STEPS_FOLD_MAX),
-        };
-        frame.evaluate(&node).map_or(node, Node::Constant)
     }
 }
 
@@ -566,67 +534,4 @@ fn literal(literal: &Literal) -> Typed {
         Literal::Bytes(bytes) => (Value::Bytes(bytes.as_slice().into()), Type::Bytes),
     };
     (Node::Constant(value), ty)
-}
-
-/// The type that a signature asks for, with these types for `A` and `B`.
-fn wanted(signature: Signature, [a, b]: &[Type; 2]) -> Type {
-    let list = |item: &Type| Type::List(Box::new(item.clone()));
-    let map = |key: &Type, value: &Type| Type::Map(Box::new(key.clone()), Box::new(value.clone()));
-    let optional = |inner: Type| Type::Optional(Box::new(inner));
-    match signature {
-        Signature::A => a.clone(),
-        Signature::B => b.clone(),
-        Signature::Dyn => Type::Dyn,
-        Signature::Bool => Type::Bool,
-        Signature::Int => Type::Int,
-        Signature::Uint => Type::Uint,
-        Signature::Double => Type::Double,
-        Signature::String => Type::String,
-        Signature::Bytes => Type::Bytes,
-        Signature::Duration => Type::Duration,
-        Signature::Timestamp => Type::Timestamp,
-        Signature::Ipaddress => Type::Ipaddress,
-        Signature::Type => Type::Type,
-        Signature::ListOfA => list(a),
-        Signature::MapOfAToB => map(a, b),
-        Signature::MapOfStringToDyn => map(&Type::String, &Type::Dyn),
-        Signature::OptionalOfA => optional(a.clone()),
-        Signature::OptionalOfB => optional(b.clone()),
-        Signature::OptionalListOfA => optional(list(a)),
-        Signature::OptionalMapOfAToB => optional(map(a, b)),
-    }
-}
-
-/// A node that runs `run` on its operands, of which there are as many as the overload has arguments.
-fn run_node(at: usize, run: Run, operands: Vec<Node>) -> Result<Node, Fault> {
-    let mut operands = operands.into_iter();
-    let (first, second) = (operands.next(), operands.next());
-    match (run, first, second) {
-        (Run::Unary(function), Some(operand), None) => Ok(Node::Unary(function, Box::new(operand))),
-        (Run::Binary(function), Some(left), Some(right)) => binary_node(at, function, left, right),
-        (Run::OptionalOr, Some(left), Some(right)) => Ok(Node::OptionalOr(Box::new([left, right]))),
-        (Run::OptionalOrValue, Some(left), Some(right)) => {
-            Ok(Node::OptionalOrValue(Box::new([left, right])))
-        }
-        _ => Ok(Node::Constant(Value::Optional(None))),
-    }
-}
-
-/// Literal patterns and blocks are read once, here.
-fn binary_node(at: usize, function: Binary, left: Node, right: Node) -> Result<Node, Fault> {
-    let literal = match right.constant() {
-        Some(Value::String(text)) => Some(std::sync::Arc::clone(text)),
-        _ => None,
-    };
-    match (function, literal) {
-        (Binary::Text(Text::Matches), Some(pattern)) => {
-            let regex = compile_regex(&pattern).map_err(|detail| Fault::check(at, detail))?;
-            Ok(Node::Matches(Box::new(left), regex))
-        }
-        (Binary::InCidr, Some(text)) => {
-            let block: Cidr = text.parse().map_err(|detail| Fault::check(at, detail))?;
-            Ok(Node::InCidr(Box::new(left), block))
-        }
-        (function, _) => Ok(Node::Binary(function, Box::new([left, right]))),
-    }
 }

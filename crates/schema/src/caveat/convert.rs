@@ -2,6 +2,11 @@
 //!
 //! SOURCE: the recorded conversions; the texts of errors name types as the peer does (`float64`, `[]interface {}`).
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a value of a JSON type that is not named is refused, whatever types there are"
+)]
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,6 +14,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::Value as Json;
+use model::context::DEPTH_MAX;
 
 use super::functions::{duration_from_text, instant_from_text};
 use super::print::{number_text, quoted};
@@ -16,7 +22,26 @@ use super::types::ParameterType;
 use super::value::{Key, Value};
 
 /// Converts `json` to a value of type `ty`, or says why not.
-pub(super) fn convert(ty: &ParameterType, json: &Json) -> Result<Value, String> {
+pub(super) fn value(ty: &ParameterType, json: &Json) -> Result<Value, String> {
+    if is_deeper(json, DEPTH_MAX) {
+        return Err(format!(
+            "for {ty}: the value is nested deeper than {DEPTH_MAX} levels"
+        ));
+    }
+    convert(ty, json)
+}
+
+fn is_deeper(json: &Json, levels: usize) -> bool {
+    match json {
+        Json::List(items) => levels == 0 || items.iter().any(|item| is_deeper(item, levels - 1)),
+        Json::Map(entries) => {
+            levels == 0 || entries.values().any(|item| is_deeper(item, levels - 1))
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
+    }
+}
+
+fn convert(ty: &ParameterType, json: &Json) -> Result<Value, String> {
     let converted = match ty {
         ParameterType::Any => Ok(any(json)),
         ParameterType::Bool => match json {

@@ -4,6 +4,11 @@
 //! operand without a value leaves the whole without one, and unknown wins over an error: with the missing values
 //! there, the error may be all the same, but nobody is told so before.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a value of a type that is not named has no such overload, whatever types there are"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,6 +35,7 @@ impl Frame<'_> {
             Node::Constant(value) => Ok(value.clone()),
             Node::Parameter(slot) => match self.parameters.get(*slot) {
                 Some(Some(value)) => Ok(value.clone()),
+                // PANIC: a slot is less than `PARAMETERS_MAX`, which is the number of bits.
                 Some(None) | None => Err(Stop::Unknown(1 << slot)),
             },
             Node::Local(slot) => self

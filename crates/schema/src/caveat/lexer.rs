@@ -33,9 +33,9 @@ pub(super) enum Word {
 }
 
 /// Longer symbols come before their prefixes.
-const SYMBOLS: [&str; 26] = [
+const SYMBOLS: [&str; 24] = [
     "==", "!=", "<=", ">=", "&&", "||", "<", ">", "+", "-", "*", "/", "%", "!", "?", ":", ".", ",",
-    "(", ")", "[", "]", "{", "}", "=", "|",
+    "(", ")", "[", "]", "{", "}",
 ];
 
 /// Splits `source`; the last token is [`Word::End`].
@@ -118,11 +118,11 @@ impl<'a> Lexer<'a> {
             .iter()
             .find(|symbol| self.rest().starts_with(**symbol));
         match symbol {
-            Some(symbol) if !matches!(*symbol, "=" | "|") => {
+            Some(symbol) => {
                 self.at += symbol.len();
                 Ok(Word::Symbol(symbol))
             }
-            Some(_) | None => Err(Fault::syntax(
+            None => Err(Fault::syntax(
                 self.at,
                 format!("token recognition error at: '{first}'"),
             )),

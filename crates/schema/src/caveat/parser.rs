@@ -42,10 +42,10 @@ pub(super) fn parse(source: &str) -> Result<Expr, Fault> {
         depth: 0,
     };
     let expr = parser.expr()?;
-    match parser.word() {
-        Word::End => Ok(expr),
-        _ => Err(parser.unexpected("extraneous input", "expecting <EOF>")),
+    if *parser.word() != Word::End {
+        return Err(parser.unexpected("extraneous input", "expecting <EOF>"));
     }
+    Ok(expr)
 }
 
 struct Parser<'a> {
@@ -90,14 +90,14 @@ impl Parser<'_> {
 
     fn unexpected(&self, problem: &str, expected: &str) -> Fault {
         let at = self.at();
-        let end = self
-            .tokens
-            .get(self.next + 1)
-            .map_or(self.source.len(), |token| token.at);
-        let found = match self.word() {
-            Word::End => "<EOF>",
-            _ => self.source.get(at..end).unwrap_or_default(),
-        };
+        let next = self.tokens.get(self.next + 1);
+        let end = next.map_or(self.source.len(), |token| token.at);
+        let is_end = *self.word() == Word::End;
+        let found = self
+            .source
+            .get(at..end)
+            .filter(|_| !is_end)
+            .unwrap_or("<EOF>");
         let found: String = found
             .split_whitespace()
             .next()
@@ -161,14 +161,8 @@ impl Parser<'_> {
                         heights,
                     )?
                 }
-                Infix::And => join(at, left, right, Kind::And, |kind| match kind {
-                    Kind::And(operands) => Ok(operands),
-                    other => Err(other),
-                })?,
-                Infix::Or => join(at, left, right, Kind::Or, |kind| match kind {
-                    Kind::Or(operands) => Ok(operands),
-                    other => Err(other),
-                })?,
+                Infix::And => join(at, left, right, true)?,
+                Infix::Or => join(at, left, right, false)?,
             };
         }
     }
@@ -194,30 +188,30 @@ impl Parser<'_> {
         Some((Infix::Operator(operator), operator.looseness()))
     }
 
-    /// A sign or a negation that is repeated an even number of times is none.
+    /// A sign or a negation that is repeated an even number of times is none; nor is one before a zero.
     fn unary(&mut self) -> Result<Expr, Fault> {
         let at = self.at();
-        if self.is("!") {
-            let count = self.repeated("!");
-            let operand = self.member()?;
-            let height = operand.height;
-            return if count % 2 == 0 {
-                Ok(operand)
-            } else {
-                node(at, Kind::Not(Box::new(operand)), [height])
-            };
+        if !self.is("!") && !self.is("-") || self.is_negative_number() {
+            return self.member();
         }
-        if self.is("-") && !self.is_negative_number() {
-            let count = self.repeated("-");
-            let operand = self.member()?;
-            let height = operand.height;
-            return if count % 2 == 0 {
-                Ok(operand)
-            } else {
-                node(at, Kind::Negate(Box::new(operand)), [height])
-            };
+        let is_not = self.is("!");
+        let count = self.repeated(if is_not { "!" } else { "-" });
+        let operand = self.member()?;
+        let is_zero = matches!(operand.kind, Kind::Literal(Literal::Int(0)));
+        if count.is_multiple_of(2) || (is_zero && !is_not) {
+            return Ok(operand);
         }
-        self.member()
+        let height = operand.height;
+        let operand = Box::new(operand);
+        node(
+            at,
+            if is_not {
+                Kind::Not(operand)
+            } else {
+                Kind::Negate(operand)
+            },
+            [height],
+        )
     }
 
     fn repeated(&mut self, symbol: &str) -> usize {
@@ -282,29 +276,24 @@ impl Parser<'_> {
 
     /// Messages are part of the grammar, but no message type is declared.
     fn message(&self, name: Expr) -> Fault {
-        let start = match &name.kind {
-            Kind::Ident(name) => name.clone(),
-            _ => self
-                .source
-                .get(name.at..self.at())
-                .unwrap_or_default()
-                .trim()
-                .chars()
-                .take(64)
-                .collect(),
+        let text = self.source.get(name.at..self.at()).unwrap_or_default();
+        let name = if let Kind::Ident(name) = &name.kind {
+            name.as_str()
+        } else {
+            text.trim_start_matches('.').trim()
         };
-        Fault::check(self.at(), undeclared(&start))
+        Fault::check(self.at(), undeclared(name))
     }
 
     fn name(&mut self) -> Result<String, Fault> {
-        match self.word() {
-            Word::Ident(name) if !matches!(name.as_str(), "in" | "true" | "false" | "null") => {
-                let name = name.clone();
-                self.next += 1;
-                Ok(name)
-            }
-            _ => Err(self.unexpected("mismatched input", "expecting IDENTIFIER")),
+        if let Word::Ident(name) = self.word()
+            && !matches!(name.as_str(), "in" | "true" | "false" | "null")
+        {
+            let name = name.clone();
+            self.next += 1;
+            return Ok(name);
         }
+        Err(self.unexpected("mismatched input", "expecting IDENTIFIER"))
     }
 
     /// The arguments of a call after its opening bracket.
@@ -452,31 +441,29 @@ fn node(at: usize, kind: Kind, heights: impl IntoIterator<Item = u16>) -> Result
 }
 
 /// One flat list of the operands of `left` and `right`.
-fn join(
-    at: usize,
-    left: Expr,
-    right: Expr,
-    make: fn(Vec<Expr>) -> Kind,
-    operands: fn(Kind) -> Result<Vec<Expr>, Kind>,
-) -> Result<Expr, Fault> {
+fn join(at: usize, left: Expr, right: Expr, is_and: bool) -> Result<Expr, Fault> {
     let mut height = 0;
-    let mut split = |expr: Expr| match operands(expr.kind) {
-        Ok(operands) => {
+    let mut split = |expr: Expr| match (expr.kind, is_and) {
+        (Kind::And(operands), true) | (Kind::Or(operands), false) => {
             height = height.max(expr.height - 1);
             operands
         }
-        Err(kind) => {
+        (kind, _) => {
             height = height.max(expr.height);
-            vec![Expr {
-                at: expr.at,
-                height: expr.height,
-                kind,
-            }]
+            vec![Expr { kind, ..expr }]
         }
     };
     let mut joined = split(left);
     joined.append(&mut split(right));
-    node(at, make(joined), [height])
+    node(
+        at,
+        if is_and {
+            Kind::And(joined)
+        } else {
+            Kind::Or(joined)
+        },
+        [height],
+    )
 }
 
 fn global_call(at: usize, function: String, mut arguments: Vec<Expr>) -> Result<Expr, Fault> {

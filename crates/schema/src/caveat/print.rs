@@ -162,12 +162,10 @@ impl Printer {
     }
 
     fn unary(&mut self, operator: &str, operand: &Expr) {
-        let is_unary = matches!(operand.kind, Kind::Not(_) | Kind::Negate(_));
+        // `--aa` would read as `aa`.
+        let joins = matches!(operand.kind, Kind::Not(_) | Kind::Negate(_)) || is_negative(operand);
         self.push(operator);
-        self.nested(
-            operand,
-            is_unary || is_negative(operand) || has_two_operands(operand),
-        );
+        self.nested(operand, joins || has_two_operands(operand));
     }
 
     fn joined(&mut self, operator: &str, operands: &[Expr], looseness: u8) {
@@ -220,11 +218,10 @@ fn is_open(expr: &Expr) -> bool {
 }
 
 fn is_negative(expr: &Expr) -> bool {
-    match &expr.kind {
-        Kind::Literal(Literal::Int(number)) => *number < 0,
-        Kind::Literal(Literal::Double(number)) => number.is_sign_negative(),
-        _ => false,
+    if let Kind::Literal(Literal::Int(number)) = expr.kind {
+        return number < 0;
     }
+    matches!(expr.kind, Kind::Literal(Literal::Double(number)) if number.is_sign_negative())
 }
 
 /// Whether the peer sees an operator here that it brackets inside of `?:`, `!` and `-`.

@@ -146,7 +146,7 @@ pub(super) enum Type {
     Map(Box<Type>, Box<Type>),
     Optional(Box<Type>),
     /// The type of a type.
-    Type,
+    Meta,
     /// Not known yet, by number: the item of `[]`.
     Open(usize),
 }
@@ -168,7 +168,7 @@ impl fmt::Display for Type {
             Self::List(item) => write!(f, "list({item})"),
             Self::Map(key, value) => write!(f, "map({key}, {value})"),
             Self::Optional(value) => write!(f, "optional_type({value})"),
-            Self::Type => f.write_str("type"),
+            Self::Meta => f.write_str("type"),
         }
     }
 }
@@ -226,14 +226,27 @@ impl Inference {
         if depth == 0 {
             return Type::Dyn;
         }
-        match self.head(ty) {
+        let head = self.head(ty);
+        match head {
             Type::List(item) => Type::List(Box::new(self.resolve_to(&item, depth - 1))),
             Type::Optional(value) => Type::Optional(Box::new(self.resolve_to(&value, depth - 1))),
             Type::Map(key, value) => Type::Map(
                 Box::new(self.resolve_to(&key, depth - 1)),
                 Box::new(self.resolve_to(&value, depth - 1)),
             ),
-            head => head,
+            Type::Dyn
+            | Type::Null
+            | Type::Bool
+            | Type::Int
+            | Type::Uint
+            | Type::Double
+            | Type::String
+            | Type::Bytes
+            | Type::Duration
+            | Type::Timestamp
+            | Type::Ipaddress
+            | Type::Meta
+            | Type::Open(_) => head,
         }
     }
 
@@ -321,7 +334,7 @@ impl Inference {
             | Type::Duration
             | Type::Timestamp
             | Type::Ipaddress
-            | Type::Type => false,
+            | Type::Meta => false,
         }
     }
 }

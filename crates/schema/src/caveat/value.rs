@@ -105,7 +105,7 @@ impl TypeName {
         }
     }
 
-    /// The type that is called `name` in an expression.
+    /// The type that is called `name` in an expression; that of addresses has no name there.
     pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()

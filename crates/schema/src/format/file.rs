@@ -46,7 +46,7 @@ impl Printer<'_> {
         let mut was_use = false;
         for item in &file.items {
             let is_use = matches!(item.kind, ItemKind::Use(_) | ItemKind::Import(_));
-            let parts = !self.is_first && !(was_use && is_use);
+            let parts = !(self.is_first || was_use && is_use);
             self.lead(item.span.start, "", parts);
             self.item(item);
             self.trail(item.span.end);

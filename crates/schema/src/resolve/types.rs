@@ -163,8 +163,8 @@ fn wildcard_in(schema: &Schema, start: MemberIx, through: Through) -> Option<Wil
                 }
             }
             MemberKind::Permission(expression) if through == Through::Permissions => {
-                let mut members = Vec::new();
-                each_member(schema, expression, &mut |member| members.push(member));
+                let mut members = BTreeSet::new();
+                same_object_in(expression, &mut members);
                 open.extend(members.into_iter().filter(|member| seen.insert(*member)));
             }
             MemberKind::Permission(_) => {}
@@ -251,27 +251,30 @@ fn check_circles(schema: &Schema, written: &[Written]) -> Result<(), SchemaError
 
 /// The members of the same object that a member is computed from.
 fn same_object(schema: &Schema, ix: MemberIx) -> BTreeSet<MemberIx> {
-    fn collect(expression: &Expression, found: &mut BTreeSet<MemberIx>) {
-        match expression {
-            Expression::Nil | Expression::SelfObject | Expression::Arrow(_) => {}
-            Expression::Member(member) => {
-                found.insert(*member);
-            }
-            Expression::Union(operands) | Expression::Intersection(operands) => {
-                operands.iter().for_each(|operand| collect(operand, found));
-            }
-            Expression::Exclusion(left, right) => {
-                collect(left, found);
-                collect(right, found);
-            }
-        }
-    }
     let mut found = BTreeSet::new();
     match &schema.member(ix).kind {
         MemberKind::Relation(_) => {}
-        MemberKind::Permission(expression) => collect(expression, &mut found),
+        MemberKind::Permission(expression) => same_object_in(expression, &mut found),
     }
     found
+}
+
+fn same_object_in(expression: &Expression, found: &mut BTreeSet<MemberIx>) {
+    match expression {
+        Expression::Nil | Expression::SelfObject | Expression::Arrow(_) => {}
+        Expression::Member(member) => {
+            found.insert(*member);
+        }
+        Expression::Union(operands) | Expression::Intersection(operands) => {
+            operands
+                .iter()
+                .for_each(|operand| same_object_in(operand, found));
+        }
+        Expression::Exclusion(left, right) => {
+            same_object_in(left, found);
+            same_object_in(right, found);
+        }
+    }
 }
 
 fn check_annotation(

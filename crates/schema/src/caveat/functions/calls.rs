@@ -121,7 +121,8 @@ fn on_text(question: Text, left: &Value, right: &Value, meter: &mut Meter) -> Re
     }
 }
 
-const REGEX_STEPS: u64 = 1_000;
+/// Steps of compiling a pattern that is no literal: at most a hundred of them in one evaluation.
+const REGEX_STEPS: u64 = 10_000;
 
 /// Compiles a pattern of `matches`; the engine is linear in the text and has a limit on its size.
 pub(in super::super) fn compile_regex(pattern: &str) -> Result<Regex, String> {

@@ -43,7 +43,7 @@ pub(super) fn to_uint(value: Value) -> Result<Value, Stop> {
         Value::Int(number) => u64::try_from(number)
             .map(Value::Uint)
             .map_err(|_| uint_overflow()),
-        Value::Double(number) if number >= 0.0 && number < UINT_END => {
+        Value::Double(number) if (0.0..UINT_END).contains(&number) => {
             Ok(Value::Uint(number as u64))
         }
         Value::Double(_) => Err(uint_overflow()),

@@ -191,7 +191,7 @@ pub(in super::super) fn duration_from_text(text: &str) -> Result<i64, String> {
         let whole: i128 = if whole.is_empty() {
             0
         } else {
-            whole.parse::<i64>().map_err(|_| invalid())?.into()
+            whole.parse::<u64>().map_err(|_| invalid())?.into()
         };
         total += whole * nanos + fraction_of(fraction, nanos);
         if total > i128::from(i64::MAX) + i128::from(is_negative) {

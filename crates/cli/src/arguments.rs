@@ -1,0 +1,377 @@
+//! The command line: every flag is also an environment variable `REMIT_*` and a key of the configuration file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use model::{ObjectRef, Relationship, SubjectRef};
+
+/// The parser, to which the configuration file adds its defaults.
+pub(crate) fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// Remit decides who may do what, and keeps everybody within their remit.
+#[derive(Debug, Parser)]
+#[command(name = "remit", version, propagate_version = true, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// A configuration file (TOML) with the names of the flags as keys; `remit.toml` is read if it is there.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  remit serve --demo --insecure-no-auth
+  remit --help schema
+  remit check document:handbook view user:ana-ruiz --insecure
+  remit explain document:handbook view user:ana-ruiz --insecure
+
+Exit codes:
+  0  done, or allowed
+  1  denied, or a validation found something
+  2  wrong usage
+  3  the decision depends on missing context
+  4  failed";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server.
+    Serve(Box<Serve>),
+    /// Ask whether a subject has a permission on a resource.
+    Check(Question),
+    /// Say why a subject has a permission or not.
+    Explain(Question),
+    /// Read, write, validate, format and compare schemas.
+    #[command(subcommand)]
+    Schema(Schema),
+    /// Write, read and delete relationships.
+    #[command(subcommand)]
+    Relationship(RelationshipCommand),
+    /// Load relationships from files.
+    Import(Import),
+    /// Write all relationships, or some, to a file.
+    Export(Export),
+    /// Run validation files offline: no server needed.
+    Validate(Validate),
+    /// Copy a SQLite store while it is in use.
+    Backup(Backup),
+    /// Print a completion script for a shell.
+    Completions(Completions),
+}
+
+/// How to reach the server.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Connection {
+    /// Host and port of the server.
+    #[arg(long, env = "REMIT_ENDPOINT", default_value = "127.0.0.1:50051", value_name = "HOST:PORT")]
+    pub(crate) endpoint: String,
+    /// The preshared key. Better given by environment or configuration file than typed.
+    #[arg(long, env = "REMIT_TOKEN", hide_env_values = true, value_name = "KEY")]
+    pub(crate) token: Option<String>,
+    /// Connect without TLS.
+    #[arg(long, env = "REMIT_INSECURE")]
+    pub(crate) insecure: bool,
+    /// Trust the authorities in this file (PEM).
+    #[arg(long, env = "REMIT_TLS_CA", value_name = "FILE", conflicts_with = "insecure")]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long, env = "REMIT_JSON")]
+    pub(crate) json: bool,
+}
+
+/// How fresh an answer has to be.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Freshness {
+    /// `minimize-latency`, `fully-consistent`, `at-least:TOKEN` or `exactly:TOKEN`.
+    #[arg(long, env = "REMIT_CONSISTENCY", default_value = "minimize-latency", value_parser = crate::client::consistency)]
+    pub(crate) consistency: remit_client::proto::authzed::api::v1::Consistency,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  remit check document:handbook view user:ana-ruiz
+  remit check document:handbook view user:ana-ruiz --context '{\"ip\": \"10.0.0.1\"}' --json")]
+pub(crate) struct Question {
+    /// What is to be accessed: `document:handbook`.
+    pub(crate) resource: ObjectRef,
+    /// The permission or relation: `view`.
+    pub(crate) permission: String,
+    /// Who is to access it: `user:ana-ruiz` or `team:platform#member`.
+    pub(crate) subject: SubjectRef,
+    /// Values for the parameters of caveats, as a JSON object.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) freshness: Freshness,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Schema {
+    /// Print the server's schema.
+    Read {
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Replace the server's schema with that of a file (`-` for the standard input).
+    Write {
+        /// The schema file.
+        file: PathBuf,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Check schema files without a server.
+    Validate {
+        /// The schema files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Print a schema file in the one form, or rewrite it.
+    Format {
+        /// The schema file.
+        file: PathBuf,
+        /// Rewrite the file.
+        #[arg(long, conflicts_with = "check")]
+        write: bool,
+        /// Print nothing; exit with 1 if the file is not in form.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Say what changes in meaning from one schema to another; the server's stands in for an absent one.
+    Diff {
+        /// The new schema file, or the old one if two are given.
+        first: PathBuf,
+        /// The new schema file.
+        second: Option<PathBuf>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RelationshipCommand {
+    /// Write relationships: add them, or replace their caveat and expiration.
+    #[command(after_help = "Example:
+  remit relationship write 'document:handbook#viewer@user:ana-ruiz[expiration:2027-01-31T00:00:00Z]'")]
+    Write {
+        /// The relationships.
+        #[arg(required = true)]
+        relationships: Vec<Relationship>,
+        /// Fail if one is there already.
+        #[arg(long)]
+        create: bool,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Print the relationships that match.
+    Read {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        freshness: Freshness,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Delete relationships, either those named or all that match.
+    Delete {
+        /// The relationships.
+        relationships: Vec<Relationship>,
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+/// Which relationships are meant.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Filter {
+    /// Only resources of this definition.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) resource_type: Option<String>,
+    /// Only this resource id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) resource_id: Option<String>,
+    /// Only resource ids that begin so.
+    #[arg(long, value_name = "TEXT", conflicts_with = "resource_id")]
+    pub(crate) resource_id_prefix: Option<String>,
+    /// Only this relation.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) relation: Option<String>,
+    /// Only subjects of this definition.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) subject_type: Option<String>,
+    /// Only this subject id; `*` for wildcards.
+    #[arg(long, value_name = "ID", requires = "subject_type")]
+    pub(crate) subject_id: Option<String>,
+    /// Only subject sets of this relation; empty for objects themselves.
+    #[arg(long, value_name = "NAME", requires = "subject_type")]
+    pub(crate) subject_relation: Option<String>,
+}
+
+/// The form of a file of relationships.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// `document:handbook#viewer@user:ana-ruiz`, one a line.
+    Text,
+    /// Comma-separated values with a heading.
+    Csv,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  remit import relationships.txt
+  remit import relationships.csv.gz --checkpoint import.checkpoint")]
+pub(crate) struct Import {
+    /// The file; a name that ends in `.gz` is decompressed. `-` for the standard input.
+    pub(crate) file: PathBuf,
+    /// The form; by default from the file's name, else text.
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+    /// Relationships in one commit.
+    #[arg(long, env = "REMIT_BATCH", default_value_t = 25_000, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) batch: u32,
+    /// Replace relationships that are there already, rather than fail.
+    #[arg(long)]
+    pub(crate) touch: bool,
+    /// Note progress in this file, and go on from it after a cut.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The file; a name that ends in `.gz` is compressed. `-` for the standard output.
+    #[arg(default_value = "-")]
+    pub(crate) file: PathBuf,
+    /// The form; by default from the file's name, else text.
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+    /// Note progress in this file, and go on from it after a cut.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) filter: Filter,
+    #[command(flatten)]
+    pub(crate) freshness: Freshness,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    /// The validation files.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print JSON.
+    #[arg(long, env = "REMIT_JSON")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The file to write; it must not exist.
+    pub(crate) file: PathBuf,
+    /// The store to copy.
+    #[arg(long, env = "REMIT_STORE", default_value = "sqlite:remit.db", value_name = "sqlite:PATH")]
+    pub(crate) store: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  remit serve --demo --insecure-no-auth
+  REMIT_PRESHARED_KEY=$(cat key) remit serve --store sqlite:/var/lib/remit/remit.db")]
+pub(crate) struct Serve {
+    /// Where the data is: `sqlite:PATH` or `memory:`.
+    #[arg(long, env = "REMIT_STORE", value_name = "STORE")]
+    pub(crate) store: Option<String>,
+    /// The address of the gRPC service.
+    #[arg(long, env = "REMIT_GRPC_ADDR", default_value = "127.0.0.1:50051", value_name = "IP:PORT")]
+    pub(crate) grpc_addr: SocketAddr,
+    /// A key that callers present; `NAME:KEY` names it in records. Repeat for several.
+    #[arg(long, env = "REMIT_PRESHARED_KEY", hide_env_values = true, value_delimiter = ',', value_name = "KEY")]
+    pub(crate) preshared_key: Vec<String>,
+    /// A file of keys, one a line; read again on SIGHUP, so that keys can be rotated.
+    #[arg(long, env = "REMIT_PRESHARED_KEY_FILE", value_name = "FILE")]
+    pub(crate) preshared_key_file: Option<PathBuf>,
+    /// Ask no key of anybody. On loopback addresses only.
+    #[arg(long, env = "REMIT_INSECURE_NO_AUTH")]
+    pub(crate) insecure_no_auth: bool,
+    /// The server's certificate chain (PEM).
+    #[arg(long, env = "REMIT_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM).
+    #[arg(long, env = "REMIT_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Ask callers for a certificate of these authorities (PEM).
+    #[arg(long, env = "REMIT_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+    /// Serve without TLS on an address that others can reach.
+    #[arg(long, env = "REMIT_ALLOW_PLAINTEXT")]
+    pub(crate) allow_plaintext: bool,
+    /// Start with an example company in a fresh store, and print what to try.
+    #[arg(long, env = "REMIT_DEMO")]
+    pub(crate) demo: bool,
+    /// Seconds that calls may take to end when the server stops.
+    #[arg(long, env = "REMIT_SHUTDOWN_GRACE_SECONDS", default_value_t = 10, value_name = "SECONDS")]
+    pub(crate) shutdown_grace_seconds: u64,
+    /// Seconds for which a replaced snapshot can still be asked for.
+    #[arg(long, env = "REMIT_SNAPSHOTS_RETAINED_SECONDS", default_value_t = 600, value_name = "SECONDS")]
+    pub(crate) snapshots_retained_seconds: u64,
+    /// Seconds for which the log is kept.
+    #[arg(long, env = "REMIT_LOG_RETAINED_SECONDS", default_value_t = 604_800, value_name = "SECONDS")]
+    pub(crate) log_retained_seconds: u64,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    /// How to write the log: `text` for people, `json` for programs.
+    #[arg(long, env = "REMIT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// What to log, such as `info` or `warn,ops=debug`.
+    #[arg(long, env = "REMIT_LOG", default_value = "info", value_name = "FILTER")]
+    pub(crate) log: String,
+}
+
+/// The limits of requests.
+#[derive(Debug, Args)]
+pub(crate) struct Limits {
+    /// Longest derivation of a permission, in relations and permissions.
+    #[arg(long, env = "REMIT_DEPTH_MAX", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=250))]
+    pub(crate) depth_max: u16,
+    /// Relationships that one evaluation may look at.
+    #[arg(long, env = "REMIT_EDGES_VISITED_MAX", default_value_t = 1_000_000)]
+    pub(crate) edges_visited_max: u64,
+    /// Updates in one write.
+    #[arg(long, env = "REMIT_UPDATES_MAX", default_value_t = 1_000)]
+    pub(crate) updates_max: usize,
+    /// Items in one bulk check.
+    #[arg(long, env = "REMIT_BULK_CHECK_ITEMS_MAX", default_value_t = 10_000)]
+    pub(crate) bulk_check_items_max: usize,
+    /// Relationships in one import, which is one commit.
+    #[arg(long, env = "REMIT_IMPORT_RELATIONSHIPS_MAX", default_value_t = 1_000_000)]
+    pub(crate) import_relationships_max: usize,
+    /// Bytes in one request.
+    #[arg(long, env = "REMIT_REQUEST_BYTES_MAX", default_value_t = 4_194_304)]
+    pub(crate) request_bytes_max: usize,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// Lines of JSON.
+    Json,
+}

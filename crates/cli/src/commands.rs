@@ -1,0 +1,12 @@
+//! The commands, one file each: read the arguments, ask, print.
+
+pub(crate) mod backup;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod explain;
+pub(crate) mod export;
+pub(crate) mod import;
+pub(crate) mod relationship;
+pub(crate) mod schema;
+pub(crate) mod serve;
+pub(crate) mod validate;

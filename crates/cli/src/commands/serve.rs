@@ -1,0 +1,198 @@
+//! `remit serve`: the server, with its store, its keys and its end.
+
+mod demo;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use identity::PresharedKeys;
+use model::{Clock, Limits, SystemClock};
+use ops::{Node, Settings};
+use server::{Authentication, Config, Tls};
+use store::{SqliteStore, Store};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::{LogFormat, Serve};
+use crate::exit::Outcome;
+
+const DEFAULT_STORE: &str = "sqlite:remit.db";
+
+pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
+    start_log(&arguments)?;
+    check_exposure(&arguments)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = open_store(&arguments, &*clock)?;
+    let node = Node::start(Arc::clone(&store), clock, settings(&arguments)).await?;
+    let is_empty = node.snapshot().schema().is_empty();
+    let authentication = authentication(&arguments, is_empty)?;
+    if arguments.demo {
+        demo::load(&node).await?;
+    }
+    if let (Authentication::PresharedKeys(keys), Some(_)) = (&authentication, &arguments.preshared_key_file) {
+        tokio::spawn(rotate(Arc::clone(keys), Arc::from(arguments.preshared_key.clone()), arguments.preshared_key_file.clone()));
+    }
+    tokio::spawn(ops::housekeeping::run(
+        Arc::clone(&node),
+        Duration::from_secs(arguments.log_retained_seconds),
+    ));
+    let config = Config {
+        grpc_addr: arguments.grpc_addr,
+        tls: tls(&arguments)?,
+        authentication,
+        request_bytes_max: arguments.limits.request_bytes_max,
+        shutdown_grace: Duration::from_secs(arguments.shutdown_grace_seconds),
+    };
+    let listening = server::listen(Arc::clone(&node), config).await?;
+    let address = listening.address();
+    let snapshot = node.snapshot();
+    eprintln!(
+        "remit is ready: gRPC on {address}, {} relationships at revision {}",
+        snapshot.relationship_count(),
+        snapshot.revision()
+    );
+    drop(snapshot);
+    if arguments.demo {
+        demo::say_what_to_try(address, arguments.insecure_no_auth);
+    }
+    listening.serve(stopped()).await?;
+    node.stop();
+    store.close().await.context("the store did not close well")?;
+    tracing::info!("stopped");
+    Ok(Outcome::Success)
+}
+
+fn start_log(arguments: &Serve) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&arguments.log).with_context(|| format!("`{}` is no log filter", arguments.log))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match arguments.log_format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}
+
+/// Refuses to be reachable without protection, unless that is said aloud.
+fn check_exposure(arguments: &Serve) -> anyhow::Result<()> {
+    let address: SocketAddr = arguments.grpc_addr;
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    if arguments.insecure_no_auth {
+        bail!("`--insecure-no-auth` serves loopback addresses alone, not {address}");
+    }
+    if arguments.tls_cert.is_none() && !arguments.allow_plaintext {
+        bail!("{address} can be reached by others: give `--tls-cert` and `--tls-key`, or `--allow-plaintext`");
+    }
+    Ok(())
+}
+
+fn open_store(arguments: &Serve, clock: &dyn Clock) -> anyhow::Result<Arc<dyn Store>> {
+    let default = if arguments.demo { "memory:" } else { DEFAULT_STORE };
+    let store = arguments.store.as_deref().unwrap_or(default);
+    if store == "memory:" {
+        return Ok(Arc::new(SqliteStore::memory(clock.now())?));
+    }
+    match store.strip_prefix("sqlite:") {
+        Some(path) if !path.is_empty() => Ok(Arc::new(SqliteStore::open(Path::new(path), clock.now())?)),
+        Some(_) | None => bail!("`{store}` is no store: expected `sqlite:PATH` or `memory:`"),
+    }
+}
+
+fn settings(arguments: &Serve) -> Settings {
+    let given = &arguments.limits;
+    Settings {
+        limits: Limits {
+            depth_max: given.depth_max,
+            edges_visited_max: given.edges_visited_max,
+            updates_max: given.updates_max,
+            bulk_check_items_max: given.bulk_check_items_max,
+            import_relationships_max: given.import_relationships_max,
+            request_bytes_max: given.request_bytes_max,
+            ..Limits::default()
+        },
+        snapshots_retained: Duration::from_secs(arguments.snapshots_retained_seconds),
+        ..Settings::default()
+    }
+}
+
+fn authentication(arguments: &Serve, is_empty: bool) -> anyhow::Result<Authentication> {
+    if arguments.insecure_no_auth {
+        eprintln!("WARNING: anybody on this machine may do anything: no key is asked for (--insecure-no-auth)");
+        return Ok(Authentication::None);
+    }
+    let given = (!arguments.preshared_key.is_empty(), arguments.preshared_key_file.is_some());
+    if given == (false, false) {
+        if !is_empty {
+            bail!("no key is given: use `--preshared-key`, `--preshared-key-file`, or `--insecure-no-auth` on loopback");
+        }
+        // Shown once and kept nowhere: whoever starts an empty store is its first administrator.
+        let key = identity::generate_key().context("no random key can be made")?;
+        eprintln!("no key was given and the store is empty; the key of this run is\n\n    {key}\n");
+        return Ok(Authentication::PresharedKeys(Arc::new(PresharedKeys::new([key.as_str()])?)));
+    }
+    let keys = read_keys(&arguments.preshared_key, arguments.preshared_key_file.as_deref())?;
+    Ok(Authentication::PresharedKeys(Arc::new(keys)))
+}
+
+fn read_keys(given: &[String], file: Option<&Path>) -> anyhow::Result<PresharedKeys> {
+    let of_file = file
+        .map(|path| {
+            let text = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            PresharedKeys::from_file_text(&text).with_context(|| format!("`{}` is no file of keys", path.display()))
+        })
+        .transpose()?;
+    if given.is_empty() {
+        return of_file.context("there is no key");
+    }
+    let keys = PresharedKeys::new(given.iter().map(String::as_str))?;
+    match of_file {
+        Some(of_file) => Ok(keys.joined(&of_file)?),
+        None => Ok(keys),
+    }
+}
+
+/// Reads the keys again on each SIGHUP. What cannot be read leaves the keys as they are.
+async fn rotate(keys: Arc<PresharedKeys>, given: Arc<[String]>, file: Option<std::path::PathBuf>) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
+        return tracing::warn!("SIGHUP cannot be listened for; keys are not rotated");
+    };
+    while hangups.recv().await.is_some() {
+        match read_keys(&given, file.as_deref()) {
+            Ok(read) => {
+                keys.replace(read);
+                tracing::info!("read the keys again");
+            }
+            Err(error) => tracing::error!(error = format!("{error:#}"), "the keys stay as they were"),
+        }
+    }
+}
+
+fn tls(arguments: &Serve) -> anyhow::Result<Option<Tls>> {
+    let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()));
+    let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else {
+        return Ok(None);
+    };
+    Ok(Some(Tls {
+        certificate_pem: read(certificate)?,
+        key_pem: read(key)?,
+        client_authorities_pem: arguments.tls_client_ca.as_deref().map(read).transpose()?,
+    }))
+}
+
+/// Done when the process is asked to stop.
+async fn stopped() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("signals cannot be listened for; stop this process by killing it");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: calls under way may end");
+}

@@ -1,0 +1,35 @@
+//! What the process says by its exit code.
+
+use std::process::ExitCode;
+
+/// How a command ended, other than by failing (4) or by wrong usage (2, from the argument parser).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// 0: done, or allowed.
+    Success,
+    /// 1: denied, or a validation that found something.
+    Negative,
+    /// 3: it depends on missing context.
+    Conditional,
+}
+
+const FAILED: u8 = 4;
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Success => Self::SUCCESS,
+            Outcome::Negative => Self::from(1),
+            Outcome::Conditional => Self::from(3),
+        }
+    }
+}
+
+/// Tells why a command failed, with every cause.
+pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
+    }
+    ExitCode::from(FAILED)
+}

@@ -1,0 +1,70 @@
+//! What a node does about the past: expired relationships are removed, old entries of the log forgotten.
+//!
+//! Removing an expired row changes no answer, since it already counts for nothing; it is a commit of its own kind, which
+//! is not told to those who watch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::{Base, ChangeRequest, CommitRequest, Provenance};
+
+use crate::error::Error;
+use crate::node::Node;
+use crate::write::refused;
+
+/// How often there is a look.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// Rows removed in one commit: other commits come in between.
+const ROWS_MAX: u32 = 1_000;
+/// How long a row is kept after it has expired, so that the recent past can be answered without it being undone.
+const EXPIRED_KEPT: Duration = Duration::from_secs(60);
+
+/// Keeps house for as long as the node lives.
+pub async fn run(node: Arc<Node>, log_retained: Duration) {
+    let mut stopping = node.stopping();
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+        if let Err(error) = remove_expired(&node).await {
+            tracing::warn!(%error, "expired relationships could not be removed");
+        }
+        let before = node.now().saturating_add_micros(-micros(log_retained));
+        if let Err(error) = node.store().trim(before).await {
+            tracing::warn!(%error, "the log could not be trimmed");
+        }
+    }
+}
+
+/// Removes the relationships that expired a while ago, in small commits. Returns how many.
+///
+/// # Errors
+/// [`Error`] if the store cannot commit; what was removed before stays removed.
+pub async fn remove_expired(node: &Node) -> Result<u64, Error> {
+    let before = node.now().saturating_add_micros(-micros(EXPIRED_KEPT));
+    let mut removed = 0;
+    loop {
+        if !node.snapshot().has_expired(before) {
+            return Ok(removed);
+        }
+        let (_, schema_revision) = node.schema_position();
+        let request = CommitRequest {
+            base: Base { schema_revision, head: None },
+            preconditions: Vec::new(),
+            changes: vec![ChangeRequest::RemoveExpired { before, limit: ROWS_MAX }],
+            idempotency_key: None,
+            provenance: Provenance { actor: "remit".to_owned(), reason: Some("expired".to_owned()), metadata: None },
+            now: node.now(),
+        };
+        let committed = node.store().commit(request).await.map_err(refused)?;
+        removed += committed.deleted_count;
+        if committed.deletion_complete {
+            return Ok(removed);
+        }
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,48 @@
+//! What a server is set to.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use identity::PresharedKeys;
+
+/// How the server listens and whom it lets in.
+#[derive(Debug)]
+pub struct Config {
+    /// The address of the gRPC service.
+    pub grpc_addr: SocketAddr,
+    /// How connections are protected; none for plaintext.
+    pub tls: Option<Tls>,
+    /// Who may call.
+    pub authentication: Authentication,
+    /// The largest request that is read, in bytes.
+    pub request_bytes_max: usize,
+    /// How long calls may take to end once the server stops.
+    pub shutdown_grace: Duration,
+}
+
+/// The server's side of TLS, as PEM texts.
+#[derive(Clone)]
+pub struct Tls {
+    /// The certificate chain.
+    pub certificate_pem: String,
+    /// Its private key.
+    pub key_pem: String,
+    /// The authorities whose certificates callers must present; none asks for none.
+    pub client_authorities_pem: Option<String>,
+}
+
+/// Who may call.
+#[derive(Debug, Clone)]
+pub enum Authentication {
+    /// Whoever presents one of these keys.
+    PresharedKeys(Arc<PresharedKeys>),
+    /// Anybody. For loopback addresses.
+    None,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("asks_callers", &self.client_authorities_pem.is_some()).finish_non_exhaustive()
+    }
+}

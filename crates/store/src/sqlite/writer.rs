@@ -1,0 +1,265 @@
+//! The one thread that writes.
+//!
+//! It takes whatever commits wait, applies each within a savepoint of one transaction, makes that durable with one
+//! sync, and answers them all: while the disk syncs the next group gathers. A refused commit goes back to its
+//! savepoint. If the transaction itself fails, each commit of the group is tried alone, so that one that does not fit
+//! on the disk takes no other with it.
+//!
+//! INVARIANT: a commit is answered only after the sync that made it durable, and the head is published before that.
+
+use std::fs::File;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use model::{Revision, Timestamp};
+use rusqlite::{Connection, params};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+
+use super::apply::apply;
+use super::codec::{revision, revision_sql};
+use super::lock;
+use crate::commit::{CommitRequest, Committed};
+use crate::error::{CommitError, StoreError};
+use crate::store::{Head, Trimmed};
+
+/// Commits in one transaction.
+const GROUP_COMMITS_MAX: usize = 1_024;
+/// Parts of requests in one transaction; past it the group takes no more, so that a small commit does not wait for
+/// several large ones.
+const GROUP_CHANGES_MAX: usize = 50_000;
+/// Entries that one step of trimming removes.
+const TRIM_STEP_ENTRIES: i64 = 256;
+
+/// What the writer is asked.
+pub(super) enum Command {
+    Commit(CommitJob),
+    TrimStep { before: Timestamp, answer: oneshot::Sender<Result<TrimStep, StoreError>> },
+    Close { answer: oneshot::Sender<Result<(), StoreError>> },
+}
+
+/// One waiting commit.
+pub(super) struct CommitJob {
+    pub(super) request: CommitRequest,
+    pub(super) answer: oneshot::Sender<Result<Committed, CommitError>>,
+    /// Its place among those that may wait; given back when it is answered.
+    pub(super) place: OwnedSemaphorePermit,
+}
+
+/// What one step of trimming did.
+pub(super) struct TrimStep {
+    pub(super) trimmed: Trimmed,
+    pub(super) is_done: bool,
+}
+
+/// What the writer publishes.
+pub(super) struct Published {
+    pub(super) head: Mutex<Head>,
+    pub(super) revision: watch::Sender<Revision>,
+}
+
+/// The writer's state; it lives on its own thread.
+pub(super) struct Writer {
+    pub(super) connection: Arc<Mutex<Connection>>,
+    pub(super) head: Head,
+    pub(super) published: Arc<Published>,
+    /// A sync failed: what the disk holds beyond the last commit is unknown until the file is opened anew.
+    pub(super) has_failed: bool,
+    /// Joined before the end, so that the file is let go of last.
+    pub(super) readers: Vec<JoinHandle<()>>,
+    /// Keeps other processes out of the file.
+    pub(super) file_lock: Option<File>,
+}
+
+impl Writer {
+    /// Works until it is closed or every sender is gone.
+    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        let mut next = None;
+        while let Some(command) = next.take().or_else(|| commands.recv().ok()) {
+            match command {
+                Command::Commit(job) => {
+                    let group;
+                    (group, next) = gather(job, commands);
+                    self.commit_group(group);
+                }
+                Command::TrimStep { before, answer } => {
+                    let step = self.trim_step(before);
+                    // Nobody waits any more: the step is done all the same.
+                    let _ = answer.send(step);
+                }
+                Command::Close { answer } => {
+                    let closed = self.close();
+                    let _ = answer.send(closed);
+                    return;
+                }
+            }
+        }
+        if let Err(error) = self.close() {
+            tracing::warn!(%error, "the store was not tidied up; it will be when it is next opened");
+        }
+    }
+
+    fn commit_group(&mut self, group: Vec<CommitJob>) {
+        let error = match self.try_group(&group) {
+            Ok(results) => return answer_all(group, results),
+            Err(error) => error,
+        };
+        if group.len() > 1 && !self.has_failed {
+            for job in group {
+                self.commit_group(vec![job]);
+            }
+            return;
+        }
+        let mut error = Some(error);
+        for job in group {
+            let error = error.take().unwrap_or_else(sync_failed);
+            answer_all(vec![job], vec![Err(error.into())]);
+        }
+    }
+
+    /// Applies each request after the ones before it and makes the lot durable. On failure nothing is done.
+    fn try_group(&mut self, group: &[CommitJob]) -> Result<Vec<Result<Committed, CommitError>>, StoreError> {
+        if self.has_failed {
+            return Err(sync_failed());
+        }
+        let connection = Arc::clone(&self.connection);
+        let connection = lock(&connection);
+        let outcome = apply_group(&connection, self.head, group);
+        let (results, head) = match outcome {
+            Ok(done) => done,
+            Err(error) => {
+                self.has_failed = is_sync_failure(&error);
+                if !connection.is_autocommit() {
+                    connection.execute_batch("ROLLBACK")?;
+                }
+                return Err(error);
+            }
+        };
+        self.head = head;
+        *lock(&self.published.head) = head;
+        drop(connection);
+        self.published.revision.send_replace(head.revision);
+        Ok(results)
+    }
+
+    fn trim_step(&mut self, before: Timestamp) -> Result<TrimStep, StoreError> {
+        let connection = Arc::clone(&self.connection);
+        let mut connection = lock(&connection);
+        let transaction = connection.transaction()?;
+        let (mut newest_old, mut entries) = (None, 0);
+        {
+            let mut statement = transaction.prepare_cached(
+                "SELECT revision, time FROM log_entry WHERE revision < ?1 ORDER BY revision LIMIT ?2",
+            )?;
+            let mut rows = statement.query(params![revision_sql(self.head.revision), TRIM_STEP_ENTRIES])?;
+            while let Some(row) = rows.next()? {
+                if row.get::<_, i64>(1)? >= before.as_micros() {
+                    break;
+                }
+                newest_old = Some(row.get::<_, i64>(0)?);
+                entries += 1;
+            }
+        }
+        if let Some(newest_old) = newest_old {
+            transaction.execute("DELETE FROM log_entry WHERE revision <= ?1", [newest_old])?;
+            // The schema that was in force then stays: later entries say what they replaced.
+            transaction.execute(
+                "DELETE FROM schema_version WHERE revision < \
+                 (SELECT max(revision) FROM schema_version WHERE revision <= ?1)",
+                [newest_old],
+            )?;
+        }
+        let oldest: Option<i64> =
+            transaction.query_row("SELECT min(revision) FROM log_entry", [], |row| row.get(0))?;
+        transaction.commit()?;
+        let trimmed =
+            Trimmed { entries: revision(entries)?.0, oldest: revision(oldest.unwrap_or_default())? };
+        Ok(TrimStep { trimmed, is_done: entries < TRIM_STEP_ENTRIES })
+    }
+
+    fn close(&mut self) -> Result<(), StoreError> {
+        for reader in self.readers.drain(..) {
+            if reader.join().is_err() {
+                tracing::error!("a thread that reads the store ended early");
+            }
+        }
+        let checkpoint = lock(&self.connection)
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+            .map_err(StoreError::from);
+        // The connection goes before the lock does. Nobody shares it by now but a scan of a store in memory.
+        match Connection::open_in_memory() {
+            Ok(nothing) => drop(std::mem::replace(&mut *lock(&self.connection), nothing)),
+            Err(error) => return Err(error.into()),
+        }
+        self.file_lock = None;
+        checkpoint.map(|_| ())
+    }
+}
+
+fn gather(first: CommitJob, commands: &Receiver<Command>) -> (Vec<CommitJob>, Option<Command>) {
+    let mut changes = first.request.changes.len();
+    let mut group = vec![first];
+    while group.len() < GROUP_COMMITS_MAX && changes < GROUP_CHANGES_MAX {
+        match commands.try_recv() {
+            Ok(Command::Commit(job)) => {
+                changes += job.request.changes.len();
+                group.push(job);
+            }
+            Ok(other @ (Command::TrimStep { .. } | Command::Close { .. })) => return (group, Some(other)),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+        }
+    }
+    (group, None)
+}
+
+type Results = Vec<Result<Committed, CommitError>>;
+
+fn apply_group(connection: &Connection, mut head: Head, group: &[CommitJob]) -> Result<(Results, Head), StoreError> {
+    let execute = |sql| connection.prepare_cached(sql)?.execute([]);
+    execute("BEGIN IMMEDIATE")?;
+    let mut results = Vec::with_capacity(group.len());
+    for job in group {
+        execute("SAVEPOINT one")?;
+        results.push(match apply(connection, head, &job.request) {
+            Ok((committed, next)) => {
+                head = next;
+                Ok(committed)
+            }
+            Err(CommitError::Store(error)) => return Err(error),
+            Err(refused) => {
+                execute("ROLLBACK TO one")?;
+                Err(refused)
+            }
+        });
+        execute("RELEASE one")?;
+    }
+    execute("COMMIT")?;
+    Ok((results, head))
+}
+
+fn answer_all(group: Vec<CommitJob>, results: Results) {
+    for (CommitJob { answer, place, request: _ }, result) in group.into_iter().zip(results) {
+        drop(place);
+        // Nobody waits any more: the commit stands all the same.
+        let _ = answer.send(result);
+    }
+}
+
+/// Whether the kernel could not say that what was written is on the disk. It may have dropped it, and a second sync
+/// would not say so; only opening the file anew tells what is there.
+fn is_sync_failure(error: &StoreError) -> bool {
+    let StoreError::Unavailable { source, .. } = error else {
+        return false;
+    };
+    let Some(error) = source.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error) else {
+        return false;
+    };
+    matches!(error.extended_code, rusqlite::ffi::SQLITE_IOERR_FSYNC | rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC)
+}
+
+fn sync_failed() -> StoreError {
+    StoreError::Unavailable {
+        detail: "an earlier sync of the disk failed, and the store must be opened anew",
+        source: "what the disk holds is not known".into(),
+    }
+}
