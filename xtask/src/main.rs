@@ -1,13 +1,16 @@
-//! The project's chores: `cargo xtask codegen` regenerates the wire types.
+//! The project's chores; `cargo xtask check` is what CI runs.
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use xtask::codegen;
+use xtask::{check, codegen};
 
 const USAGE: &str = "usage: cargo xtask <command>
 
 commands:
+  check    set up what the tests need and run them all, with the lints
+  clients  only the tests with stock clients
+  fix      format, and mend what the lints can mend
   codegen  generate crates/remit-proto/src/generated from proto/
 ";
 
@@ -23,10 +26,18 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[String]) -> anyhow::Result<()> {
-    match arguments {
-        [command] if command == "codegen" => codegen::generate(Path::new(codegen::COMMITTED_DIR)),
-        [] => anyhow::bail!("a command is missing\n\n{USAGE}"),
-        [command] => anyhow::bail!("no command `{command}`\n\n{USAGE}"),
-        [command, ..] => anyhow::bail!("`{command}` takes no arguments\n\n{USAGE}"),
+    let [command] = arguments else {
+        anyhow::bail!("one command is expected\n\n{USAGE}");
+    };
+    match command.as_str() {
+        "check" => check::check(),
+        "clients" => check::clients(),
+        "fix" => check::fix(),
+        "codegen" => codegen::generate(Path::new(codegen::COMMITTED_DIR)),
+        "--help" | "help" => {
+            eprint!("{USAGE}");
+            Ok(())
+        }
+        unknown => anyhow::bail!("no command `{unknown}`\n\n{USAGE}"),
     }
 }

@@ -82,6 +82,19 @@ impl SqliteStore {
         Self::start(open::open_memory()?)
     }
 
+    /// Copies the store in the file `from` to a new file, also while another process has it open. Blocks.
+    ///
+    /// # Errors
+    /// [`BackupError`]; the new file is then not there.
+    pub fn backup_file(
+        from: &Path,
+        to: &Path,
+        progress: &mut dyn FnMut(BackupProgress),
+    ) -> Result<StoreIdentity, BackupError> {
+        let connection = open::open_reader(from).map_err(StoreError::from)?;
+        backup::backup(&connection, to, progress)
+    }
+
     fn start(opened: Opened) -> Result<Self, OpenError> {
         let Opened { connection, identity, head, file_lock, path } = opened;
         let shown = path.clone().unwrap_or_else(|| PathBuf::from(":memory:"));

@@ -1,3 +1,4 @@
-//! The tests of the project's chores.
+//! The tests of the repository itself.
 
 mod codegen;
+mod tidy;

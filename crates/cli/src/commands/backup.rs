@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
-use store::sqlite;
+use store::SqliteStore;
 
 use crate::arguments::Backup;
 use crate::exit::Outcome;
@@ -15,7 +15,7 @@ pub(crate) fn run(arguments: &Backup) -> anyhow::Result<Outcome> {
         bail!("`{}` is not `sqlite:PATH`: only such a store is backed up by this command", arguments.store);
     };
     let progress = ProgressBar::no_length();
-    sqlite::backup(Path::new(path), &arguments.file, &mut |at| {
+    SqliteStore::backup_file(Path::new(path), &arguments.file, &mut |at| {
         progress.set_length(at.pages);
         progress.set_position(at.pages_done);
     })

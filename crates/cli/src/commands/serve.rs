@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use identity::PresharedKeys;
 use model::{Clock, Limits, SystemClock};
 use ops::{Node, Settings};
@@ -26,7 +26,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     start_log(&arguments)?;
     check_exposure(&arguments)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = open_store(&arguments, &*clock)?;
+    let store = open_store(&arguments)?;
     let node = Node::start(Arc::clone(&store), clock, settings(&arguments)).await?;
     let is_empty = node.snapshot().schema().is_empty();
     let authentication = authentication(&arguments, is_empty)?;
@@ -91,14 +91,14 @@ fn check_exposure(arguments: &Serve) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open_store(arguments: &Serve, clock: &dyn Clock) -> anyhow::Result<Arc<dyn Store>> {
+fn open_store(arguments: &Serve) -> anyhow::Result<Arc<dyn Store>> {
     let default = if arguments.demo { "memory:" } else { DEFAULT_STORE };
     let store = arguments.store.as_deref().unwrap_or(default);
     if store == "memory:" {
-        return Ok(Arc::new(SqliteStore::memory(clock.now())?));
+        return Ok(Arc::new(SqliteStore::memory()?));
     }
     match store.strip_prefix("sqlite:") {
-        Some(path) if !path.is_empty() => Ok(Arc::new(SqliteStore::open(Path::new(path), clock.now())?)),
+        Some(path) if !path.is_empty() => Ok(Arc::new(SqliteStore::open(Path::new(path))?)),
         Some(_) | None => bail!("`{store}` is no store: expected `sqlite:PATH` or `memory:`"),
     }
 }
@@ -131,7 +131,7 @@ fn authentication(arguments: &Serve, is_empty: bool) -> anyhow::Result<Authentic
             bail!("no key is given: use `--preshared-key`, `--preshared-key-file`, or `--insecure-no-auth` on loopback");
         }
         // Shown once and kept nowhere: whoever starts an empty store is its first administrator.
-        let key = identity::generate_key().context("no random key can be made")?;
+        let key = identity::generate_key().map_err(|error| anyhow!("no random key can be made: {error}"))?;
         eprintln!("no key was given and the store is empty; the key of this run is\n\n    {key}\n");
         return Ok(Authentication::PresharedKeys(Arc::new(PresharedKeys::new([key.as_str()])?)));
     }

@@ -33,13 +33,14 @@ pub(super) fn rows_are_the_fold_of_the_log(harness: &dyn Harness) {
         let mut time = Timestamp::EPOCH;
         for step in 0..STEPS {
             let request = random_request(&mut random, store, step as i64);
-            time = time.max(request.now);
-            let expected = apply(&model, &request, Revision(history.len() as u64), time);
+            let now = time.max(request.now);
+            let expected = apply(&model, &request, Revision(history.len() as u64), now);
             let committed = try_commit(store, request.clone());
             let place = || format!("seed {seed} step {step}: {request:?}");
             assert_eq!(committed.is_ok(), expected.is_some(), "{committed:?} {}", place());
             if let Some(next) = expected {
                 model = next;
+                time = now;
                 history.push(model.clone());
             }
             let expected: Vec<_> =

@@ -1,0 +1,149 @@
+//! Opening: what is no store, or no whole one, or somebody else's, is told apart and never opened as an empty one.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use model::Operation;
+use rusqlite::Connection;
+use store::{OpenError, SqliteStore, Store};
+use tempfile::TempDir;
+
+use crate::support::{block_on, log, request, update};
+
+/// A closed store with 2,000 relationships in 20 commits.
+fn filled() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("remit.db");
+    let store = SqliteStore::open(&path).unwrap();
+    for part in 0..20 {
+        let rows = (0..100).map(|row| update(Operation::Create, &format!("document:d{part}r{row}#viewer@user:ann")));
+        block_on(store.commit(request(rows.collect()))).unwrap();
+    }
+    block_on(store.close()).unwrap();
+    drop(store);
+    (folder, path)
+}
+
+fn refused(path: &Path) -> OpenError {
+    match SqliteStore::open(path) {
+        Ok(_) => panic!("`{}` was opened", path.display()),
+        Err(error) => {
+            assert!(error.to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{error}");
+            error
+        }
+    }
+}
+
+fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
+    let mut file = OpenOptions::new().write(true).open(path).unwrap();
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+#[test]
+fn a_second_opener_is_refused_while_readers_go_on() {
+    let (folder, path) = filled();
+    let store = SqliteStore::open(&path).unwrap();
+    assert!(matches!(refused(&path), OpenError::InUse { .. }));
+    #[cfg(unix)]
+    {
+        let link = folder.path().join("remit.db-link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(SqliteStore::open(&link), Err(OpenError::InUse { .. })));
+    }
+    let rows: i64 = Connection::open(&path)
+        .unwrap()
+        .query_row("SELECT count(*) FROM relationship WHERE subject_id = 'ann'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(rows, 2_000);
+    block_on(store.close()).unwrap();
+    // Closed but not dropped: the file is free already.
+    drop(SqliteStore::open(&path).unwrap());
+    drop(folder);
+}
+
+#[test]
+fn what_is_no_database_of_ours_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.db");
+    for content in [&b""[..], b"definition user {}", &[0; 8192], b"SQLite format 3\0"] {
+        fs::write(&path, content).unwrap();
+        assert!(matches!(refused(&path), OpenError::NotADatabase { .. }));
+        assert_eq!(fs::read(&path).unwrap(), content, "it is left as it was");
+    }
+    fs::remove_file(&path).unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("PRAGMA application_id = 7; CREATE TABLE mine (a)").unwrap();
+    drop(other);
+    assert!(matches!(refused(&path), OpenError::NotOurs { application_id: 7, .. }));
+    assert!(matches!(SqliteStore::open(folder.path()), Err(OpenError::Io { .. })));
+    let nowhere = folder.path().join("missing/remit.db");
+    assert!(matches!(refused(&nowhere), OpenError::Io { .. }));
+}
+
+#[test]
+fn a_newer_or_foreign_form_is_named() {
+    let (_folder, path) = filled();
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+    assert!(matches!(refused(&path), OpenError::NewerFormat { found: 99, known: 1, .. }));
+    let file = Connection::open(&path).unwrap();
+    file.execute_batch("PRAGMA user_version = 1; UPDATE migration SET checksum = zeroblob(32)").unwrap();
+    drop(file);
+    assert!(matches!(refused(&path), OpenError::OtherMigration { number: 1, .. }));
+}
+
+#[test]
+fn a_truncated_file_is_damaged() {
+    let (_folder, path) = filled();
+    let whole = fs::read(&path).unwrap();
+    for part in 1..20 {
+        fs::write(&path, &whole[..whole.len() * part / 20]).unwrap();
+        let error = refused(&path);
+        assert!(matches!(error, OpenError::Damaged { .. }), "{part}/20: {error:?}");
+    }
+    fs::write(&path, &whole).unwrap();
+    assert_eq!(log(&SqliteStore::open(&path).unwrap(), 0).len(), 20);
+}
+
+#[test]
+fn an_altered_log_is_damaged() {
+    for sql in [
+        "UPDATE log_entry SET actor = 'eve' WHERE revision = 19",
+        "UPDATE log_entry SET changes = x'0100' WHERE revision = 20",
+        "UPDATE log_entry SET hash = zeroblob(32) WHERE revision = 18",
+        "DELETE FROM log_entry WHERE revision = 19",
+    ] {
+        let (_folder, path) = filled();
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        assert!(matches!(refused(&path), OpenError::Damaged { .. }), "{sql}");
+    }
+}
+
+#[test]
+fn flipped_bytes_never_panic() {
+    let (_folder, path) = filled();
+    let mut whole = Vec::new();
+    fs::File::open(&path).unwrap().read_to_end(&mut whole).unwrap();
+    for page in 0..whole.len() / 4096 {
+        fs::write(&path, &whole).unwrap();
+        overwrite(&path, page as u64 * 4096, &[0xa5; 100]);
+        // Whether it shows at once depends on the page; that it is an error and no panic does not.
+        let Ok(store) = SqliteStore::open(&path) else {
+            continue;
+        };
+        let _ = store.scan(&mut |_, row| {
+            let _ = row.to_relationship();
+            std::ops::ControlFlow::Continue(())
+        });
+    }
+}
+
+#[test]
+fn a_leftover_of_an_interrupted_creation_is_no_obstacle() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("remit.db");
+    fs::write(folder.path().join("remit.db.new"), b"half").unwrap();
+    let store = SqliteStore::open(&path).unwrap();
+    block_on(store.commit(request(vec![]))).unwrap();
+}

@@ -1,0 +1,27 @@
+//! Running other programs, loudly.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+
+use crate::root;
+
+/// Runs a program in the root of the repository and fails if it does.
+///
+/// # Errors
+/// When the program cannot be started or does not end well.
+pub fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    let what = format!("{program} {}", arguments.join(" "));
+    eprintln!("── {what}");
+    let started = Instant::now();
+    let mut command = Command::new(program);
+    let status = command
+        .args(arguments)
+        .current_dir(root())
+        .status()
+        .with_context(|| format!("cannot run `{what}`"))?;
+    eprintln!("── {:.1} s", started.elapsed().as_secs_f32());
+    ensure!(status.success(), "`{what}` failed");
+    Ok(())
+}
