@@ -12,8 +12,6 @@ from authzed.api.v1 import (
     Consistency,
     ContextualizedCaveat,
     DeleteRelationshipsRequest,
-    ExportBulkRelationshipsRequest,
-    ImportBulkRelationshipsRequest,
     InsecureClient,
     ObjectReference,
     Precondition,
@@ -27,6 +25,7 @@ from authzed.api.v1 import (
     WriteSchemaRequest,
     ZedToken,
 )
+from authzed.api.v1.permission_service_pb2 import ExportBulkRelationshipsRequest, ImportBulkRelationshipsRequest
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 use comfy_table::Table;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_BORDERS_ONLY;
 use serde_json::Value as Json;
 
 /// Prints a line.
@@ -26,7 +26,7 @@ pub(crate) fn json(value: &Json) -> anyhow::Result<()> {
 /// Prints rows below their headings.
 pub(crate) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> anyhow::Result<()> {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(headings.to_vec());
+    table.load_style(UTF8_BORDERS_ONLY).set_header(headings.to_vec());
     for row in rows {
         table.add_row(row);
     }

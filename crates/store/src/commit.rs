@@ -18,7 +18,8 @@
 use std::fmt;
 
 use model::{
-    CommitHash, Precondition, Relationship, RelationshipFilter, RelationshipUpdate, Revision, Timestamp,
+    CommitHash, Precondition, Relationship, RelationshipFilter, RelationshipUpdate, Revision,
+    Timestamp,
 };
 
 pub mod canonical;
@@ -92,7 +93,10 @@ pub struct IdempotencyKey(String);
 
 /// Why a text is no idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an idempotency key has 1 to {} bytes, this one has {bytes}", IdempotencyKey::BYTES_MAX)]
+#[error(
+    "an idempotency key has 1 to {} bytes, this one has {bytes}",
+    IdempotencyKey::BYTES_MAX
+)]
 pub struct IdempotencyKeyError {
     /// The length that was given.
     pub bytes: usize,

@@ -3,7 +3,11 @@
 //! For those who implement a [`Store`]: a test hands [`run`] a [`Harness`] that makes fresh stores, and what passes can
 //! be trusted. A rule fails by panicking with what it saw.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a contract is a test: it fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a contract is a test: it fails by panicking"
+)]
 
 use std::future::Future;
 use std::ops::ControlFlow;
@@ -11,7 +15,9 @@ use std::sync::Arc;
 
 use model::{Operation, Relationship, RelationshipFilter, RelationshipUpdate, Revision, Timestamp};
 
-use crate::commit::{Base, ChangeRequest, CommitRequest, Committed, IdempotencyKey, LogEntry, Provenance};
+use crate::commit::{
+    Base, ChangeRequest, CommitRequest, Committed, IdempotencyKey, LogEntry, Provenance,
+};
 use crate::error::CommitError;
 use crate::store::{Head, LogQuery, Store};
 
@@ -38,36 +44,111 @@ pub trait Harness: Sync {
 type Rule = (&'static str, fn(&dyn Harness));
 
 const RULES: &[Rule] = &[
-    ("an_empty_store_has_an_empty_head", log::an_empty_store_has_an_empty_head),
-    ("revisions_are_gapless_under_concurrency", concurrency::revisions_are_gapless_under_concurrency),
-    ("of_two_creates_one_wins", concurrency::of_two_creates_one_wins),
-    ("of_two_commits_admitted_at_one_head_one_is_refused", concurrency::of_two_commits_admitted_at_one_head_one_is_refused),
-    ("the_head_is_never_behind_an_acknowledgement", concurrency::the_head_is_never_behind_an_acknowledgement),
-    ("a_create_of_an_existing_one_is_refused", write::a_create_of_an_existing_one_is_refused),
+    (
+        "an_empty_store_has_an_empty_head",
+        log::an_empty_store_has_an_empty_head,
+    ),
+    (
+        "revisions_are_gapless_under_concurrency",
+        concurrency::revisions_are_gapless_under_concurrency,
+    ),
+    (
+        "of_two_creates_one_wins",
+        concurrency::of_two_creates_one_wins,
+    ),
+    (
+        "of_two_commits_admitted_at_one_head_one_is_refused",
+        concurrency::of_two_commits_admitted_at_one_head_one_is_refused,
+    ),
+    (
+        "the_head_is_never_behind_an_acknowledgement",
+        concurrency::the_head_is_never_behind_an_acknowledgement,
+    ),
+    (
+        "a_create_of_an_existing_one_is_refused",
+        write::a_create_of_an_existing_one_is_refused,
+    ),
     ("a_touch_adds_or_replaces", write::a_touch_adds_or_replaces),
-    ("a_delete_ignores_caveat_and_expiration", write::a_delete_ignores_caveat_and_expiration),
-    ("what_changes_nothing_leaves_no_change_but_a_revision", write::what_changes_nothing_leaves_no_change_but_a_revision),
-    ("one_relationship_changes_once_in_a_commit", write::one_relationship_changes_once_in_a_commit),
-    ("an_expired_row_counts_as_absent", write::an_expired_row_counts_as_absent),
-    ("a_refused_commit_changes_nothing", write::a_refused_commit_changes_nothing),
-    ("preconditions_see_the_store_before_the_commit", write::preconditions_see_the_store_before_the_commit),
-    ("a_schema_that_moved_refuses_first", write::a_schema_that_moved_refuses_first),
-    ("a_head_that_moved_refuses", write::a_head_that_moved_refuses),
-    ("an_idempotency_key_gives_the_first_result_again", write::an_idempotency_key_gives_the_first_result_again),
+    (
+        "a_delete_ignores_caveat_and_expiration",
+        write::a_delete_ignores_caveat_and_expiration,
+    ),
+    (
+        "what_changes_nothing_leaves_no_change_but_a_revision",
+        write::what_changes_nothing_leaves_no_change_but_a_revision,
+    ),
+    (
+        "one_relationship_changes_once_in_a_commit",
+        write::one_relationship_changes_once_in_a_commit,
+    ),
+    (
+        "an_expired_row_counts_as_absent",
+        write::an_expired_row_counts_as_absent,
+    ),
+    (
+        "a_refused_commit_changes_nothing",
+        write::a_refused_commit_changes_nothing,
+    ),
+    (
+        "preconditions_see_the_store_before_the_commit",
+        write::preconditions_see_the_store_before_the_commit,
+    ),
+    (
+        "a_schema_that_moved_refuses_first",
+        write::a_schema_that_moved_refuses_first,
+    ),
+    (
+        "a_head_that_moved_refuses",
+        write::a_head_that_moved_refuses,
+    ),
+    (
+        "an_idempotency_key_gives_the_first_result_again",
+        write::an_idempotency_key_gives_the_first_result_again,
+    ),
     ("time_never_decreases", write::time_never_decreases),
-    ("a_deletion_takes_what_matches", deletion::a_deletion_takes_what_matches),
-    ("a_limit_takes_the_first_in_key_order", deletion::a_limit_takes_the_first_in_key_order),
-    ("expired_rows_are_removed_by_housekeeping_alone", deletion::expired_rows_are_removed_by_housekeeping_alone),
-    ("entries_hold_what_they_replaced", log::entries_hold_what_they_replaced),
+    (
+        "a_deletion_takes_what_matches",
+        deletion::a_deletion_takes_what_matches,
+    ),
+    (
+        "a_limit_takes_the_first_in_key_order",
+        deletion::a_limit_takes_the_first_in_key_order,
+    ),
+    (
+        "expired_rows_are_removed_by_housekeeping_alone",
+        deletion::expired_rows_are_removed_by_housekeeping_alone,
+    ),
+    (
+        "entries_hold_what_they_replaced",
+        log::entries_hold_what_they_replaced,
+    ),
     ("the_hash_chain_verifies", log::the_hash_chain_verifies),
     ("the_log_is_read_in_pages", log::the_log_is_read_in_pages),
-    ("a_schema_is_read_at_any_revision", log::a_schema_is_read_at_any_revision),
-    ("a_trimmed_log_says_where_it_begins", log::a_trimmed_log_says_where_it_begins),
-    ("a_token_is_good_for_its_commit_alone", token::a_token_is_good_for_its_commit_alone),
+    (
+        "a_schema_is_read_at_any_revision",
+        log::a_schema_is_read_at_any_revision,
+    ),
+    (
+        "a_trimmed_log_says_where_it_begins",
+        log::a_trimmed_log_says_where_it_begins,
+    ),
+    (
+        "a_token_is_good_for_its_commit_alone",
+        token::a_token_is_good_for_its_commit_alone,
+    ),
     ("a_scan_stops_when_told", log::a_scan_stops_when_told),
-    ("rows_are_the_fold_of_the_log", random::rows_are_the_fold_of_the_log),
-    ("reopening_keeps_everything", log::reopening_keeps_everything),
-    ("a_backup_is_equal_and_has_another_history", token::a_backup_is_equal_and_has_another_history),
+    (
+        "rows_are_the_fold_of_the_log",
+        random::rows_are_the_fold_of_the_log,
+    ),
+    (
+        "reopening_keeps_everything",
+        log::reopening_keeps_everything,
+    ),
+    (
+        "a_backup_is_equal_and_has_another_history",
+        token::a_backup_is_equal_and_has_another_history,
+    ),
     ("a_closed_store_says_so", log::a_closed_store_says_so),
 ];
 
@@ -81,7 +162,11 @@ pub fn run(harness: &dyn Harness) {
 
 /// Drives one future; each thread of a rule has its own runtime.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -89,11 +174,15 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn rel(text: &str) -> Relationship {
-    text.parse().unwrap_or_else(|error| panic!("`{text}`: {error}"))
+    text.parse()
+        .unwrap_or_else(|error| panic!("`{text}`: {error}"))
 }
 
 fn update(operation: Operation, text: &str) -> ChangeRequest {
-    ChangeRequest::Relationship(RelationshipUpdate { operation, relationship: rel(text) })
+    ChangeRequest::Relationship(RelationshipUpdate {
+        operation,
+        relationship: rel(text),
+    })
 }
 
 fn create(text: &str) -> ChangeRequest {
@@ -109,22 +198,36 @@ fn delete(text: &str) -> ChangeRequest {
 }
 
 fn delete_matching(filter: RelationshipFilter, limit: Option<u32>, partial: bool) -> ChangeRequest {
-    ChangeRequest::DeleteMatching { filter, limit, partial }
+    ChangeRequest::DeleteMatching {
+        filter,
+        limit,
+        partial,
+    }
 }
 
 /// Everything of a definition.
 fn of(definition: &str) -> RelationshipFilter {
-    RelationshipFilter { definition: Some(definition.parse().unwrap()), ..RelationshipFilter::default() }
+    RelationshipFilter {
+        definition: Some(definition.parse().unwrap()),
+        ..RelationshipFilter::default()
+    }
 }
 
 fn provenance() -> Provenance {
-    Provenance { actor: "ann".to_owned(), reason: Some("TICKET-1".to_owned()), metadata: Some("{}".to_owned()) }
+    Provenance {
+        actor: "ann".to_owned(),
+        reason: Some("TICKET-1".to_owned()),
+        metadata: Some("{}".to_owned()),
+    }
 }
 
 /// A request on the schema that `store` has, at second 0.
 fn request(store: &dyn Store, changes: Vec<ChangeRequest>) -> CommitRequest {
     CommitRequest {
-        base: Base { schema_revision: head(store).schema_revision, head: None },
+        base: Base {
+            schema_revision: head(store).schema_revision,
+            head: None,
+        },
         preconditions: Vec::new(),
         changes,
         idempotency_key: None,
@@ -150,13 +253,19 @@ fn head(store: &dyn Store) -> Head {
 }
 
 fn log_after(store: &dyn Store, after: u64) -> Vec<LogEntry> {
-    let query = LogQuery { after: Revision(after), entries_max: usize::MAX, bytes_max: usize::MAX };
+    let query = LogQuery {
+        after: Revision(after),
+        entries_max: usize::MAX,
+        bytes_max: usize::MAX,
+    };
     block_on(store.log(query)).unwrap()
 }
 
 fn last(store: &dyn Store) -> LogEntry {
     let head = head(store).revision.0;
-    log_after(store, head.saturating_sub(1)).pop().unwrap_or_else(|| panic!("revision {head} is not in the log"))
+    log_after(store, head.saturating_sub(1))
+        .pop()
+        .unwrap_or_else(|| panic!("revision {head} is not in the log"))
 }
 
 /// Every row with the revision that wrote it, as text, in the order of the scan.
@@ -177,5 +286,9 @@ fn texts(store: &dyn Store) -> Vec<String> {
 /// The sides of each change, as text.
 fn sides(entry: &LogEntry) -> Vec<(Option<String>, Option<String>)> {
     let text = |side: &Option<Relationship>| side.as_ref().map(ToString::to_string);
-    entry.changes.iter().map(|change| (text(&change.before), text(&change.after))).collect()
+    entry
+        .changes
+        .iter()
+        .map(|change| (text(&change.before), text(&change.after)))
+        .collect()
 }

@@ -44,7 +44,9 @@ pub enum StoreError {
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// The base has moved: catch up, work the request out again, ask again.
-    #[error("the request was worked out from a state that has moved on; the head is now revision {head}")]
+    #[error(
+        "the request was worked out from a state that has moved on; the head is now revision {head}"
+    )]
     Conflict {
         /// The head that refused it.
         head: Revision,
@@ -180,6 +182,8 @@ pub enum ScanRowError {
 
 impl From<ScanRowError> for StoreError {
     fn from(error: ScanRowError) -> Self {
-        Self::Corrupt { detail: error.to_string() }
+        Self::Corrupt {
+            detail: error.to_string(),
+        }
     }
 }

@@ -22,11 +22,12 @@ pub mod sqlite;
 pub mod store;
 
 pub use commit::{
-    Base, Change, ChangeRequest, CommitRequest, Committed, IdempotencyKey, LogEntry, Provenance, SchemaChange,
+    Base, Change, ChangeRequest, CommitRequest, Committed, IdempotencyKey, IdempotencyKeyError,
+    LogEntry, Provenance, SchemaChange,
 };
 pub use error::{BackupError, CommitError, LogError, ScanRowError, StoreError, TokenRefused};
-pub use sqlite::{OpenError, SqliteStore};
+pub use sqlite::{OpenError, RestoreError, SqliteStore};
 pub use store::{
-    BackupProgress, Head, LogQuery, ScanHeader, ScanRow, Store, StoreFuture, StoreIdentity, StoredSchema, TokenVerdict,
-    Trimmed,
+    BackupProgress, Head, LogQuery, ScanHeader, ScanRow, Store, StoreFuture, StoreIdentity,
+    StoredSchema, TokenVerdict, Trimmed,
 };

@@ -17,15 +17,15 @@ use model::{Revision, Timestamp, Token};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot, watch};
 
-use self::open::Opened;
 pub use self::open::OpenError;
+use self::open::Opened;
 use self::read::ReadJob;
 use self::writer::{Command, CommitJob, Published, Writer};
 use crate::commit::{CommitRequest, Committed, LogEntry};
 use crate::error::{BackupError, CommitError, LogError, StoreError, TokenRefused};
 use crate::store::{
-    BackupProgress, Head, LogQuery, ScanHeader, ScanRow, Store, StoreFuture, StoreIdentity, StoredSchema, TokenVerdict,
-    Trimmed,
+    BackupProgress, Head, LogQuery, ScanHeader, ScanRow, Store, StoreFuture, StoreIdentity,
+    StoredSchema, TokenVerdict, Trimmed,
 };
 
 mod apply;
@@ -51,6 +51,17 @@ pub struct SqliteStore {
     source: ScanSource,
     running: Mutex<Option<Running>>,
     writer: Option<JoinHandle<()>>,
+}
+
+/// Why a backup cannot be restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The backup is no store, or no whole one.
+    #[error(transparent)]
+    Source(#[from] OpenError),
+    /// The new store cannot be written.
+    #[error(transparent)]
+    Copy(#[from] BackupError),
 }
 
 /// The ends of the queues; gone once the store is closed.
@@ -95,19 +106,52 @@ impl SqliteStore {
         backup::backup(&connection, to, progress)
     }
 
+    /// Makes a new store at `to` from a backup, or from the file of another store. It is a history of its own, however
+    /// often the same backup is restored. Blocks.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; there is no file at `to` then, or the one that was there before.
+    pub fn restore(
+        from: &Path,
+        to: &Path,
+        progress: &mut dyn FnMut(BackupProgress),
+    ) -> Result<StoreIdentity, RestoreError> {
+        Ok(backup::backup(&open::open_source(from)?, to, progress)?)
+    }
+
     fn start(opened: Opened) -> Result<Self, OpenError> {
-        let Opened { connection, identity, head, file_lock, path } = opened;
+        let Opened {
+            connection,
+            identity,
+            head,
+            file_lock,
+            path,
+        } = opened;
         let shown = path.clone().unwrap_or_else(|| PathBuf::from(":memory:"));
-        let io_error = |source| OpenError::Io { path: shown.clone(), source };
+        let io_error = |source| OpenError::Io {
+            path: shown.clone(),
+            source,
+        };
         let connection = Arc::new(Mutex::new(connection));
-        let published = Arc::new(Published { head: Mutex::new(head), revision: watch::Sender::new(head.revision) });
+        let published = Arc::new(Published {
+            head: Mutex::new(head),
+            revision: watch::Sender::new(head.revision),
+        });
         let (readers, source) = match path {
-            None => (vec![Arc::clone(&connection)], ScanSource::Memory(Arc::clone(&connection))),
+            None => (
+                vec![Arc::clone(&connection)],
+                ScanSource::Memory(Arc::clone(&connection)),
+            ),
             Some(path) => {
-                let readers = (0..READERS).map(|_| open::open_reader(&path).map(Mutex::new).map(Arc::new));
-                let readers = readers
-                    .collect::<Result<_, _>>()
-                    .map_err(|source| OpenError::Sqlite { path: path.clone(), source })?;
+                let readers =
+                    (0..READERS).map(|_| open::open_reader(&path).map(Mutex::new).map(Arc::new));
+                let readers =
+                    readers
+                        .collect::<Result<_, _>>()
+                        .map_err(|source| OpenError::Sqlite {
+                            path: path.clone(),
+                            source,
+                        })?;
                 (readers, ScanSource::File(path))
             }
         };
@@ -138,7 +182,10 @@ impl SqliteStore {
     fn command(&self, command: Command) -> Result<(), StoreError> {
         let running = lock(&self.running);
         let running = running.as_ref().ok_or(StoreError::Closed)?;
-        running.commands.send(command).map_err(|_| StoreError::Closed)
+        running
+            .commands
+            .send(command)
+            .map_err(|_| StoreError::Closed)
     }
 
     /// Has a reading thread do `work` within one read transaction.
@@ -150,7 +197,9 @@ impl SqliteStore {
         T: Send + 'static,
         E: From<rusqlite::Error> + From<StoreError> + Send + 'static,
     {
-        let place = Arc::clone(&self.read_places).try_acquire_owned().map_err(|_| overloaded())?;
+        let place = Arc::clone(&self.read_places)
+            .try_acquire_owned()
+            .map_err(|_| overloaded())?;
         let (answer, answered) = oneshot::channel();
         let job: ReadJob = Box::new(move |connection| {
             // Nobody waits any more: there is nothing to undo.
@@ -165,7 +214,10 @@ impl SqliteStore {
     }
 
     /// Does `work` on this thread, on a connection of its own if the store has a file.
-    fn read_here<T, E: From<StoreError>>(&self, work: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
+    fn read_here<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
         if lock(&self.running).is_none() {
             return Err(StoreError::Closed.into());
         }
@@ -183,9 +235,15 @@ impl Store for SqliteStore {
 
     fn commit(&self, request: CommitRequest) -> StoreFuture<'_, Result<Committed, CommitError>> {
         Box::pin(async move {
-            let place = Arc::clone(&self.commit_places).try_acquire_owned().map_err(|_| overloaded())?;
+            let place = Arc::clone(&self.commit_places)
+                .try_acquire_owned()
+                .map_err(|_| overloaded())?;
             let (answer, answered) = oneshot::channel();
-            self.command(Command::Commit(CommitJob { request, answer, place }))?;
+            self.command(Command::Commit(CommitJob {
+                request,
+                answer,
+                place,
+            }))?;
             answered.await.map_err(|_| StoreError::Closed)?
         })
     }
@@ -194,14 +252,21 @@ impl Store for SqliteStore {
         // This process alone writes, and publishes before it acknowledges.
         let is_closed = lock(&self.running).is_none();
         let head = *lock(&self.published.head);
-        Box::pin(std::future::ready(if is_closed { Err(StoreError::Closed) } else { Ok(head) }))
+        Box::pin(std::future::ready(if is_closed {
+            Err(StoreError::Closed)
+        } else {
+            Ok(head)
+        }))
     }
 
     fn head_watch(&self) -> watch::Receiver<Revision> {
         self.published.revision.subscribe()
     }
 
-    fn schema(&self, at: Option<Revision>) -> StoreFuture<'_, Result<Option<StoredSchema>, LogError>> {
+    fn schema(
+        &self,
+        at: Option<Revision>,
+    ) -> StoreFuture<'_, Result<Option<StoredSchema>, LogError>> {
         Box::pin(self.read(move |connection| read::schema(connection, at)))
     }
 
@@ -222,7 +287,8 @@ impl Store for SqliteStore {
             if token.history != self.identity.history {
                 return Err(TokenRefused::OtherHistory);
             }
-            self.read(move |connection| read::verify(connection, token)).await
+            self.read(move |connection| read::verify(connection, token))
+                .await
         })
     }
 
@@ -244,13 +310,20 @@ impl Store for SqliteStore {
                 let step = answered.await.map_err(|_| StoreError::Closed)??;
                 entries += step.trimmed.entries;
                 if step.is_done {
-                    return Ok(Trimmed { entries, oldest: step.trimmed.oldest });
+                    return Ok(Trimmed {
+                        entries,
+                        oldest: step.trimmed.oldest,
+                    });
                 }
             }
         })
     }
 
-    fn backup(&self, to: &Path, progress: &mut dyn FnMut(BackupProgress)) -> Result<StoreIdentity, BackupError> {
+    fn backup(
+        &self,
+        to: &Path,
+        progress: &mut dyn FnMut(BackupProgress),
+    ) -> Result<StoreIdentity, BackupError> {
         self.read_here(|connection| backup::backup(connection, to, progress))
     }
 
@@ -262,7 +335,9 @@ impl Store for SqliteStore {
             // The reading threads end with their queue, and the writer waits for them.
             drop(reads);
             let (answer, answered) = oneshot::channel();
-            commands.send(Command::Close { answer }).map_err(|_| StoreError::Closed)?;
+            commands
+                .send(Command::Close { answer })
+                .map_err(|_| StoreError::Closed)?;
             answered.await.map_err(|_| StoreError::Closed)?
         })
     }
@@ -280,7 +355,9 @@ impl Drop for SqliteStore {
 }
 
 fn overloaded() -> StoreError {
-    StoreError::Overloaded { waiting_max: WAITING_MAX }
+    StoreError::Overloaded {
+        waiting_max: WAITING_MAX,
+    }
 }
 
 /// What a mutex holds, even if a thread panicked with it: each holder leaves it whole.

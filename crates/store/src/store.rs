@@ -10,8 +10,8 @@ use std::path::Path;
 use std::pin::Pin;
 
 use model::{
-    CaveatName, CaveatRef, CommitHash, Context, DefinitionName, HistoryId, ObjectId, ObjectRef, RelationName,
-    Relationship, Revision, StoreId, SubjectId, SubjectRef, Timestamp, Token,
+    CaveatName, CaveatRef, CommitHash, Context, DefinitionName, HistoryId, ObjectId, ObjectRef,
+    RelationName, Relationship, Revision, StoreId, SubjectId, SubjectRef, Timestamp, Token,
 };
 use tokio::sync::watch;
 
@@ -48,7 +48,10 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`LogError::Trimmed`] for a revision before the log's beginning, [`LogError::BeyondHead`] past its end.
-    fn schema(&self, at: Option<Revision>) -> StoreFuture<'_, Result<Option<StoredSchema>, LogError>>;
+    fn schema(
+        &self,
+        at: Option<Revision>,
+    ) -> StoreFuture<'_, Result<Option<StoredSchema>, LogError>>;
 
     /// The entries after a revision, in order and without a gap.
     ///
@@ -90,7 +93,11 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`BackupError`]; the file is then not there.
-    fn backup(&self, to: &Path, progress: &mut dyn FnMut(BackupProgress)) -> Result<StoreIdentity, BackupError> {
+    fn backup(
+        &self,
+        to: &Path,
+        progress: &mut dyn FnMut(BackupProgress),
+    ) -> Result<StoreIdentity, BackupError> {
         let _ = (to, progress);
         Err(BackupError::Unsupported)
     }
@@ -116,7 +123,12 @@ impl StoreIdentity {
     /// The token of a commit of this history.
     #[must_use]
     pub fn token(&self, revision: Revision, hash: &CommitHash) -> Token {
-        Token { store: self.store, history: self.history, revision, hash: hash.short() }
+        Token {
+            store: self.store,
+            history: self.history,
+            revision,
+            hash: hash.short(),
+        }
     }
 }
 
@@ -216,10 +228,14 @@ impl ScanRow<'_> {
                 name => Some(RelationName::new(name)?),
             },
         };
-        let mut relationship = Relationship::new(resource, RelationName::new(self.relation)?, subject);
+        let mut relationship =
+            Relationship::new(resource, RelationName::new(self.relation)?, subject);
         if let Some((name, context)) = self.caveat {
             let context = Context::from_json(context)?;
-            relationship.caveat = Some(CaveatRef { name: CaveatName::new(name)?, context });
+            relationship.caveat = Some(CaveatRef {
+                name: CaveatName::new(name)?,
+                context,
+            });
         }
         relationship.expires_at = self.expires_at;
         Ok(relationship)

@@ -20,9 +20,9 @@
 //! A later form of the block takes another version number, so that an older node refuses it rather than misreads it.
 
 use model::{
-    CaveatName, CaveatRef, CommitHash, Context, DefinitionName, ObjectId, ObjectRef, Operation, Precondition,
-    RelationName, Relationship, RelationshipFilter, ResourceIdFilter, Revision, SubjectId, SubjectRef,
-    SubjectRelationFilter, Timestamp,
+    CaveatName, CaveatRef, CommitHash, Context, DefinitionName, ObjectId, ObjectRef, Operation,
+    Precondition, RelationName, Relationship, RelationshipFilter, ResourceIdFilter, Revision,
+    SubjectId, SubjectRef, SubjectRelationFilter, Timestamp,
 };
 
 use super::{Change, ChangeRequest, CommitRequest, Provenance};
@@ -161,7 +161,11 @@ fn push_change_request(bytes: &mut Vec<u8>, change: &ChangeRequest) {
             push_key(bytes, &update.relationship);
             push_traits(bytes, &update.relationship);
         }
-        ChangeRequest::DeleteMatching { filter, limit, partial } => {
+        ChangeRequest::DeleteMatching {
+            filter,
+            limit,
+            partial,
+        } => {
             bytes.push(3);
             push_filter(bytes, filter);
             bytes.push(u8::from(*partial));
@@ -180,7 +184,10 @@ fn push_change_request(bytes: &mut Vec<u8>, change: &ChangeRequest) {
 }
 
 fn push_filter(bytes: &mut Vec<u8>, filter: &RelationshipFilter) {
-    push_opt(bytes, filter.definition.as_ref().map(DefinitionName::as_str));
+    push_opt(
+        bytes,
+        filter.definition.as_ref().map(DefinitionName::as_str),
+    );
     let (kind, id) = match &filter.resource_id {
         None => (0, None),
         Some(ResourceIdFilter::Exact(id)) => (1, Some(id)),
@@ -212,7 +219,14 @@ fn push_key(bytes: &mut Vec<u8>, relationship: &Relationship) {
     push_str(bytes, relationship.relation.as_str());
     push_str(bytes, relationship.subject.definition.as_str());
     push_str(bytes, relationship.subject.id.as_str());
-    push_str(bytes, relationship.subject.relation.as_ref().map_or("", RelationName::as_str));
+    push_str(
+        bytes,
+        relationship
+            .subject
+            .relation
+            .as_ref()
+            .map_or("", RelationName::as_str),
+    );
 }
 
 fn push_traits(bytes: &mut Vec<u8>, relationship: &Relationship) {
@@ -265,7 +279,10 @@ impl<'a> Reader<'a> {
     }
 
     fn key(&mut self) -> Result<Relationship, BlockError> {
-        let resource = ObjectRef { definition: self.name(DefinitionName::new)?, id: self.name(ObjectId::new)? };
+        let resource = ObjectRef {
+            definition: self.name(DefinitionName::new)?,
+            id: self.name(ObjectId::new)?,
+        };
         let relation = self.name(RelationName::new)?;
         let definition = self.name(DefinitionName::new)?;
         let id = match self.str()? {
@@ -276,7 +293,11 @@ impl<'a> Reader<'a> {
             "" => None,
             name => Some(RelationName::new(name).map_err(damaged)?),
         };
-        let subject = SubjectRef { definition, id, relation: subject_relation };
+        let subject = SubjectRef {
+            definition,
+            id,
+            relation: subject_relation,
+        };
         Ok(Relationship::new(resource, relation, subject))
     }
 
@@ -335,7 +356,9 @@ fn cut_short() -> BlockError {
 }
 
 fn damaged(detail: impl ToString) -> BlockError {
-    BlockError::Damaged { detail: detail.to_string() }
+    BlockError::Damaged {
+        detail: detail.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -344,7 +367,10 @@ mod tests {
 
     fn change(before: Option<&str>, after: Option<&str>) -> Change {
         let parse = |text: &str| text.parse::<Relationship>().unwrap();
-        Change { before: before.map(parse), after: after.map(parse) }
+        Change {
+            before: before.map(parse),
+            after: after.map(parse),
+        }
     }
 
     fn sample() -> Vec<Change> {
@@ -360,7 +386,10 @@ mod tests {
 
     #[test]
     fn changes_round_trip() {
-        assert_eq!(decode_changes(&encode_changes(&sample())).unwrap(), sample());
+        assert_eq!(
+            decode_changes(&encode_changes(&sample())).unwrap(),
+            sample()
+        );
         assert_eq!(decode_changes(&encode_changes(&[])).unwrap(), []);
     }
 
@@ -377,14 +406,22 @@ mod tests {
                 let _ = decode_changes(&damaged);
             }
         }
-        assert_eq!(decode_changes(&[9, 0]), Err(BlockError::Version { version: 9 }));
-        assert!(decode_changes(&[1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]).is_err());
+        assert_eq!(
+            decode_changes(&[9, 0]),
+            Err(BlockError::Version { version: 9 })
+        );
+        assert!(
+            decode_changes(&[1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]).is_err()
+        );
     }
 
     #[test]
     fn the_hash_is_fixed_for_good() {
-        let provenance =
-            Provenance { actor: "ann".to_owned(), reason: Some("TICKET-1".to_owned()), metadata: None };
+        let provenance = Provenance {
+            actor: "ann".to_owned(),
+            reason: Some("TICKET-1".to_owned()),
+            metadata: None,
+        };
         let header = EntryHeader {
             previous: CommitHash::ZERO,
             revision: Revision(1),
@@ -393,7 +430,12 @@ mod tests {
             provenance: &provenance,
             schema: Some("definition user {}"),
         };
-        let hash = blake3::Hash::from_bytes(header.hash(&encode_changes(&sample())).0).to_hex().to_string();
-        assert_eq!(hash, "455c405ab21eb2d22372c934f7be8b829ea8a945fdbc6741b48e44c1329d2744");
+        let hash = blake3::Hash::from_bytes(header.hash(&encode_changes(&sample())).0)
+            .to_hex()
+            .to_string();
+        assert_eq!(
+            hash,
+            "455c405ab21eb2d22372c934f7be8b829ea8a945fdbc6741b48e44c1329d2744"
+        );
     }
 }

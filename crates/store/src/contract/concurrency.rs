@@ -13,8 +13,13 @@ const COMMITS: usize = 40;
 pub(super) fn revisions_are_gapless_under_concurrency(harness: &dyn Harness) {
     let store = &*harness.make();
     let mut revisions: Vec<u64> = thread::scope(|scope| {
-        let callers: Vec<_> = (0..CALLERS).map(|caller| scope.spawn(move || commit_many(store, caller))).collect();
-        callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect()
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|caller| scope.spawn(move || commit_many(store, caller)))
+            .collect();
+        callers
+            .into_iter()
+            .flat_map(|caller| caller.join().unwrap())
+            .collect()
     });
     revisions.sort_unstable();
     let expected: Vec<u64> = (1..=(CALLERS * COMMITS) as u64).collect();
@@ -33,10 +38,19 @@ fn commit_many(store: &dyn Store, caller: usize) -> Vec<u64> {
     for step in 0..COMMITS {
         let text = format!("document:c{caller}s{step}#viewer@user:ann");
         let now = at(((caller * 31 + step * 17) % 100) as i64);
-        let good = CommitRequest { now, ..request(store, vec![create(&text)]) };
+        let good = CommitRequest {
+            now,
+            ..request(store, vec![create(&text)])
+        };
         revisions.push(try_commit(store, good).unwrap().revision.0);
-        let bad = request(store, vec![touch("document:never#viewer@user:ann"), create(&text)]);
-        assert!(matches!(try_commit(store, bad), Err(CommitError::AlreadyExists(_))));
+        let bad = request(
+            store,
+            vec![touch("document:never#viewer@user:ann"), create(&text)],
+        );
+        assert!(matches!(
+            try_commit(store, bad),
+            Err(CommitError::AlreadyExists(_))
+        ));
     }
     revisions
 }
@@ -55,10 +69,18 @@ pub(super) fn of_two_creates_one_wins(harness: &dyn Harness) {
 pub(super) fn of_two_commits_admitted_at_one_head_one_is_refused(harness: &dyn Harness) {
     let store = &*harness.make();
     for round in 0..20 {
-        let base = Base { schema_revision: Revision(0), head: Some(Revision(round)) };
+        let base = Base {
+            schema_revision: Revision(0),
+            head: Some(Revision(round)),
+        };
         let won = race(store, |caller| CommitRequest {
             base,
-            ..request(store, vec![create(&format!("payment:p{round}#approver{caller}@user:ann"))])
+            ..request(
+                store,
+                vec![create(&format!(
+                    "payment:p{round}#approver{caller}@user:ann"
+                ))],
+            )
         });
         assert_eq!(won, 1);
         assert_eq!(head(store).revision, Revision(round + 1));
@@ -70,9 +92,14 @@ pub(super) fn of_two_commits_admitted_at_one_head_one_is_refused(harness: &dyn H
 fn race(store: &dyn Store, request: impl Fn(usize) -> CommitRequest) -> usize {
     let requests: Vec<_> = (0..4).map(request).collect();
     thread::scope(|scope| {
-        let callers: Vec<_> =
-            requests.into_iter().map(|request| scope.spawn(move || try_commit(store, request).is_ok())).collect();
-        callers.into_iter().map(|caller| usize::from(caller.join().unwrap())).sum()
+        let callers: Vec<_> = requests
+            .into_iter()
+            .map(|request| scope.spawn(move || try_commit(store, request).is_ok()))
+            .collect();
+        callers
+            .into_iter()
+            .map(|caller| usize::from(caller.join().unwrap()))
+            .sum()
     })
 }
 
@@ -83,11 +110,19 @@ pub(super) fn the_head_is_never_behind_an_acknowledgement(harness: &dyn Harness)
         for caller in 0..4 {
             scope.spawn(move || {
                 for step in 0..25 {
-                    let committed = commit(store, vec![create(&format!("document:c{caller}s{step}#viewer@user:ann"))]);
+                    let committed = commit(
+                        store,
+                        vec![create(&format!(
+                            "document:c{caller}s{step}#viewer@user:ann"
+                        ))],
+                    );
                     assert!(head(store).revision >= committed.revision);
                     assert!(*watch.borrow() >= committed.revision);
                     let log = log_after(store, committed.revision.0 - 1);
-                    assert!(log.first().is_some_and(|entry| entry.hash == committed.hash));
+                    assert!(
+                        log.first()
+                            .is_some_and(|entry| entry.hash == committed.hash)
+                    );
                 }
             });
         }

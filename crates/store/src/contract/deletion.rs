@@ -22,22 +22,86 @@ fn patterns() -> Vec<(RelationshipFilter, Vec<usize>)> {
     let exact = |text: &str| Some(ResourceIdFilter::Exact(text.parse().unwrap()));
     let subject = |text: &str, id: bool, relation| {
         let subject = rel(&format!("any:any#any@{text}")).subject;
-        Some(SubjectFilter { definition: subject.definition, id: id.then_some(subject.id), relation })
+        Some(SubjectFilter {
+            definition: subject.definition,
+            id: id.then_some(subject.id),
+            relation,
+        })
     };
     let member = || SubjectRelationFilter::Relation("member".parse().unwrap());
     let (all, none) = (SubjectRelationFilter::Any, SubjectRelationFilter::None);
     vec![
         (of("document"), vec![6, 7]),
-        (RelationshipFilter { resource_id: exact("ab"), ..any() }, vec![0, 4, 5]),
-        (RelationshipFilter { resource_id: prefix("ab"), ..any() }, vec![0, 5]),
-        (RelationshipFilter { resource_id: prefix("a"), ..of("document") }, vec![5, 6, 7]),
-        (RelationshipFilter { relation: Some("editor".parse().unwrap()), ..any() }, vec![0, 2, 3, 4, 5, 6, 7]),
-        (RelationshipFilter { subject: subject("user:x", false, all.clone()), ..any() }, vec![2, 6]),
-        (RelationshipFilter { subject: subject("user:ann", true, all.clone()), ..any() }, vec![2, 3, 6, 7]),
-        (RelationshipFilter { subject: subject("user:*", true, all.clone()), ..any() }, vec![0, 1, 2, 4, 5, 6, 7]),
-        (RelationshipFilter { subject: subject("group:eng", true, none), ..any() }, vec![0, 1, 2, 3, 4, 5, 7]),
-        (RelationshipFilter { subject: subject("group:eng", false, member()), ..any() }, vec![0, 1, 3, 4, 5, 6, 7]),
-        (RelationshipFilter { subject: subject("group:eng", true, all), ..of("folder") }, vec![0, 1, 2, 3, 4, 5, 7]),
+        (
+            RelationshipFilter {
+                resource_id: exact("ab"),
+                ..any()
+            },
+            vec![0, 4, 5],
+        ),
+        (
+            RelationshipFilter {
+                resource_id: prefix("ab"),
+                ..any()
+            },
+            vec![0, 5],
+        ),
+        (
+            RelationshipFilter {
+                resource_id: prefix("a"),
+                ..of("document")
+            },
+            vec![5, 6, 7],
+        ),
+        (
+            RelationshipFilter {
+                relation: Some("editor".parse().unwrap()),
+                ..any()
+            },
+            vec![0, 2, 3, 4, 5, 6, 7],
+        ),
+        (
+            RelationshipFilter {
+                subject: subject("user:x", false, all.clone()),
+                ..any()
+            },
+            vec![2, 6],
+        ),
+        (
+            RelationshipFilter {
+                subject: subject("user:ann", true, all.clone()),
+                ..any()
+            },
+            vec![2, 3, 6, 7],
+        ),
+        (
+            RelationshipFilter {
+                subject: subject("user:*", true, all.clone()),
+                ..any()
+            },
+            vec![0, 1, 2, 4, 5, 6, 7],
+        ),
+        (
+            RelationshipFilter {
+                subject: subject("group:eng", true, none),
+                ..any()
+            },
+            vec![0, 1, 2, 3, 4, 5, 7],
+        ),
+        (
+            RelationshipFilter {
+                subject: subject("group:eng", false, member()),
+                ..any()
+            },
+            vec![0, 1, 3, 4, 5, 6, 7],
+        ),
+        (
+            RelationshipFilter {
+                subject: subject("group:eng", true, all),
+                ..of("folder")
+            },
+            vec![0, 1, 2, 3, 4, 5, 7],
+        ),
         (any(), vec![]),
     ]
 }
@@ -49,8 +113,14 @@ pub(super) fn a_deletion_takes_what_matches(harness: &dyn Harness) {
         let committed = commit(store, vec![delete_matching(filter.clone(), None, false)]);
         let left: Vec<&str> = left.into_iter().map(|at| ROWS[at]).collect();
         assert_eq!(texts(store), left, "{filter:?}");
-        assert_eq!((committed.deleted_count, committed.deletion_complete), (8 - left.len() as u64, true));
-        let kept = ROWS.iter().filter(|text| !filter.matches(&rel(text))).count();
+        assert_eq!(
+            (committed.deleted_count, committed.deletion_complete),
+            (8 - left.len() as u64, true)
+        );
+        let kept = ROWS
+            .iter()
+            .filter(|text| !filter.matches(&rel(text)))
+            .count();
         assert_eq!(kept, left.len(), "the model agrees");
     }
 }
@@ -60,13 +130,22 @@ pub(super) fn a_limit_takes_the_first_in_key_order(harness: &dyn Harness) {
     let mut shuffled = ROWS.map(create).to_vec();
     shuffled.reverse();
     commit(store, shuffled);
-    let refused = try_commit(store, request(store, vec![delete_matching(of("document"), Some(5), false)]));
-    assert!(matches!(refused, Err(CommitError::TooManyToDelete { limit: 5, .. })));
+    let refused = try_commit(
+        store,
+        request(store, vec![delete_matching(of("document"), Some(5), false)]),
+    );
+    assert!(matches!(
+        refused,
+        Err(CommitError::TooManyToDelete { limit: 5, .. })
+    ));
     assert_eq!(texts(store), ROWS);
 
     let some = commit(store, vec![delete_matching(of("document"), Some(2), true)]);
     assert_eq!((some.deleted_count, some.deletion_complete), (2, false));
-    let deleted: Vec<_> = sides(&last(store)).into_iter().filter_map(|(before, _)| before).collect();
+    let deleted: Vec<_> = sides(&last(store))
+        .into_iter()
+        .filter_map(|(before, _)| before)
+        .collect();
     assert_eq!(deleted, ROWS[..2]);
 
     let rest = commit(store, vec![delete_matching(of("document"), Some(4), false)]);
@@ -78,25 +157,53 @@ pub(super) fn a_limit_takes_the_first_in_key_order(harness: &dyn Harness) {
 
 pub(super) fn expired_rows_are_removed_by_housekeeping_alone(harness: &dyn Harness) {
     let store = &*harness.make();
-    let expiring = |id: &str, second| format!("document:{id}#viewer@user:ann[expiration:{}]", at(second));
-    let all = [expiring("a", 30), expiring("b", 10), expiring("c", 20), expiring("d", 40)];
+    let expiring =
+        |id: &str, second| format!("document:{id}#viewer@user:ann[expiration:{}]", at(second));
+    let all = [
+        expiring("a", 30),
+        expiring("b", 10),
+        expiring("c", 20),
+        expiring("d", 40),
+    ];
     let mut changes: Vec<_> = all.iter().map(|text| create(text)).collect();
     changes.push(create("document:e#viewer@user:ann"));
     commit(store, changes);
     let remove = |now, before, limit| {
-        let changes = vec![ChangeRequest::RemoveExpired { before: at(before), limit }];
-        try_commit(store, CommitRequest { now: at(now), ..request(store, changes) }).unwrap()
+        let changes = vec![ChangeRequest::RemoveExpired {
+            before: at(before),
+            limit,
+        }];
+        try_commit(
+            store,
+            CommitRequest {
+                now: at(now),
+                ..request(store, changes)
+            },
+        )
+        .unwrap()
     };
     let early = remove(9, 99, 10);
-    assert_eq!(early.deleted_count, 0, "nothing has expired, whatever `before` says");
+    assert_eq!(
+        early.deleted_count, 0,
+        "nothing has expired, whatever `before` says"
+    );
     let first = remove(30, 99, 2);
     assert_eq!((first.deleted_count, first.deletion_complete), (2, false));
     let entry = last(store);
     assert!(entry.housekeeping);
-    assert_eq!(sides(&entry), [(Some(expiring("b", 10)), None), (Some(expiring("c", 20)), None)]);
+    assert_eq!(
+        sides(&entry),
+        [
+            (Some(expiring("b", 10)), None),
+            (Some(expiring("c", 20)), None)
+        ]
+    );
     let second = remove(99, 30, 2);
     assert_eq!((second.deleted_count, second.deletion_complete), (1, true));
-    assert_eq!(texts(store), [expiring("d", 40), "document:e#viewer@user:ann".to_owned()]);
+    assert_eq!(
+        texts(store),
+        [expiring("d", 40), "document:e#viewer@user:ann".to_owned()]
+    );
     commit(store, vec![]);
     assert!(!last(store).housekeeping);
 }

@@ -37,14 +37,21 @@ pub(super) fn rows_are_the_fold_of_the_log(harness: &dyn Harness) {
             let expected = apply(&model, &request, Revision(history.len() as u64), now);
             let committed = try_commit(store, request.clone());
             let place = || format!("seed {seed} step {step}: {request:?}");
-            assert_eq!(committed.is_ok(), expected.is_some(), "{committed:?} {}", place());
+            assert_eq!(
+                committed.is_ok(),
+                expected.is_some(),
+                "{committed:?} {}",
+                place()
+            );
             if let Some(next) = expected {
                 model = next;
                 time = now;
                 history.push(model.clone());
             }
-            let expected: Vec<_> =
-                model.values().map(|(relationship, revision)| (relationship.to_string(), *revision)).collect();
+            let expected: Vec<_> = model
+                .values()
+                .map(|(relationship, revision)| (relationship.to_string(), *revision))
+                .collect();
             assert_eq!(rows(store), expected, "{}", place());
         }
         check_log(&log_after(store, 0), &history, seed);
@@ -59,7 +66,9 @@ fn random_relationship(random: &mut Random, step: i64) -> Relationship {
         1 => format!("[expiration:{}]", at(step + random.below(12) as i64 - 3)),
         _ => String::new(),
     };
-    rel(&format!("document:d{resource}#rel{relation}@{subject}{traits}"))
+    rel(&format!(
+        "document:d{resource}#rel{relation}@{subject}{traits}"
+    ))
 }
 
 fn random_request(random: &mut Random, store: &dyn Store, step: i64) -> CommitRequest {
@@ -70,9 +79,17 @@ fn random_request(random: &mut Random, store: &dyn Store, step: i64) -> CommitRe
             let limit = [None, Some(1), Some(3)][random.below(3) as usize];
             delete_matching(random_filter(random), limit, partial)
         }
-        1 => ChangeRequest::RemoveExpired { before: at(step), limit: random.below(4) as u32 },
+        1 => ChangeRequest::RemoveExpired {
+            before: at(step),
+            limit: random.below(4) as u32,
+        },
         kind => {
-            let operation = [Operation::Create, Operation::Touch, Operation::Touch, Operation::Delete];
+            let operation = [
+                Operation::Create,
+                Operation::Touch,
+                Operation::Touch,
+                Operation::Delete,
+            ];
             let operation = operation[kind as usize % 4];
             ChangeRequest::Relationship(RelationshipUpdate {
                 operation,
@@ -81,11 +98,18 @@ fn random_request(random: &mut Random, store: &dyn Store, step: i64) -> CommitRe
         }
     });
     let changes = changes.collect();
-    let mut request = CommitRequest { now: at(step + random.below(4) as i64 - 2), ..request(store, changes) };
+    let mut request = CommitRequest {
+        now: at(step + random.below(4) as i64 - 2),
+        ..request(store, changes)
+    };
     if random.below(4) == 0 {
         let filter = random_filter(random);
         let is_match = random.below(2) == 0;
-        let make = if is_match { Precondition::MustMatch } else { Precondition::MustNotMatch };
+        let make = if is_match {
+            Precondition::MustMatch
+        } else {
+            Precondition::MustNotMatch
+        };
         request.preconditions.push(make(filter));
     }
     request
@@ -106,7 +130,9 @@ fn random_filter(random: &mut Random) -> RelationshipFilter {
 /// The rules of [`crate::commit`], as plainly as they can be said; none if the commit is refused.
 fn apply(model: &Rows, request: &CommitRequest, at: Revision, time: Timestamp) -> Option<Rows> {
     let live = |rows: &Rows, filter: &RelationshipFilter| {
-        let matching = rows.iter().filter(|(_, (row, _))| !row.is_expired(time) && filter.matches(row));
+        let matching = rows
+            .iter()
+            .filter(|(_, (row, _))| !row.is_expired(time) && filter.matches(row));
         matching.map(|(key, _)| key.clone()).collect::<Vec<_>>()
     };
     let mut rows = model.clone();
@@ -118,7 +144,10 @@ fn apply(model: &Rows, request: &CommitRequest, at: Revision, time: Timestamp) -
     }
     for change in &request.changes {
         match change {
-            ChangeRequest::Relationship(RelationshipUpdate { operation, relationship }) => {
+            ChangeRequest::Relationship(RelationshipUpdate {
+                operation,
+                relationship,
+            }) => {
                 let key = relationship.key();
                 let is_live = rows.get(&key).is_some_and(|(row, _)| !row.is_expired(time));
                 match operation {
@@ -132,7 +161,11 @@ fn apply(model: &Rows, request: &CommitRequest, at: Revision, time: Timestamp) -
                     Operation::Delete => {}
                 }
             }
-            ChangeRequest::DeleteMatching { filter, limit, partial } => {
+            ChangeRequest::DeleteMatching {
+                filter,
+                limit,
+                partial,
+            } => {
                 let mut keys = live(&rows, filter);
                 let limit = limit.map_or(usize::MAX, |limit| limit as usize);
                 if keys.len() > limit && !partial {
@@ -144,7 +177,9 @@ fn apply(model: &Rows, request: &CommitRequest, at: Revision, time: Timestamp) -
             ChangeRequest::RemoveExpired { before, limit } => {
                 let until = time.min(*before);
                 let expired = rows.values().filter(|(row, _)| row.is_expired(until));
-                let mut keys: Vec<_> = expired.map(|(row, _)| (row.expires_at, row.key())).collect();
+                let mut keys: Vec<_> = expired
+                    .map(|(row, _)| (row.expires_at, row.key()))
+                    .collect();
                 keys.sort_unstable();
                 keys.truncate(*limit as usize);
                 keys.iter().for_each(|(_, key)| drop(rows.remove(key)));
@@ -165,7 +200,11 @@ fn apply(model: &Rows, request: &CommitRequest, at: Revision, time: Timestamp) -
 fn check_log(entries: &[LogEntry], history: &[Rows], seed: u64) {
     assert_eq!(entries.len() + 1, history.len(), "seed {seed}");
     let mut rows: BTreeMap<RelationshipKey, Relationship> = BTreeMap::new();
-    let plain = |rows: &Rows| rows.iter().map(|(key, (row, _))| (key.clone(), row.clone())).collect::<BTreeMap<_, _>>();
+    let plain = |rows: &Rows| {
+        rows.iter()
+            .map(|(key, (row, _))| (key.clone(), row.clone()))
+            .collect::<BTreeMap<_, _>>()
+    };
     for (entry, after) in entries.iter().zip(&history[1..]) {
         for change in &entry.changes {
             assert_ne!(change.before, change.after, "seed {seed}");
@@ -173,17 +212,35 @@ fn check_log(entries: &[LogEntry], history: &[Rows], seed: u64) {
             assert_eq!(rows.get(&key), change.before.as_ref(), "seed {seed}");
             replace(&mut rows, key, change.after.as_ref());
         }
-        assert_eq!(rows, plain(after), "seed {seed} revision {}", entry.revision);
+        assert_eq!(
+            rows,
+            plain(after),
+            "seed {seed} revision {}",
+            entry.revision
+        );
     }
     for (entry, before) in entries.iter().zip(history).rev() {
         for change in entry.changes.iter().rev() {
-            replace(&mut rows, change.relationship().unwrap().key(), change.before.as_ref());
+            replace(
+                &mut rows,
+                change.relationship().unwrap().key(),
+                change.before.as_ref(),
+            );
         }
-        assert_eq!(rows, plain(before), "seed {seed} before revision {}", entry.revision);
+        assert_eq!(
+            rows,
+            plain(before),
+            "seed {seed} before revision {}",
+            entry.revision
+        );
     }
 }
 
-fn replace(rows: &mut BTreeMap<RelationshipKey, Relationship>, key: RelationshipKey, row: Option<&Relationship>) {
+fn replace(
+    rows: &mut BTreeMap<RelationshipKey, Relationship>,
+    key: RelationshipKey,
+    row: Option<&Relationship>,
+) {
     match row {
         Some(row) => drop(rows.insert(key, row.clone())),
         None => drop(rows.remove(&key)),

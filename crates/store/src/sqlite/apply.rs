@@ -1,12 +1,14 @@
 //! One commit, applied within the writer's transaction. The caller has set a savepoint and goes back to it on refusal.
 
-use model::{CommitHash, Operation, Precondition, Relationship, RelationshipFilter, Revision, Timestamp};
+use model::{
+    CommitHash, Operation, Precondition, Relationship, RelationshipFilter, Revision, Timestamp,
+};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::changes::{ChangeSet, Found};
 use super::codec::{
-    KEY_CONDITION, KEY_ORDER, RELATIONSHIP_COLUMNS, bind_key, bind_traits, hash, key_bytes, relationship, revision,
-    revision_sql, timestamp,
+    KEY_CONDITION, KEY_ORDER, RELATIONSHIP_COLUMNS, bind_key, bind_traits, hash, key_bytes,
+    relationship, revision, revision_sql, timestamp,
 };
 use super::filter::Condition;
 use crate::commit::canonical::{self, EntryHeader};
@@ -40,7 +42,10 @@ pub(super) fn apply(
     };
     for (index, precondition) in request.preconditions.iter().enumerate() {
         if !work.holds(precondition)? {
-            return Err(CommitError::PreconditionFailed { index, precondition: precondition.clone() });
+            return Err(CommitError::PreconditionFailed {
+                index,
+                precondition: precondition.clone(),
+            });
         }
     }
     for change in &request.changes {
@@ -80,7 +85,9 @@ fn check_base(head: Head, base: Base) -> Result<(), CommitError> {
     let schema_moved = base.schema_revision != head.schema_revision;
     let head_moved = base.head.is_some_and(|base| base != head.revision);
     if schema_moved || head_moved {
-        return Err(CommitError::Conflict { head: head.revision });
+        return Err(CommitError::Conflict {
+            head: head.revision,
+        });
     }
     Ok(())
 }
@@ -115,7 +122,11 @@ impl<'a> Work<'a> {
                 Operation::Touch => self.put(&update.relationship, false),
                 Operation::Delete => self.delete(&update.relationship),
             },
-            ChangeRequest::DeleteMatching { filter, limit, partial } => self.delete_matching(filter, *limit, *partial),
+            ChangeRequest::DeleteMatching {
+                filter,
+                limit,
+                partial,
+            } => self.delete_matching(filter, *limit, *partial),
             ChangeRequest::Schema(text) => {
                 self.schema = Some(text);
                 Ok(())
@@ -132,7 +143,8 @@ impl<'a> Work<'a> {
         bind_key(&mut insert, relationship)?;
         bind_traits(&mut insert, relationship, self.revision)?;
         if insert.raw_execute()? == 1 {
-            self.changes.record(None, Some(relationship.clone()), self.revision);
+            self.changes
+                .record(None, Some(relationship.clone()), self.revision);
             return Ok(());
         }
         let found = self.find(relationship)?;
@@ -148,7 +160,8 @@ impl<'a> Work<'a> {
         bind_key(&mut update, relationship)?;
         bind_traits(&mut update, relationship, self.revision)?;
         update.raw_execute()?;
-        self.changes.record(Some(found), Some(relationship.clone()), self.revision);
+        self.changes
+            .record(Some(found), Some(relationship.clone()), self.revision);
         Ok(())
     }
 
@@ -195,7 +208,10 @@ impl<'a> Work<'a> {
             && cut(&mut found, limit)
         {
             if !is_partial {
-                return Err(CommitError::TooManyToDelete { filter: filter.clone(), limit });
+                return Err(CommitError::TooManyToDelete {
+                    filter: filter.clone(),
+                    limit,
+                });
             }
             self.deletion_complete = false;
         }
@@ -239,7 +255,10 @@ impl<'a> Work<'a> {
         }
         let block = canonical::encode_changes(&changes);
         if block.len() > ENTRY_BYTES_MAX {
-            return Err(CommitError::TooLarge { bytes: block.len(), bytes_max: ENTRY_BYTES_MAX });
+            return Err(CommitError::TooLarge {
+                bytes: block.len(),
+                bytes_max: ENTRY_BYTES_MAX,
+            });
         }
         let header = EntryHeader {
             previous: head.hash,
@@ -258,12 +277,23 @@ impl<'a> Work<'a> {
             replayed: false,
         };
         if let Some(text) = schema {
-            let mut insert = self.connection.prepare_cached("INSERT INTO schema_version VALUES (?1, ?2)")?;
+            let mut insert = self
+                .connection
+                .prepare_cached("INSERT INTO schema_version VALUES (?1, ?2)")?;
             insert.execute(params![revision_sql(self.revision), text])?;
         }
         insert_entry(self.connection, &header, &committed, request, &block)?;
-        let schema_revision = if schema.is_some() { self.revision } else { head.schema_revision };
-        let head = Head { revision: self.revision, time: self.time, hash: committed.hash, schema_revision };
+        let schema_revision = if schema.is_some() {
+            self.revision
+        } else {
+            head.schema_revision
+        };
+        let head = Head {
+            revision: self.revision,
+            time: self.time,
+            hash: committed.hash,
+            schema_revision,
+        };
         Ok((committed, head))
     }
 
@@ -272,9 +302,13 @@ impl<'a> Work<'a> {
         let Some(text) = self.schema else {
             return Ok(None);
         };
-        let mut current = self.connection.prepare_cached("SELECT text = ?2 FROM schema_version WHERE revision = ?1")?;
+        let mut current = self
+            .connection
+            .prepare_cached("SELECT text = ?2 FROM schema_version WHERE revision = ?1")?;
         let parameters = params![revision_sql(head.schema_revision), text];
-        let is_same = current.query_row(parameters, |row| row.get::<_, bool>(0)).optional()?;
+        let is_same = current
+            .query_row(parameters, |row| row.get::<_, bool>(0))
+            .optional()?;
         Ok((is_same != Some(true)).then_some(text))
     }
 }
@@ -310,7 +344,10 @@ fn insert_entry(
 }
 
 fn is_housekeeping(changes: &[ChangeRequest]) -> bool {
-    !changes.is_empty() && changes.iter().all(|change| matches!(change, ChangeRequest::RemoveExpired { .. }))
+    !changes.is_empty()
+        && changes
+            .iter()
+            .all(|change| matches!(change, ChangeRequest::RemoveExpired { .. }))
 }
 
 /// Cuts `rows` to the limit; whether there were more.
@@ -327,7 +364,10 @@ fn first(statement: &mut CachedStatement<'_>) -> Result<Option<Found>, StoreErro
         return Ok(None);
     };
     let (relationship, revision) = relationship(row)?;
-    Ok(Some(Found { relationship, revision }))
+    Ok(Some(Found {
+        relationship,
+        revision,
+    }))
 }
 
 fn collect(statement: &mut CachedStatement<'_>) -> Result<Vec<Found>, CommitError> {
@@ -338,9 +378,15 @@ fn collect(statement: &mut CachedStatement<'_>) -> Result<Vec<Found>, CommitErro
         let (relationship, revision) = relationship(row)?;
         bytes += key_bytes(&relationship);
         if bytes > ENTRY_BYTES_MAX {
-            return Err(CommitError::TooLarge { bytes, bytes_max: ENTRY_BYTES_MAX });
+            return Err(CommitError::TooLarge {
+                bytes,
+                bytes_max: ENTRY_BYTES_MAX,
+            });
         }
-        found.push(Found { relationship, revision });
+        found.push(Found {
+            relationship,
+            revision,
+        });
     }
     Ok(found)
 }

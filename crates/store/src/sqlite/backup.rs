@@ -23,7 +23,9 @@ pub(super) fn backup(
     to: &Path,
     progress: &mut dyn FnMut(BackupProgress),
 ) -> Result<StoreIdentity, BackupError> {
-    let exists = || BackupError::Exists { path: to.display().to_string() };
+    let exists = || BackupError::Exists {
+        path: to.display().to_string(),
+    };
     if to.exists() {
         return Err(exists());
     }
@@ -43,7 +45,10 @@ pub(super) fn backup(
     published.map_err(|CopyError(source)| {
         // What is left of the attempt is of no use to anybody; the error that ended it is the one to tell.
         let _ = std::fs::remove_file(partial);
-        BackupError::Write { path: to.display().to_string(), source }
+        BackupError::Write {
+            path: to.display().to_string(),
+            source,
+        }
     })
 }
 
@@ -57,7 +62,9 @@ fn copy(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(CopyError(Box::new(error))),
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut copy = Connection::open_with_flags(to, flags)?;
     {
         let backup = Backup::new(from, &mut copy)?;
@@ -66,12 +73,17 @@ fn copy(
             let now = backup.progress();
             let pages = u64::try_from(now.pagecount).unwrap_or_default();
             let remaining = u64::try_from(now.remaining).unwrap_or_default();
-            progress(BackupProgress { pages_done: pages.saturating_sub(remaining), pages });
+            progress(BackupProgress {
+                pages_done: pages.saturating_sub(remaining),
+                pages,
+            });
             match step {
                 StepResult::Done => break,
                 StepResult::More => {}
                 // Nobody else has the copy, and the original is read within a transaction.
-                StepResult::Busy | StepResult::Locked => return Err(CopyError("the copy is locked".into())),
+                StepResult::Busy | StepResult::Locked => {
+                    return Err(CopyError("the copy is locked".into()));
+                }
                 other => return Err(CopyError(format!("SQLite answered {other:?}").into())),
             }
         }

@@ -33,7 +33,12 @@ pub(super) struct Found {
 
 impl ChangeSet {
     /// Notes that `before` became `after`; `at` is the revision of the commit.
-    pub(super) fn record(&mut self, before: Option<Found>, after: Option<Relationship>, at: Revision) {
+    pub(super) fn record(
+        &mut self,
+        before: Option<Found>,
+        after: Option<Relationship>,
+        at: Revision,
+    ) {
         let was_written_here = before.as_ref().is_some_and(|found| found.revision == at);
         let may_repeat = was_written_here || (before.is_none() && self.has_deletions);
         self.has_deletions |= after.is_none();
@@ -41,11 +46,17 @@ impl ChangeSet {
             Some(found) => (Some(found.relationship), found.revision),
             None => (None, at),
         };
-        let recorded = Recorded { change: Change { before, after }, before_revision };
+        let recorded = Recorded {
+            change: Change { before, after },
+            before_revision,
+        };
         if may_repeat && self.index.is_none() {
             self.index = Some(index(&self.changes));
         }
-        let (Some(index), Some(key)) = (&mut self.index, recorded.change.relationship().map(Relationship::key)) else {
+        let (Some(index), Some(key)) = (
+            &mut self.index,
+            recorded.change.relationship().map(Relationship::key),
+        ) else {
             self.changes.push(recorded);
             return;
         };
@@ -61,11 +72,18 @@ impl ChangeSet {
     pub(super) fn finish(self) -> (Vec<Change>, Vec<Found>) {
         let mut changes = Vec::with_capacity(self.changes.len());
         let mut restored = Vec::new();
-        for Recorded { change, before_revision } in self.changes {
+        for Recorded {
+            change,
+            before_revision,
+        } in self.changes
+        {
             if change.before != change.after {
                 changes.push(change);
             } else if let Some(relationship) = change.before {
-                restored.push(Found { relationship, revision: before_revision });
+                restored.push(Found {
+                    relationship,
+                    revision: before_revision,
+                });
             }
         }
         (changes, restored)
@@ -74,5 +92,7 @@ impl ChangeSet {
 
 fn index(changes: &[Recorded]) -> HashMap<RelationshipKey, usize> {
     let keyed = changes.iter().enumerate();
-    keyed.filter_map(|(place, recorded)| Some((recorded.change.relationship()?.key(), place))).collect()
+    keyed
+        .filter_map(|(place, recorded)| Some((recorded.change.relationship()?.key(), place)))
+        .collect()
 }

@@ -74,7 +74,11 @@ pub(super) fn bind_traits(
 }
 
 fn subject_relation(relationship: &Relationship) -> &str {
-    relationship.subject.relation.as_ref().map_or("", |name| name.as_str())
+    relationship
+        .subject
+        .relation
+        .as_ref()
+        .map_or("", |name| name.as_str())
 }
 
 /// How many bytes the key of a relationship takes in the log.
@@ -105,7 +109,9 @@ pub(super) fn hash(bytes: [u8; 32]) -> CommitHash {
 }
 
 fn damaged(error: impl ToString) -> StoreError {
-    StoreError::Corrupt { detail: error.to_string() }
+    StoreError::Corrupt {
+        detail: error.to_string(),
+    }
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -114,7 +120,10 @@ impl From<rusqlite::Error> for StoreError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(error),
-            Some(_) => Self::Unavailable { detail: "SQLite failed", source: Box::new(error) },
+            Some(_) => Self::Unavailable {
+                detail: "SQLite failed",
+                source: Box::new(error),
+            },
             // Not from SQLite but from reading what it gave: a column without a value or of another type.
             None => damaged(error),
         }

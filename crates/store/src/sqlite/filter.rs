@@ -16,7 +16,11 @@ pub(super) struct Condition<'a> {
 impl<'a> Condition<'a> {
     /// The relationships that match `filter` and have not expired at `live_at`.
     pub(super) fn new(filter: &'a RelationshipFilter, live_at: Timestamp) -> Self {
-        let mut condition = Self { sql: String::new(), values: Vec::new(), live_at };
+        let mut condition = Self {
+            sql: String::new(),
+            values: Vec::new(),
+            live_at,
+        };
         if let Some(definition) = &filter.definition {
             condition.compare("resource_definition =", definition.as_str());
         }
@@ -40,11 +44,15 @@ impl<'a> Condition<'a> {
             match &subject.relation {
                 SubjectRelationFilter::Any => {}
                 SubjectRelationFilter::None => condition.compare("subject_relation =", ""),
-                SubjectRelationFilter::Relation(name) => condition.compare("subject_relation =", name.as_str()),
+                SubjectRelationFilter::Relation(name) => {
+                    condition.compare("subject_relation =", name.as_str())
+                }
             }
         }
         let live_at = condition.parameter_count();
-        condition.sql.push_str(&format!("(expires_at IS NULL OR expires_at > ?{live_at})"));
+        condition
+            .sql
+            .push_str(&format!("(expires_at IS NULL OR expires_at > ?{live_at})"));
         condition
     }
 

@@ -126,7 +126,13 @@ pub(super) fn open_file(path: &Path) -> Result<Opened, OpenError> {
     }
     let connection = open_existing(path)?;
     let (identity, head) = verify_tail(&connection).map_err(|error| store_error(path, error))?;
-    Ok(Opened { connection, identity, head, file_lock: Some(file_lock), path: Some(path.clone()) })
+    Ok(Opened {
+        connection,
+        identity,
+        head,
+        file_lock: Some(file_lock),
+        path: Some(path.clone()),
+    })
 }
 
 /// A new store in memory.
@@ -136,14 +142,31 @@ pub(super) fn open_memory() -> Result<Opened, OpenError> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     migrate(path, &mut connection)?;
     let (identity, head) = verify_tail(&connection).map_err(|error| store_error(path, error))?;
-    Ok(Opened { connection, identity, head, file_lock: None, path: None })
+    Ok(Opened {
+        connection,
+        identity,
+        head,
+        file_lock: None,
+        path: None,
+    })
 }
 
 /// One more connection to an open store, which cannot write.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.execute_batch("PRAGMA cache_size = -16384; PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF")?;
+    connection.execute_batch(
+        "PRAGMA cache_size = -16384; PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF",
+    )?;
+    Ok(connection)
+}
+
+/// A store's file to copy from, which may be in use.
+pub(super) fn open_source(path: &Path) -> Result<Connection, OpenError> {
+    let file = File::open(path).map_err(|error| io_error(path, error))?;
+    check_header(path, file)?;
+    let connection = open_reader(path).map_err(|error| sqlite_error(path, error))?;
+    form(path, &connection)?;
     Ok(connection)
 }
 
@@ -152,9 +175,14 @@ fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     match fs::canonicalize(path) {
         Ok(path) => Ok(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let name = path.file_name().ok_or_else(|| io_error(path, io::ErrorKind::InvalidFilename.into()))?;
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let folder = fs::canonicalize(folder.unwrap_or(Path::new("."))).map_err(|error| io_error(path, error))?;
+            let name = path
+                .file_name()
+                .ok_or_else(|| io_error(path, io::ErrorKind::InvalidFilename.into()))?;
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")))
+                .map_err(|error| io_error(path, error))?;
             Ok(folder.join(name))
         }
         Err(error) => Err(io_error(path, error)),
@@ -165,11 +193,17 @@ fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
 /// exclusive mode would keep `sqlite3` and backup tools out as well.
 fn acquire(path: &Path) -> Result<File, OpenError> {
     let lock_path = beside(path, ".lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&lock_path);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path);
     let file = file.map_err(|error| io_error(path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
+            path: path.to_owned(),
+        }),
         Err(TryLockError::Error(error)) => Err(io_error(path, error)),
     }
 }
@@ -182,14 +216,23 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 fn check_header(path: &Path, file: File) -> Result<(), OpenError> {
     let mut header = Vec::with_capacity(HEADER_BYTES);
-    file.take(HEADER_BYTES as u64).read_to_end(&mut header).map_err(|error| io_error(path, error))?;
+    file.take(HEADER_BYTES as u64)
+        .read_to_end(&mut header)
+        .map_err(|error| io_error(path, error))?;
     if header.len() < HEADER_BYTES || !header.starts_with(HEADER_MAGIC) {
-        return Err(OpenError::NotADatabase { path: path.to_owned() });
+        return Err(OpenError::NotADatabase {
+            path: path.to_owned(),
+        });
     }
-    let id = header.get(APPLICATION_ID_AT..).and_then(|rest| rest.first_chunk());
+    let id = header
+        .get(APPLICATION_ID_AT..)
+        .and_then(|rest| rest.first_chunk());
     let application_id = u32::from_be_bytes(id.copied().unwrap_or_default());
     if application_id != APPLICATION_ID {
-        return Err(OpenError::NotOurs { path: path.to_owned(), application_id });
+        return Err(OpenError::NotOurs {
+            path: path.to_owned(),
+            application_id,
+        });
     }
     Ok(())
 }
@@ -204,9 +247,13 @@ fn create(path: &Path) -> Result<(), OpenError> {
         }
     }
     let mut connection = Connection::open(new).map_err(|error| sqlite_error(path, error))?;
-    connection.execute_batch("PRAGMA synchronous = FULL").map_err(|error| sqlite_error(path, error))?;
+    connection
+        .execute_batch("PRAGMA synchronous = FULL")
+        .map_err(|error| sqlite_error(path, error))?;
     migrate(path, &mut connection)?;
-    connection.close().map_err(|(_, error)| sqlite_error(path, error))?;
+    connection
+        .close()
+        .map_err(|(_, error)| sqlite_error(path, error))?;
     publish(new, path).map_err(|error| io_error(path, error))
 }
 
@@ -229,30 +276,67 @@ fn open_existing(path: &Path) -> Result<Connection, OpenError> {
             "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
              PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA wal_autocheckpoint = 4096; \
              PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; \
-             PRAGMA trusted_schema = OFF; PRAGMA wal_checkpoint(TRUNCATE)",
+             PRAGMA trusted_schema = OFF",
         )
         .map_err(sqlite)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     migrate(path, &mut connection)?;
-    let size = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(sqlite);
-    let expected = size("PRAGMA page_count")?.saturating_mul(size("PRAGMA page_size")?);
-    let expected = u64::try_from(expected).unwrap_or_default();
-    let found = fs::metadata(path).map_err(|error| io_error(path, error))?.len();
-    if found < expected {
-        let detail = format!("it has {found} bytes of {expected}");
-        return Err(OpenError::Damaged { path: path.to_owned(), detail });
+    if checkpoint(&connection).map_err(sqlite)? {
+        check_length(path, &connection)?;
     }
     Ok(connection)
+}
+
+/// Moves what the write-ahead log holds into the file; whether all of it got there. With a full disk, or while a tool
+/// reads the file, it does not, and the store works all the same.
+fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
+    let is_busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+        row.get::<_, bool>(0)
+    });
+    match is_busy {
+        Ok(is_busy) => Ok(!is_busy),
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn check_length(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+    let size = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let pages = size("PRAGMA page_count").map_err(|error| sqlite_error(path, error))?;
+    let page_bytes = size("PRAGMA page_size").map_err(|error| sqlite_error(path, error))?;
+    let expected = u64::try_from(pages.saturating_mul(page_bytes)).unwrap_or_default();
+    let found = fs::metadata(path)
+        .map_err(|error| io_error(path, error))?
+        .len();
+    if found < expected {
+        let detail = format!("it has {found} bytes of {expected}");
+        return Err(OpenError::Damaged {
+            path: path.to_owned(),
+            detail,
+        });
+    }
+    Ok(())
+}
+
+/// The form of the database, which this version knows.
+fn form(path: &Path, connection: &Connection) -> Result<usize, OpenError> {
+    let form = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    let found =
+        usize::try_from(form.map_err(|error| sqlite_error(path, error))?).unwrap_or(usize::MAX);
+    if found > MIGRATIONS.len() {
+        return Err(OpenError::NewerFormat {
+            path: path.to_owned(),
+            found,
+            known: MIGRATIONS.len(),
+        });
+    }
+    Ok(found)
 }
 
 /// Brings the database to the newest form, one transaction a step.
 fn migrate(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
     let sqlite = |error| sqlite_error(path, error);
-    let form: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;
-    let found = usize::try_from(form).unwrap_or(usize::MAX);
-    if found > MIGRATIONS.len() {
-        return Err(OpenError::NewerFormat { path: path.to_owned(), found, known: MIGRATIONS.len() });
-    }
+    let found = form(path, connection)?;
     for (at, sql) in MIGRATIONS.iter().enumerate() {
         let number = at + 1;
         let checksum = *blake3::hash(sql.as_bytes()).as_bytes();
@@ -261,15 +345,25 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
             continue;
         }
         let query = "SELECT checksum FROM migration WHERE number = ?1";
-        let applied: [u8; 32] = connection.query_row(query, [number as i64], |row| row.get(0)).map_err(sqlite)?;
+        let applied: [u8; 32] = connection
+            .query_row(query, [number as i64], |row| row.get(0))
+            .map_err(sqlite)?;
         if applied != checksum {
-            return Err(OpenError::OtherMigration { path: path.to_owned(), number });
+            return Err(OpenError::OtherMigration {
+                path: path.to_owned(),
+                number,
+            });
         }
     }
     Ok(())
 }
 
-fn migrate_to(connection: &mut Connection, number: usize, sql: &str, checksum: [u8; 32]) -> rusqlite::Result<()> {
+fn migrate_to(
+    connection: &mut Connection,
+    number: usize,
+    sql: &str,
+    checksum: [u8; 32],
+) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     if number == 1 {
         transaction.execute_batch(
@@ -280,18 +374,28 @@ fn migrate_to(connection: &mut Connection, number: usize, sql: &str, checksum: [
     if number == 1 {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         // SQLite draws from a stream cipher that the operating system seeds.
-        transaction.execute("INSERT INTO identity VALUES (1, randomblob(8), randomblob(8))", [])?;
+        transaction.execute(
+            "INSERT INTO identity VALUES (1, randomblob(8), randomblob(8))",
+            [],
+        )?;
     }
-    transaction.execute("INSERT INTO migration VALUES (?1, ?2)", params![number as i64, checksum])?;
+    transaction.execute(
+        "INSERT INTO migration VALUES (?1, ?2)",
+        params![number as i64, checksum],
+    )?;
     transaction.pragma_update(None, "user_version", number as i64)?;
     transaction.commit()
 }
 
 /// Reads who the store is and where it stands, and recomputes the hashes of the newest entries.
 pub(super) fn verify_tail(connection: &Connection) -> Result<(StoreIdentity, Head), StoreError> {
-    let identity = connection.query_row("SELECT store_id, history_id FROM identity", [], |row| {
-        Ok(StoreIdentity { store: StoreId(row.get(0)?), history: HistoryId(row.get(1)?) })
-    })?;
+    let identity =
+        connection.query_row("SELECT store_id, history_id FROM identity", [], |row| {
+            Ok(StoreIdentity {
+                store: StoreId(row.get(0)?),
+                history: HistoryId(row.get(1)?),
+            })
+        })?;
     let mut statement = connection.prepare(
         "SELECT l.revision, l.time, l.hash, l.previous, l.housekeeping, l.schema_changed, l.actor, l.reason, \
          l.metadata, l.changes, s.text FROM log_entry l LEFT JOIN schema_version s ON s.revision = l.revision \
@@ -302,7 +406,9 @@ pub(super) fn verify_tail(connection: &Connection) -> Result<(StoreIdentity, Hea
     let mut later = None;
     while let Some(row) = rows.next()? {
         let at = revision(row.get(0)?)?;
-        let damaged = |what: &str| StoreError::Corrupt { detail: format!("revision {at} of the log {what}") };
+        let damaged = |what: &str| StoreError::Corrupt {
+            detail: format!("revision {at} of the log {what}"),
+        };
         let found: [u8; 32] = row.get(2)?;
         if later.is_some_and(|(next, previous)| next != at.next() || previous != found) {
             return Err(damaged("is not the one that the next one follows"));
@@ -312,7 +418,11 @@ pub(super) fn verify_tail(connection: &Connection) -> Result<(StoreIdentity, Hea
             return Err(damaged("lacks its schema"));
         }
         let previous: [u8; 32] = row.get(3)?;
-        let provenance = Provenance { actor: row.get(6)?, reason: row.get(7)?, metadata: row.get(8)? };
+        let provenance = Provenance {
+            actor: row.get(6)?,
+            reason: row.get(7)?,
+            metadata: row.get(8)?,
+        };
         let header = EntryHeader {
             previous: hash(previous),
             revision: at,
@@ -336,19 +446,29 @@ pub(super) fn verify_tail(connection: &Connection) -> Result<(StoreIdentity, Hea
 }
 
 fn io_error(path: &Path, source: io::Error) -> OpenError {
-    OpenError::Io { path: path.to_owned(), source }
+    OpenError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn sqlite_error(path: &Path, source: rusqlite::Error) -> OpenError {
     use rusqlite::ErrorCode;
     match source.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            OpenError::Damaged { path: path.to_owned(), detail: source.to_string() }
-        }
-        Some(_) | None => OpenError::Sqlite { path: path.to_owned(), source },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Damaged {
+            path: path.to_owned(),
+            detail: source.to_string(),
+        },
+        Some(_) | None => OpenError::Sqlite {
+            path: path.to_owned(),
+            source,
+        },
     }
 }
 
 fn store_error(path: &Path, error: StoreError) -> OpenError {
-    OpenError::Damaged { path: path.to_owned(), detail: error.to_string() }
+    OpenError::Damaged {
+        path: path.to_owned(),
+        detail: error.to_string(),
+    }
 }

@@ -7,12 +7,16 @@ use std::sync::{Arc, Mutex};
 use model::{Revision, Token};
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::codec::{KEY_ORDER, RELATIONSHIP_COLUMNS, hash, revision, revision_sql, scan_row, timestamp};
+use super::codec::{
+    KEY_ORDER, RELATIONSHIP_COLUMNS, hash, revision, revision_sql, scan_row, timestamp,
+};
 use super::lock;
 use crate::commit::canonical::{self, BlockError};
 use crate::commit::{LogEntry, Provenance, SchemaChange};
 use crate::error::{LogError, StoreError, TokenRefused};
-use crate::store::{Head, LogQuery, ScanHeader, ScanRow, StoreIdentity, StoredSchema, TokenVerdict};
+use crate::store::{
+    Head, LogQuery, ScanHeader, ScanRow, StoreIdentity, StoredSchema, TokenVerdict,
+};
 
 /// One question to a reading thread.
 pub(super) type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
@@ -40,14 +44,17 @@ pub(super) fn in_transaction<T, E: From<rusqlite::Error>>(
 }
 
 pub(super) fn head(connection: &Connection) -> Result<Head, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT revision, time, hash FROM log_entry ORDER BY revision DESC LIMIT 1")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT revision, time, hash FROM log_entry ORDER BY revision DESC LIMIT 1",
+    )?;
     let mut rows = statement.query([])?;
     let Some(row) = rows.next()? else {
         return Ok(Head::EMPTY);
     };
     let schema = "SELECT coalesce(max(revision), 0) FROM schema_version";
-    let schema_revision = connection.prepare_cached(schema)?.query_row([], |row| row.get(0))?;
+    let schema_revision = connection
+        .prepare_cached(schema)?
+        .query_row([], |row| row.get(0))?;
     Ok(Head {
         revision: revision(row.get(0)?)?,
         time: timestamp(row.get(1)?)?,
@@ -58,7 +65,11 @@ pub(super) fn head(connection: &Connection) -> Result<Head, StoreError> {
 
 /// The revisions of the log's first and last entry; 0 for an empty log.
 fn bounds(connection: &Connection) -> Result<(Revision, Revision), StoreError> {
-    let bounds = |sql| connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
+    let bounds = |sql| {
+        connection
+            .prepare_cached(sql)?
+            .query_row([], |row| row.get::<_, i64>(0))
+    };
     let oldest = bounds("SELECT coalesce(min(revision), 0) FROM log_entry")?;
     let newest = bounds("SELECT coalesce(max(revision), 0) FROM log_entry")?;
     Ok((revision(oldest)?, revision(newest)?))
@@ -76,7 +87,10 @@ fn check_reach(connection: &Connection, at: Revision) -> Result<(), LogError> {
     Ok(())
 }
 
-pub(super) fn schema(connection: &Connection, at: Option<Revision>) -> Result<Option<StoredSchema>, LogError> {
+pub(super) fn schema(
+    connection: &Connection,
+    at: Option<Revision>,
+) -> Result<Option<StoredSchema>, LogError> {
     if let Some(at) = at {
         check_reach(connection, at)?;
     }
@@ -86,9 +100,17 @@ pub(super) fn schema(connection: &Connection, at: Option<Revision>) -> Result<Op
 
 fn schema_until(connection: &Connection, at: i64) -> Result<Option<StoredSchema>, StoreError> {
     let sql = "SELECT revision, text FROM schema_version WHERE revision <= ?1 ORDER BY revision DESC LIMIT 1";
-    let row: Option<(i64, String)> =
-        connection.prepare_cached(sql)?.query_row([at], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    row.map(|(at, text)| Ok(StoredSchema { revision: revision(at)?, text })).transpose()
+    let row: Option<(i64, String)> = connection
+        .prepare_cached(sql)?
+        .query_row([at], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    row.map(|(at, text)| {
+        Ok(StoredSchema {
+            revision: revision(at)?,
+            text,
+        })
+    })
+    .transpose()
 }
 
 pub(super) fn log(connection: &Connection, query: LogQuery) -> Result<Vec<LogEntry>, LogError> {
@@ -118,7 +140,10 @@ pub(super) fn log(connection: &Connection, query: LogQuery) -> Result<Vec<LogEnt
 }
 
 fn row_bytes(row: &Row<'_>) -> Result<usize, StoreError> {
-    let metadata = row.get_ref(8)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+    let metadata = row
+        .get_ref(8)?
+        .as_str_or_null()
+        .map_err(rusqlite::Error::from)?;
     let changes = row.get_ref(9)?.as_blob().map_err(rusqlite::Error::from)?;
     Ok(changes.len() + metadata.map_or(0, str::len))
 }
@@ -127,18 +152,29 @@ fn entry(connection: &Connection, row: &Row<'_>) -> Result<LogEntry, LogError> {
     let at = revision(row.get(0)?)?;
     let block = row.get_ref(9)?.as_blob().map_err(rusqlite::Error::from)?;
     let changes = canonical::decode_changes(block).map_err(|error| match error {
-        BlockError::Version { version } => LogError::NewerFormat { revision: at, version },
-        BlockError::Damaged { detail } => {
-            StoreError::Corrupt { detail: format!("revision {at}: {detail}") }.into()
+        BlockError::Version { version } => LogError::NewerFormat {
+            revision: at,
+            version,
+        },
+        BlockError::Damaged { detail } => StoreError::Corrupt {
+            detail: format!("revision {at}: {detail}"),
         }
+        .into(),
     })?;
-    let schema = row.get::<_, bool>(5)?.then(|| schema_change(connection, at)).transpose()?;
+    let schema = row
+        .get::<_, bool>(5)?
+        .then(|| schema_change(connection, at))
+        .transpose()?;
     Ok(LogEntry {
         revision: at,
         time: timestamp(row.get(1)?)?,
         hash: hash(row.get(2)?),
         previous: hash(row.get(3)?),
-        provenance: Provenance { actor: row.get(6)?, reason: row.get(7)?, metadata: row.get(8)? },
+        provenance: Provenance {
+            actor: row.get(6)?,
+            reason: row.get(7)?,
+            metadata: row.get(8)?,
+        },
         changes,
         schema,
         housekeeping: row.get(4)?,
@@ -148,10 +184,15 @@ fn entry(connection: &Connection, row: &Row<'_>) -> Result<LogEntry, LogError> {
 fn schema_change(connection: &Connection, at: Revision) -> Result<SchemaChange, StoreError> {
     let after = schema_until(connection, revision_sql(at))?.filter(|schema| schema.revision == at);
     let Some(after) = after else {
-        return Err(StoreError::Corrupt { detail: format!("revision {at}: its schema is gone") });
+        return Err(StoreError::Corrupt {
+            detail: format!("revision {at}: its schema is gone"),
+        });
     };
     let before = schema_until(connection, revision_sql(at).saturating_sub(1))?;
-    Ok(SchemaChange { before: before.map(|schema| schema.text), after: after.text })
+    Ok(SchemaChange {
+        before: before.map(|schema| schema.text),
+        after: after.text,
+    })
 }
 
 fn check_order(after: Revision, entries: &[LogEntry]) -> Result<(), StoreError> {
@@ -159,7 +200,9 @@ fn check_order(after: Revision, entries: &[LogEntry]) -> Result<(), StoreError> 
     for entry in entries {
         expected = expected.next();
         if entry.revision != expected {
-            return Err(StoreError::Corrupt { detail: format!("revision {expected} is not in the log") });
+            return Err(StoreError::Corrupt {
+                detail: format!("revision {expected} is not in the log"),
+            });
         }
     }
     Ok(())
@@ -195,20 +238,28 @@ pub(super) fn verify(connection: &Connection, token: Token) -> Result<TokenVerdi
     match found {
         None => Ok(TokenVerdict::Old(token.revision)),
         Some(found) if hash(found).short() == token.hash => Ok(TokenVerdict::Known(token.revision)),
-        Some(_) => Err(TokenRefused::HashMismatch { revision: token.revision }),
+        Some(_) => Err(TokenRefused::HashMismatch {
+            revision: token.revision,
+        }),
     }
 }
 
 fn stored_hash(connection: &Connection, at: Revision) -> Result<Option<[u8; 32]>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT hash FROM log_entry WHERE revision = ?1")?;
-    Ok(statement.query_row([revision_sql(at)], |row| row.get(0)).optional()?)
+    let mut statement =
+        connection.prepare_cached("SELECT hash FROM log_entry WHERE revision = ?1")?;
+    Ok(statement
+        .query_row([revision_sql(at)], |row| row.get(0))
+        .optional()?)
 }
 
 pub(super) fn scan(
     connection: &Connection,
     sink: &mut dyn FnMut(&ScanHeader, ScanRow<'_>) -> ControlFlow<()>,
 ) -> Result<ScanHeader, StoreError> {
-    let header = ScanHeader { head: head(connection)?, schema: schema_until(connection, i64::MAX)? };
+    let header = ScanHeader {
+        head: head(connection)?,
+        schema: schema_until(connection, i64::MAX)?,
+    };
     let sql = format!("SELECT {RELATIONSHIP_COLUMNS} FROM relationship ORDER BY {KEY_ORDER}");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([])?;
@@ -228,7 +279,9 @@ pub(super) fn spawn(
     let jobs = Arc::new(Mutex::new(jobs));
     let threads = connections.into_iter().map(|connection| {
         let jobs = Arc::clone(&jobs);
-        std::thread::Builder::new().name("store-read".to_owned()).spawn(move || run(&connection, &jobs))
+        std::thread::Builder::new()
+            .name("store-read".to_owned())
+            .spawn(move || run(&connection, &jobs))
     });
     threads.collect()
 }

@@ -34,8 +34,13 @@ const TRIM_STEP_ENTRIES: i64 = 256;
 /// What the writer is asked.
 pub(super) enum Command {
     Commit(CommitJob),
-    TrimStep { before: Timestamp, answer: oneshot::Sender<Result<TrimStep, StoreError>> },
-    Close { answer: oneshot::Sender<Result<(), StoreError>> },
+    TrimStep {
+        before: Timestamp,
+        answer: oneshot::Sender<Result<TrimStep, StoreError>>,
+    },
+    Close {
+        answer: oneshot::Sender<Result<(), StoreError>>,
+    },
 }
 
 /// One waiting commit.
@@ -100,25 +105,46 @@ impl Writer {
     }
 
     fn commit_group(&mut self, group: Vec<CommitJob>) {
-        let error = match self.try_group(&group) {
-            Ok(results) => return answer_all(group, results),
-            Err(error) => error,
-        };
-        if group.len() > 1 && !self.has_failed {
-            for job in group {
-                self.commit_group(vec![job]);
-            }
-            return;
+        match self.try_group(&group) {
+            Ok(results) => answer_all(group, results),
+            Err(error) => self.commit_each(group, error),
         }
-        let mut error = Some(error);
+    }
+
+    /// Tries each of a group that failed together alone, so that it fails, if it must, with its own error. On a full
+    /// disk even a lone one gets a second try, once the write-ahead log has given back its room.
+    fn commit_each(&mut self, group: Vec<CommitJob>, error: StoreError) {
+        if let ([_], false) = (group.as_slice(), matches!(error, StoreError::Full)) {
+            return answer_all(group, vec![Err(error.into())]);
+        }
         for job in group {
-            let error = error.take().unwrap_or_else(sync_failed);
-            answer_all(vec![job], vec![Err(error.into())]);
+            if matches!(error, StoreError::Full) {
+                self.make_room();
+            }
+            let results = self.try_group(std::slice::from_ref(&job));
+            answer_all(
+                vec![job],
+                results.unwrap_or_else(|error| vec![Err(error.into())]),
+            );
+        }
+    }
+
+    /// Moves the write-ahead log into the database, as far as that has room itself.
+    fn make_room(&self) {
+        let checkpoint =
+            lock(&self.connection).query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, i64>(0)
+            });
+        if let Err(error) = checkpoint {
+            tracing::warn!(%error, "the disk is full");
         }
     }
 
     /// Applies each request after the ones before it and makes the lot durable. On failure nothing is done.
-    fn try_group(&mut self, group: &[CommitJob]) -> Result<Vec<Result<Committed, CommitError>>, StoreError> {
+    fn try_group(
+        &mut self,
+        group: &[CommitJob],
+    ) -> Result<Vec<Result<Committed, CommitError>>, StoreError> {
         if self.has_failed {
             return Err(sync_failed());
         }
@@ -151,7 +177,8 @@ impl Writer {
             let mut statement = transaction.prepare_cached(
                 "SELECT revision, time FROM log_entry WHERE revision < ?1 ORDER BY revision LIMIT ?2",
             )?;
-            let mut rows = statement.query(params![revision_sql(self.head.revision), TRIM_STEP_ENTRIES])?;
+            let mut rows =
+                statement.query(params![revision_sql(self.head.revision), TRIM_STEP_ENTRIES])?;
             while let Some(row) = rows.next()? {
                 if row.get::<_, i64>(1)? >= before.as_micros() {
                     break;
@@ -172,9 +199,14 @@ impl Writer {
         let oldest: Option<i64> =
             transaction.query_row("SELECT min(revision) FROM log_entry", [], |row| row.get(0))?;
         transaction.commit()?;
-        let trimmed =
-            Trimmed { entries: revision(entries)?.0, oldest: revision(oldest.unwrap_or_default())? };
-        Ok(TrimStep { trimmed, is_done: entries < TRIM_STEP_ENTRIES })
+        let trimmed = Trimmed {
+            entries: revision(entries)?.0,
+            oldest: revision(oldest.unwrap_or_default())?,
+        };
+        Ok(TrimStep {
+            trimmed,
+            is_done: entries < TRIM_STEP_ENTRIES,
+        })
     }
 
     fn close(&mut self) -> Result<(), StoreError> {
@@ -184,7 +216,9 @@ impl Writer {
             }
         }
         let checkpoint = lock(&self.connection)
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, i64>(0)
+            })
             .map_err(StoreError::from);
         // The connection goes before the lock does. Nobody shares it by now but a scan of a store in memory.
         match Connection::open_in_memory() {
@@ -205,7 +239,9 @@ fn gather(first: CommitJob, commands: &Receiver<Command>) -> (Vec<CommitJob>, Op
                 changes += job.request.changes.len();
                 group.push(job);
             }
-            Ok(other @ (Command::TrimStep { .. } | Command::Close { .. })) => return (group, Some(other)),
+            Ok(other @ (Command::TrimStep { .. } | Command::Close { .. })) => {
+                return (group, Some(other));
+            }
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
         }
     }
@@ -214,7 +250,11 @@ fn gather(first: CommitJob, commands: &Receiver<Command>) -> (Vec<CommitJob>, Op
 
 type Results = Vec<Result<Committed, CommitError>>;
 
-fn apply_group(connection: &Connection, mut head: Head, group: &[CommitJob]) -> Result<(Results, Head), StoreError> {
+fn apply_group(
+    connection: &Connection,
+    mut head: Head,
+    group: &[CommitJob],
+) -> Result<(Results, Head), StoreError> {
     let execute = |sql| connection.prepare_cached(sql)?.execute([]);
     execute("BEGIN IMMEDIATE")?;
     let mut results = Vec::with_capacity(group.len());
@@ -238,7 +278,15 @@ fn apply_group(connection: &Connection, mut head: Head, group: &[CommitJob]) -> 
 }
 
 fn answer_all(group: Vec<CommitJob>, results: Results) {
-    for (CommitJob { answer, place, request: _ }, result) in group.into_iter().zip(results) {
+    for (
+        CommitJob {
+            answer,
+            place,
+            request: _,
+        },
+        result,
+    ) in group.into_iter().zip(results)
+    {
         drop(place);
         // Nobody waits any more: the commit stands all the same.
         let _ = answer.send(result);
@@ -251,10 +299,16 @@ fn is_sync_failure(error: &StoreError) -> bool {
     let StoreError::Unavailable { source, .. } = error else {
         return false;
     };
-    let Some(error) = source.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error) else {
+    let Some(error) = source
+        .downcast_ref::<rusqlite::Error>()
+        .and_then(rusqlite::Error::sqlite_error)
+    else {
         return false;
     };
-    matches!(error.extended_code, rusqlite::ffi::SQLITE_IOERR_FSYNC | rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC)
+    matches!(
+        error.extended_code,
+        rusqlite::ffi::SQLITE_IOERR_FSYNC | rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC
+    )
 }
 
 fn sync_failed() -> StoreError {

@@ -10,12 +10,18 @@ use tempfile::TempDir;
 
 #[test]
 fn a_store_in_memory_keeps_the_contract() {
-    run(&Memory { folder: tempfile::tempdir().unwrap() });
+    run(&Memory {
+        folder: tempfile::tempdir().unwrap(),
+    });
 }
 
 #[test]
 fn a_store_in_a_file_keeps_the_contract() {
-    run(&Files { folder: tempfile::tempdir().unwrap(), made: AtomicUsize::new(0), paths: Mutex::new(Vec::new()) });
+    run(&Files {
+        folder: tempfile::tempdir().unwrap(),
+        made: AtomicUsize::new(0),
+        paths: Mutex::new(Vec::new()),
+    });
 }
 
 struct Memory {
@@ -69,7 +75,10 @@ fn copy(store: &dyn Store, to: PathBuf) -> Arc<dyn Store> {
     let identity = store.backup(&to, &mut |step| steps.push(step)).unwrap();
     let end = steps.last().unwrap();
     assert_eq!(end.pages_done, end.pages);
-    assert!(matches!(store.backup(&to, &mut |_| {}), Err(store::BackupError::Exists { .. })));
+    assert!(matches!(
+        store.backup(&to, &mut |_| {}),
+        Err(store::BackupError::Exists { .. })
+    ));
     let copy = SqliteStore::open(&to).unwrap();
     assert_eq!(copy.identity(), identity);
     Arc::new(copy)

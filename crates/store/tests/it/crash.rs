@@ -22,15 +22,21 @@ const WRITERS: usize = 8;
 
 #[test]
 fn what_was_acknowledged_survives_kill_9() {
-    let kills = if std::env::var_os("RUN_SLOW_TESTS").is_some() { 300 } else { 30 };
+    let kills = if std::env::var_os("RUN_SLOW_TESTS").is_some() {
+        300
+    } else {
+        30
+    };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("crash.db");
     let mut acknowledged = BTreeMap::new();
     let mut state = 42u64;
     for kill in 0..kills {
         // A linear congruence, for moments that are the same in every run as far as the machine allows.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let moment = Duration::from_micros(state >> 33) % Duration::from_millis(120);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let moment = Duration::from_micros((state >> 33) % 120_000);
         run_and_kill(&path, moment, &mut acknowledged);
         check(&path, &acknowledged, kill);
     }
@@ -40,7 +46,8 @@ fn what_was_acknowledged_survives_kill_9() {
 /// Writes pairs for ever; does nothing unless it was started by [`run_and_kill`].
 #[test]
 fn the_process_that_is_killed() {
-    let path = std::env::args().find_map(|argument| argument.strip_prefix(PATH_ARGUMENT).map(str::to_owned));
+    let path = std::env::args()
+        .find_map(|argument| argument.strip_prefix(PATH_ARGUMENT).map(str::to_owned));
     let Some(path) = path else {
         return;
     };
@@ -67,12 +74,18 @@ fn write_for_ever(store: &dyn Store, name: &str) {
 /// Two rows that are only ever written together, with enough between them to spread over pages.
 fn pair(id: &str) -> Vec<ChangeRequest> {
     let rows = ["aaa", "zzz"].map(|definition| format!("{definition}:{id}#viewer@user:ann"));
-    rows.iter().map(|row| update(Operation::Create, row)).collect()
+    rows.iter()
+        .map(|row| update(Operation::Create, row))
+        .collect()
 }
 
 fn run_and_kill(path: &Path, moment: Duration, acknowledged: &mut BTreeMap<u64, String>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", "crash::the_process_that_is_killed"])
+        .args([
+            "--exact",
+            "--nocapture",
+            "crash::the_process_that_is_killed",
+        ])
         .arg(format!("{PATH_ARGUMENT}{}", path.display()))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -93,7 +106,11 @@ fn run_and_kill(path: &Path, moment: Duration, acknowledged: &mut BTreeMap<u64, 
     child.wait().unwrap();
     all.extend(lines);
     for (revision, id) in all {
-        assert_eq!(acknowledged.insert(revision, id), None, "revision {revision} was acknowledged twice");
+        assert_eq!(
+            acknowledged.insert(revision, id),
+            None,
+            "revision {revision} was acknowledged twice"
+        );
     }
 }
 
@@ -110,7 +127,10 @@ fn lines_of(child: &mut Child) -> mpsc::Receiver<(u64, String)> {
             let Some((revision, id)) = fields.split_once(' ') else {
                 continue;
             };
-            if sender.send((revision.parse().unwrap(), id.to_owned())).is_err() {
+            if sender
+                .send((revision.parse().unwrap(), id.to_owned()))
+                .is_err()
+            {
                 return;
             }
         }
@@ -124,26 +144,48 @@ fn check(path: &Path, acknowledged: &BTreeMap<u64, String>, kill: usize) {
     let mut previous = CommitHash::ZERO;
     for (at, entry) in entries.iter().enumerate() {
         assert_eq!(entry.revision, Revision(at as u64 + 1), "kill {kill}");
-        assert_eq!((entry.previous, entry.hash), (previous, entry.computed_hash()), "kill {kill}");
+        assert_eq!(
+            (entry.previous, entry.hash),
+            (previous, entry.computed_hash()),
+            "kill {kill}"
+        );
         previous = entry.hash;
     }
     for (revision, id) in acknowledged {
         let entry = entries.get(*revision as usize - 1);
         let ids = entry.map(written_ids).unwrap_or_default();
-        assert!(ids == [id.as_str(); 2], "kill {kill}: revision {revision} was acknowledged with `{id}` and holds {ids:?}");
+        assert!(
+            ids == [id.as_str(); 2],
+            "kill {kill}: revision {revision} was acknowledged with `{id}` and holds {ids:?}"
+        );
     }
     let (mut firsts, mut seconds) = (BTreeSet::new(), BTreeSet::new());
     let scanned = store.scan(&mut |_, row| {
-        let half = if row.resource_definition == "aaa" { &mut firsts } else { &mut seconds };
+        let half = if row.resource_definition == "aaa" {
+            &mut firsts
+        } else {
+            &mut seconds
+        };
         half.insert(row.resource_id.to_owned());
         ControlFlow::Continue(())
     });
     scanned.unwrap();
     assert_eq!(firsts, seconds, "kill {kill}: half of a commit is there");
-    let logged: BTreeSet<_> = entries.iter().flat_map(written_ids).map(str::to_owned).collect();
-    assert_eq!(firsts, logged, "kill {kill}: the rows are not those of the log");
+    let logged: BTreeSet<_> = entries
+        .iter()
+        .flat_map(written_ids)
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(
+        firsts, logged,
+        "kill {kill}: the rows are not those of the log"
+    );
 }
 
 fn written_ids(entry: &LogEntry) -> Vec<&str> {
-    entry.changes.iter().filter_map(|change| Some(change.after.as_ref()?.resource.id.as_str())).collect()
+    entry
+        .changes
+        .iter()
+        .filter_map(|change| Some(change.after.as_ref()?.resource.id.as_str()))
+        .collect()
 }

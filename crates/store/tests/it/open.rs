@@ -4,9 +4,9 @@ use std::fs::{self, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use model::Operation;
+use model::{Operation, Revision};
 use rusqlite::Connection;
-use store::{OpenError, SqliteStore, Store};
+use store::{BackupError, LogError, LogQuery, OpenError, RestoreError, SqliteStore, Store};
 use tempfile::TempDir;
 
 use crate::support::{block_on, log, request, update};
@@ -17,7 +17,12 @@ fn filled() -> (TempDir, PathBuf) {
     let path = folder.path().join("remit.db");
     let store = SqliteStore::open(&path).unwrap();
     for part in 0..20 {
-        let rows = (0..100).map(|row| update(Operation::Create, &format!("document:d{part}r{row}#viewer@user:ann")));
+        let rows = (0..100).map(|row| {
+            update(
+                Operation::Create,
+                &format!("document:d{part}r{row}#viewer@user:ann"),
+            )
+        });
         block_on(store.commit(request(rows.collect()))).unwrap();
     }
     block_on(store.close()).unwrap();
@@ -29,7 +34,12 @@ fn refused(path: &Path) -> OpenError {
     match SqliteStore::open(path) {
         Ok(_) => panic!("`{}` was opened", path.display()),
         Err(error) => {
-            assert!(error.to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .contains(path.file_name().unwrap().to_str().unwrap()),
+                "{error}"
+            );
             error
         }
     }
@@ -50,11 +60,18 @@ fn a_second_opener_is_refused_while_readers_go_on() {
     {
         let link = folder.path().join("remit.db-link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(matches!(SqliteStore::open(&link), Err(OpenError::InUse { .. })));
+        assert!(matches!(
+            SqliteStore::open(&link),
+            Err(OpenError::InUse { .. })
+        ));
     }
     let rows: i64 = Connection::open(&path)
         .unwrap()
-        .query_row("SELECT count(*) FROM relationship WHERE subject_id = 'ann'", [], |row| row.get(0))
+        .query_row(
+            "SELECT count(*) FROM relationship WHERE subject_id = 'ann'",
+            [],
+            |row| row.get(0),
+        )
         .unwrap();
     assert_eq!(rows, 2_000);
     block_on(store.close()).unwrap();
@@ -67,17 +84,33 @@ fn a_second_opener_is_refused_while_readers_go_on() {
 fn what_is_no_database_of_ours_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.db");
-    for content in [&b""[..], b"definition user {}", &[0; 8192], b"SQLite format 3\0"] {
+    for content in [
+        &b""[..],
+        b"definition user {}",
+        &[0; 8192],
+        b"SQLite format 3\0",
+    ] {
         fs::write(&path, content).unwrap();
         assert!(matches!(refused(&path), OpenError::NotADatabase { .. }));
         assert_eq!(fs::read(&path).unwrap(), content, "it is left as it was");
     }
     fs::remove_file(&path).unwrap();
     let other = Connection::open(&path).unwrap();
-    other.execute_batch("PRAGMA application_id = 7; CREATE TABLE mine (a)").unwrap();
+    other
+        .execute_batch("PRAGMA application_id = 7; CREATE TABLE mine (a)")
+        .unwrap();
     drop(other);
-    assert!(matches!(refused(&path), OpenError::NotOurs { application_id: 7, .. }));
-    assert!(matches!(SqliteStore::open(folder.path()), Err(OpenError::Io { .. })));
+    assert!(matches!(
+        refused(&path),
+        OpenError::NotOurs {
+            application_id: 7,
+            ..
+        }
+    ));
+    assert!(matches!(
+        SqliteStore::open(folder.path()),
+        Err(OpenError::Io { .. })
+    ));
     let nowhere = folder.path().join("missing/remit.db");
     assert!(matches!(refused(&nowhere), OpenError::Io { .. }));
 }
@@ -85,12 +118,26 @@ fn what_is_no_database_of_ours_is_named() {
 #[test]
 fn a_newer_or_foreign_form_is_named() {
     let (_folder, path) = filled();
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
-    assert!(matches!(refused(&path), OpenError::NewerFormat { found: 99, known: 1, .. }));
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("PRAGMA user_version = 99")
+        .unwrap();
+    assert!(matches!(
+        refused(&path),
+        OpenError::NewerFormat {
+            found: 99,
+            known: 1,
+            ..
+        }
+    ));
     let file = Connection::open(&path).unwrap();
-    file.execute_batch("PRAGMA user_version = 1; UPDATE migration SET checksum = zeroblob(32)").unwrap();
+    file.execute_batch("PRAGMA user_version = 1; UPDATE migration SET checksum = zeroblob(32)")
+        .unwrap();
     drop(file);
-    assert!(matches!(refused(&path), OpenError::OtherMigration { number: 1, .. }));
+    assert!(matches!(
+        refused(&path),
+        OpenError::OtherMigration { number: 1, .. }
+    ));
 }
 
 #[test]
@@ -100,7 +147,10 @@ fn a_truncated_file_is_damaged() {
     for part in 1..20 {
         fs::write(&path, &whole[..whole.len() * part / 20]).unwrap();
         let error = refused(&path);
-        assert!(matches!(error, OpenError::Damaged { .. }), "{part}/20: {error:?}");
+        assert!(
+            matches!(error, OpenError::Damaged { .. }),
+            "{part}/20: {error:?}"
+        );
     }
     fs::write(&path, &whole).unwrap();
     assert_eq!(log(&SqliteStore::open(&path).unwrap(), 0).len(), 20);
@@ -124,7 +174,10 @@ fn an_altered_log_is_damaged() {
 fn flipped_bytes_never_panic() {
     let (_folder, path) = filled();
     let mut whole = Vec::new();
-    fs::File::open(&path).unwrap().read_to_end(&mut whole).unwrap();
+    fs::File::open(&path)
+        .unwrap()
+        .read_to_end(&mut whole)
+        .unwrap();
     for page in 0..whole.len() / 4096 {
         fs::write(&path, &whole).unwrap();
         overwrite(&path, page as u64 * 4096, &[0xa5; 100]);
@@ -146,4 +199,67 @@ fn a_leftover_of_an_interrupted_creation_is_no_obstacle() {
     fs::write(folder.path().join("remit.db.new"), b"half").unwrap();
     let store = SqliteStore::open(&path).unwrap();
     block_on(store.commit(request(vec![]))).unwrap();
+}
+
+#[test]
+fn an_entry_of_a_later_form_stops_the_reader_and_is_never_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("remit.db");
+    let store = SqliteStore::open(&path).unwrap();
+    // More than are verified on opening, so that the store comes up.
+    for _ in 0..100 {
+        block_on(store.commit(request(vec![]))).unwrap();
+    }
+    drop(store);
+    let file = Connection::open(&path).unwrap();
+    file.execute_batch("UPDATE log_entry SET changes = x'09' WHERE revision = 3")
+        .unwrap();
+    drop(file);
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(log(&store, 0).len(), 2);
+    let query = LogQuery {
+        after: Revision(2),
+        entries_max: 9,
+        bytes_max: 9,
+    };
+    let stopped = block_on(store.log(query));
+    assert!(matches!(
+        stopped,
+        Err(LogError::NewerFormat {
+            revision: Revision(3),
+            version: 9
+        })
+    ));
+}
+
+#[test]
+fn each_restore_is_a_history_of_its_own() {
+    let (folder, path) = filled();
+    let copies = ["one.db", "two.db"].map(|name| folder.path().join(name));
+    let identities = copies
+        .each_ref()
+        .map(|to| SqliteStore::restore(&path, to, &mut |_| {}).unwrap());
+    let original = SqliteStore::open(&path).unwrap();
+    for (copy, identity) in copies.iter().zip(identities) {
+        let copy = SqliteStore::open(copy).unwrap();
+        assert_eq!(
+            (copy.identity(), copy.identity().store),
+            (identity, original.identity().store)
+        );
+        assert_eq!(log(&copy, 0), log(&original, 0));
+        assert_ne!(identity, original.identity());
+    }
+    assert_ne!(identities[0], identities[1]);
+    let text = folder.path().join("text");
+    fs::write(&text, "no store").unwrap();
+    let refused = SqliteStore::restore(&text, &folder.path().join("three.db"), &mut |_| {});
+    assert!(matches!(
+        refused,
+        Err(RestoreError::Source(OpenError::NotADatabase { .. }))
+    ));
+    let refused = SqliteStore::restore(&path, &copies[0], &mut |_| {});
+    assert!(matches!(
+        refused,
+        Err(RestoreError::Copy(BackupError::Exists { .. }))
+    ));
 }

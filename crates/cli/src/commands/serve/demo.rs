@@ -33,11 +33,13 @@ pub(super) async fn load(node: &Node) -> anyhow::Result<()> {
 /// Prints commands that work against this server.
 pub(super) fn say_what_to_try(address: SocketAddr, without_key: bool) {
     let key = if without_key { "" } else { " --token KEY" };
+    // As this process was started, so that the lines work where it was.
+    let program = std::env::args().next().unwrap_or_else(|| "remit".to_owned());
     eprintln!("\nThe example company is loaded. In another terminal, try:\n");
     for question in QUESTIONS.lines().filter(|line| !line.is_empty()) {
         match question.strip_prefix("# ") {
             Some(comment) => eprintln!("  # {comment}"),
-            None => eprintln!("  remit {question} --insecure{key} --endpoint {address}"),
+            None => eprintln!("  {program} {question} --insecure{key} --endpoint {address}"),
         }
     }
     eprintln!();
