@@ -11,7 +11,17 @@ use crate::root;
 /// At the first step that fails.
 pub fn check() -> anyhow::Result<()> {
     run("cargo", &["fmt", "--all", "--check"])?;
-    run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    run(
+        "cargo",
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    )?;
     run("cargo", &["test", "--workspace"])?;
     clients()
 }
@@ -22,7 +32,16 @@ pub fn check() -> anyhow::Result<()> {
 /// At the first step that fails.
 pub fn fix() -> anyhow::Result<()> {
     run("cargo", &["fmt", "--all"])?;
-    run("cargo", &["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty"])
+    run(
+        "cargo",
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--fix",
+            "--allow-dirty",
+        ],
+    )
 }
 
 /// Runs the stock Python client against a served Remit, with the example company and the Debian archive.
@@ -34,9 +53,22 @@ pub fn clients() -> anyhow::Result<()> {
     let environment = target().join("python-client");
     let python = environment.join("bin/python").display().to_string();
     if !environment.join("bin/python").exists() {
-        run("python3", &["-m", "venv", &environment.display().to_string()])?;
+        run(
+            "python3",
+            &["-m", "venv", &environment.display().to_string()],
+        )?;
     }
-    run(&python, &["-m", "pip", "install", "--quiet", "--requirement", "e2e/python/requirements.txt"])?;
+    run(
+        &python,
+        &[
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--requirement",
+            "e2e/python/requirements.txt",
+        ],
+    )?;
     let remit = target().join("debug/remit").display().to_string();
     run(&python, &["e2e/python/story.py", "--remit", &remit])?;
     run(&python, &["e2e/python/debian.py", "--remit", &remit])
@@ -46,6 +78,9 @@ pub fn clients() -> anyhow::Result<()> {
 fn target() -> PathBuf {
     // The test of a build: this program runs from `target/debug/xtask`.
     let own = std::env::current_exe().ok();
-    let folder = own.as_deref().and_then(|own| own.parent()).and_then(|debug| debug.parent());
+    let folder = own
+        .as_deref()
+        .and_then(|own| own.parent())
+        .and_then(|debug| debug.parent());
     folder.map_or_else(|| root().join("target"), std::path::Path::to_path_buf)
 }

@@ -65,7 +65,12 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Connection {
     /// Host and port of the server.
-    #[arg(long, env = "REMIT_ENDPOINT", default_value = "127.0.0.1:50051", value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        env = "REMIT_ENDPOINT",
+        default_value = "127.0.0.1:50051",
+        value_name = "HOST:PORT"
+    )]
     pub(crate) endpoint: String,
     /// The preshared key. Better given by environment or configuration file than typed.
     #[arg(long, env = "REMIT_TOKEN", hide_env_values = true, value_name = "KEY")]
@@ -74,7 +79,12 @@ pub(crate) struct Connection {
     #[arg(long, env = "REMIT_INSECURE")]
     pub(crate) insecure: bool,
     /// Trust the authorities in this file (PEM).
-    #[arg(long, env = "REMIT_TLS_CA", value_name = "FILE", conflicts_with = "insecure")]
+    #[arg(
+        long,
+        env = "REMIT_TLS_CA",
+        value_name = "FILE",
+        conflicts_with = "insecure"
+    )]
     pub(crate) tls_ca: Option<PathBuf>,
     /// Print JSON.
     #[arg(long, env = "REMIT_JSON")]
@@ -280,7 +290,12 @@ pub(crate) struct Backup {
     /// The file to write; it must not exist.
     pub(crate) file: PathBuf,
     /// The store to copy.
-    #[arg(long, env = "REMIT_STORE", default_value = "sqlite:remit.db", value_name = "sqlite:PATH")]
+    #[arg(
+        long,
+        env = "REMIT_STORE",
+        default_value = "sqlite:remit.db",
+        value_name = "sqlite:PATH"
+    )]
     pub(crate) store: String,
 }
 
@@ -299,10 +314,21 @@ pub(crate) struct Serve {
     #[arg(long, env = "REMIT_STORE", value_name = "STORE")]
     pub(crate) store: Option<String>,
     /// The address of the gRPC service.
-    #[arg(long, env = "REMIT_GRPC_ADDR", default_value = "127.0.0.1:50051", value_name = "IP:PORT")]
+    #[arg(
+        long,
+        env = "REMIT_GRPC_ADDR",
+        default_value = "127.0.0.1:50051",
+        value_name = "IP:PORT"
+    )]
     pub(crate) grpc_addr: SocketAddr,
     /// A key that callers present; `NAME:KEY` names it in records. Repeat for several.
-    #[arg(long, env = "REMIT_PRESHARED_KEY", hide_env_values = true, value_delimiter = ',', value_name = "KEY")]
+    #[arg(
+        long,
+        env = "REMIT_PRESHARED_KEY",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "KEY"
+    )]
     pub(crate) preshared_key: Vec<String>,
     /// A file of keys, one a line; read again on SIGHUP, so that keys can be rotated.
     #[arg(long, env = "REMIT_PRESHARED_KEY_FILE", value_name = "FILE")]
@@ -311,13 +337,28 @@ pub(crate) struct Serve {
     #[arg(long, env = "REMIT_INSECURE_NO_AUTH")]
     pub(crate) insecure_no_auth: bool,
     /// The server's certificate chain (PEM).
-    #[arg(long, env = "REMIT_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    #[arg(
+        long,
+        env = "REMIT_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
     pub(crate) tls_cert: Option<PathBuf>,
     /// The private key of the certificate (PEM).
-    #[arg(long, env = "REMIT_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    #[arg(
+        long,
+        env = "REMIT_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
     pub(crate) tls_key: Option<PathBuf>,
     /// Ask callers for a certificate of these authorities (PEM).
-    #[arg(long, env = "REMIT_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_cert")]
+    #[arg(
+        long,
+        env = "REMIT_TLS_CLIENT_CA",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
     pub(crate) tls_client_ca: Option<PathBuf>,
     /// Serve without TLS on an address that others can reach.
     #[arg(long, env = "REMIT_ALLOW_PLAINTEXT")]
@@ -326,13 +367,28 @@ pub(crate) struct Serve {
     #[arg(long, env = "REMIT_DEMO")]
     pub(crate) demo: bool,
     /// Seconds that calls may take to end when the server stops.
-    #[arg(long, env = "REMIT_SHUTDOWN_GRACE_SECONDS", default_value_t = 10, value_name = "SECONDS")]
+    #[arg(
+        long,
+        env = "REMIT_SHUTDOWN_GRACE_SECONDS",
+        default_value_t = 10,
+        value_name = "SECONDS"
+    )]
     pub(crate) shutdown_grace_seconds: u64,
     /// Seconds for which a replaced snapshot can still be asked for.
-    #[arg(long, env = "REMIT_SNAPSHOTS_RETAINED_SECONDS", default_value_t = 600, value_name = "SECONDS")]
+    #[arg(
+        long,
+        env = "REMIT_SNAPSHOTS_RETAINED_SECONDS",
+        default_value_t = 600,
+        value_name = "SECONDS"
+    )]
     pub(crate) snapshots_retained_seconds: u64,
     /// Seconds for which the log is kept.
-    #[arg(long, env = "REMIT_LOG_RETAINED_SECONDS", default_value_t = 604_800, value_name = "SECONDS")]
+    #[arg(
+        long,
+        env = "REMIT_LOG_RETAINED_SECONDS",
+        default_value_t = 604_800,
+        value_name = "SECONDS"
+    )]
     pub(crate) log_retained_seconds: u64,
     #[command(flatten)]
     pub(crate) limits: Limits,
@@ -360,7 +416,11 @@ pub(crate) struct Limits {
     #[arg(long, env = "REMIT_BULK_CHECK_ITEMS_MAX", default_value_t = 10_000)]
     pub(crate) bulk_check_items_max: usize,
     /// Relationships in one import, which is one commit.
-    #[arg(long, env = "REMIT_IMPORT_RELATIONSHIPS_MAX", default_value_t = 1_000_000)]
+    #[arg(
+        long,
+        env = "REMIT_IMPORT_RELATIONSHIPS_MAX",
+        default_value_t = 1_000_000
+    )]
     pub(crate) import_relationships_max: usize,
     /// Bytes in one request.
     #[arg(long, env = "REMIT_REQUEST_BYTES_MAX", default_value_t = 4_194_304)]

@@ -24,7 +24,9 @@ pub(crate) async fn connect(connection: &Connection) -> anyhow::Result<Client> {
                 .with_context(|| format!("cannot read `{}`", file.display()))?,
         },
         (None, false) => {
-            return Err(anyhow!("say how to connect: `--tls-ca FILE`, or `--insecure` for a server without TLS"));
+            return Err(anyhow!(
+                "say how to connect: `--tls-ca FILE`, or `--insecure` for a server without TLS"
+            ));
         }
     };
     let described = remit_client::Connection {
@@ -38,7 +40,9 @@ pub(crate) async fn connect(connection: &Connection) -> anyhow::Result<Client> {
 
 /// Parses `--consistency`.
 pub(crate) fn consistency(text: &str) -> Result<Consistency, String> {
-    let token = |token: &str| ZedToken { token: token.to_owned() };
+    let token = |token: &str| ZedToken {
+        token: token.to_owned(),
+    };
     let requirement = match text.split_once(':') {
         None if text == "minimize-latency" => Requirement::MinimizeLatency(true),
         None if text == "fully-consistent" => Requirement::FullyConsistent(true),
@@ -48,12 +52,17 @@ pub(crate) fn consistency(text: &str) -> Result<Consistency, String> {
             return Err("expected `minimize-latency`, `fully-consistent`, `at-least:TOKEN` or `exactly:TOKEN`".to_owned());
         }
     };
-    Ok(Consistency { requirement: Some(requirement) })
+    Ok(Consistency {
+        requirement: Some(requirement),
+    })
 }
 
 /// Parses `--context`.
 pub(crate) fn context(json: Option<&str>) -> anyhow::Result<Context> {
-    Ok(json.map(Context::from_json).transpose()?.unwrap_or_default())
+    Ok(json
+        .map(Context::from_json)
+        .transpose()?
+        .unwrap_or_default())
 }
 
 /// What the server refused, with its reason.
@@ -67,5 +76,8 @@ pub(crate) fn refused(status: &Status) -> anyhow::Error {
 
 /// Whether the server refused because of that reason.
 pub(crate) fn has_reason(status: &Status, reason: &str) -> bool {
-    status.get_error_details().error_info().is_some_and(|info| info.reason == reason)
+    status
+        .get_error_details()
+        .error_info()
+        .is_some_and(|info| info.reason == reason)
 }

@@ -22,11 +22,16 @@ pub(crate) fn with_defaults_from_file(
     let Some((path, text)) = read(arguments)? else {
         return Ok(command);
     };
-    let table: Table = text.parse().with_context(|| format!("`{}` is no TOML", path.display()))?;
+    let table: Table = text
+        .parse()
+        .with_context(|| format!("`{}` is no TOML", path.display()))?;
     let mut unknown: Vec<String> = table.keys().cloned().collect();
     let command = with_defaults(command, &table, &mut unknown);
     if let Some(name) = unknown.first() {
-        bail!("`{}` sets `{name}`, which is no flag of any command", path.display());
+        bail!(
+            "`{}` sets `{name}`, which is no flag of any command",
+            path.display()
+        );
     }
     Ok(command)
 }
@@ -41,8 +46,9 @@ fn read(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<Option<(Pat
             None => None,
         };
         if let Some(path) = path {
-            let text = fs::read_to_string(&path)
-                .with_context(|| format!("cannot read the configuration file `{}`", path.display()))?;
+            let text = fs::read_to_string(&path).with_context(|| {
+                format!("cannot read the configuration file `{}`", path.display())
+            })?;
             return Ok(Some((path, text)));
         }
     }
@@ -57,7 +63,9 @@ fn with_defaults(command: Command, table: &Table, unknown: &mut Vec<String>) -> 
         };
         unknown.retain(|name| argument.get_long() != Some(name.as_str()));
         match value {
-            Value::Array(values) => argument.default_values(values.iter().map(text).collect::<Vec<_>>()),
+            Value::Array(values) => {
+                argument.default_values(values.iter().map(text).collect::<Vec<_>>())
+            }
             Value::String(_)
             | Value::Integer(_)
             | Value::Float(_)

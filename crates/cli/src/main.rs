@@ -42,7 +42,8 @@ fn main() -> ExitCode {
 }
 
 fn read_arguments() -> anyhow::Result<Arguments> {
-    let command = configuration::with_defaults_from_file(arguments::command(), std::env::args_os())?;
+    let command =
+        configuration::with_defaults_from_file(arguments::command(), std::env::args_os())?;
     let matches = command.get_matches();
     Ok(Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
 }

@@ -15,7 +15,9 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
 /// Prints a text that ends its own lines.
 pub(crate) fn text(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to the standard output")
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("cannot write to the standard output")
 }
 
 /// Prints a value as one line of JSON.
@@ -24,9 +26,14 @@ pub(crate) fn json(value: &Json) -> anyhow::Result<()> {
 }
 
 /// Prints rows below their headings.
-pub(crate) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> anyhow::Result<()> {
+pub(crate) fn table(
+    headings: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> anyhow::Result<()> {
     let mut table = Table::new();
-    table.load_style(UTF8_BORDERS_ONLY).set_header(headings.to_vec());
+    table
+        .load_style(UTF8_BORDERS_ONLY)
+        .set_header(headings.to_vec());
     for row in rows {
         table.add_row(row);
     }

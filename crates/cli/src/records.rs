@@ -60,7 +60,10 @@ impl Reader {
         };
         let file = meter(file);
         let lines: Box<dyn BufRead + Send> = if is_compressed(path) {
-            Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(BufReader::new(file))))
+            Box::new(BufReader::with_capacity(
+                1 << 16,
+                MultiGzDecoder::new(BufReader::new(file)),
+            ))
         } else {
             Box::new(BufReader::with_capacity(1 << 16, file))
         };
@@ -86,7 +89,9 @@ impl Reader {
                 return Ok(None);
             }
             let place = || format!("`{}`, line {}", self.source, self.line_number);
-            let line = std::str::from_utf8(&self.line).with_context(|| format!("{}: not UTF-8", place()))?.trim();
+            let line = std::str::from_utf8(&self.line)
+                .with_context(|| format!("{}: not UTF-8", place()))?
+                .trim();
             if line.is_empty() || line.starts_with("//") || line.starts_with('#') {
                 continue;
             }
@@ -121,10 +126,17 @@ impl Reader {
         self.line.clear();
         let mut limited = (&mut self.lines).take(LINE_BYTES_MAX);
         let bytes = limited.read_until(b'\n', &mut self.line).with_context(|| {
-            format!("`{}` cannot be read after line {}", self.source, self.line_number)
+            format!(
+                "`{}` cannot be read after line {}",
+                self.source, self.line_number
+            )
         })?;
         if bytes as u64 == LINE_BYTES_MAX {
-            bail!("`{}`, line {}: longer than {LINE_BYTES_MAX} bytes", self.source, self.line_number + 1);
+            bail!(
+                "`{}`, line {}: longer than {LINE_BYTES_MAX} bytes",
+                self.source,
+                self.line_number + 1
+            );
         }
         self.line_number += u64::from(bytes > 0);
         Ok(bytes > 0)
@@ -173,7 +185,10 @@ impl Writer {
     }
 
     pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
-        self.out.as_write().flush().context("cannot write the export")
+        self.out
+            .as_write()
+            .flush()
+            .context("cannot write the export")
     }
 
     /// Ends the file. A compressed one is only whole after this.
@@ -238,12 +253,17 @@ impl From<&Relationship> for Record {
 
 fn from_json(line: &str) -> anyhow::Result<Relationship> {
     let record: Record = serde_json::from_str(line)?;
-    let mut relationship =
-        Relationship::new(record.resource.parse()?, record.relation.parse()?, record.subject.parse()?);
+    let mut relationship = Relationship::new(
+        record.resource.parse()?,
+        record.relation.parse()?,
+        record.subject.parse()?,
+    );
     if let Some(caveat) = record.caveat {
         let context = serde_json::Value::Object(caveat.context).to_string();
-        relationship.caveat =
-            Some(CaveatRef { name: caveat.name.parse()?, context: Context::from_json(&context)? });
+        relationship.caveat = Some(CaveatRef {
+            name: caveat.name.parse()?,
+            context: Context::from_json(&context)?,
+        });
     }
     relationship.expires_at = record.expires_at.map(|at| at.parse()).transpose()?;
     Ok(relationship)
@@ -262,13 +282,20 @@ const COLUMNS: [&str; 9] = [
 ];
 
 fn csv_record(line: &str) -> anyhow::Result<csv::StringRecord> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .from_reader(line.as_bytes());
     let mut record = csv::StringRecord::new();
-    reader.read_record(&mut record).context("not comma-separated values")?;
+    reader
+        .read_record(&mut record)
+        .context("not comma-separated values")?;
     Ok(record)
 }
 
-fn from_csv(columns: &csv::StringRecord, record: &csv::StringRecord) -> anyhow::Result<Relationship> {
+fn from_csv(
+    columns: &csv::StringRecord,
+    record: &csv::StringRecord,
+) -> anyhow::Result<Relationship> {
     if let Some(unknown) = columns.iter().find(|column| !COLUMNS.contains(column)) {
         bail!("column `{unknown}` is not one of {}", COLUMNS.join(", "));
     }
@@ -276,17 +303,31 @@ fn from_csv(columns: &csv::StringRecord, record: &csv::StringRecord) -> anyhow::
         let place = columns.iter().position(|column| column == name)?;
         record.get(place).filter(|value| !value.is_empty())
     };
-    let required = |name: &'static str| field(name).with_context(|| format!("column `{name}` is empty"));
-    let resource = format!("{}:{}", required("resource_type")?, required("resource_id")?);
+    let required =
+        |name: &'static str| field(name).with_context(|| format!("column `{name}` is empty"));
+    let resource = format!(
+        "{}:{}",
+        required("resource_type")?,
+        required("resource_id")?
+    );
     let mut subject = format!("{}:{}", required("subject_type")?, required("subject_id")?);
     if let Some(relation) = field("subject_relation") {
         subject = format!("{subject}#{relation}");
     }
-    let mut relationship =
-        Relationship::new(resource.parse()?, required("relation")?.parse()?, subject.parse()?);
+    let mut relationship = Relationship::new(
+        resource.parse()?,
+        required("relation")?.parse()?,
+        subject.parse()?,
+    );
     if let Some(name) = field("caveat_name") {
-        let context = field("caveat_context").map(Context::from_json).transpose()?.unwrap_or_default();
-        relationship.caveat = Some(CaveatRef { name: name.parse()?, context });
+        let context = field("caveat_context")
+            .map(Context::from_json)
+            .transpose()?
+            .unwrap_or_default();
+        relationship.caveat = Some(CaveatRef {
+            name: name.parse()?,
+            context,
+        });
     }
     relationship.expires_at = field("expires_at").map(str::parse).transpose()?;
     Ok(relationship)
@@ -294,7 +335,11 @@ fn from_csv(columns: &csv::StringRecord, record: &csv::StringRecord) -> anyhow::
 
 fn to_csv(relationship: &Relationship) -> anyhow::Result<String> {
     let (resource, subject) = (&relationship.resource, &relationship.subject);
-    let relation = subject.relation.as_ref().map(ToString::to_string).unwrap_or_default();
+    let relation = subject
+        .relation
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let caveat = relationship.caveat.as_ref();
     let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
     writer.write_record([
@@ -305,10 +350,17 @@ fn to_csv(relationship: &Relationship) -> anyhow::Result<String> {
         subject.id.as_str(),
         &relation,
         caveat.map_or("", |caveat| caveat.name.as_str()),
-        &caveat.map(|caveat| caveat.context.to_json()).unwrap_or_default(),
-        &relationship.expires_at.map(|at| at.to_string()).unwrap_or_default(),
+        &caveat
+            .map(|caveat| caveat.context.to_json())
+            .unwrap_or_default(),
+        &relationship
+            .expires_at
+            .map(|at| at.to_string())
+            .unwrap_or_default(),
     ])?;
-    let bytes = writer.into_inner().context("cannot write comma-separated values")?;
+    let bytes = writer
+        .into_inner()
+        .context("cannot write comma-separated values")?;
     Ok(String::from_utf8(bytes)?.trim_end().to_owned())
 }
 

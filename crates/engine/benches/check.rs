@@ -26,7 +26,15 @@ const SIZES: [u64; 2] = [10_000, 1_000_000];
 const QUESTIONS_PER_ANSWER: usize = 100_000;
 /// Tries before a small graph is taken to have no more questions.
 const TRIES_MAX: u64 = 1_000_000;
-const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+const DAYS: [&str; 7] = [
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+];
 
 /// One shape of graph and its questions.
 struct Case {
@@ -65,7 +73,8 @@ const CASES: [Case; 6] = [
     },
     Case {
         name: "nested groups, 3 hops",
-        schema: "definition user {}
+        schema:
+            "definition user {}
             definition group { relation member: user | group#member; }
             definition document { relation viewer: user | group#member; permission view = viewer; }",
         fill: nested::fill,
@@ -113,7 +122,8 @@ const CASES: [Case; 6] = [
     },
     Case {
         name: "wide groups",
-        schema: "definition user {}
+        schema:
+            "definition user {}
             definition group { relation member: user | group#member; }
             definition document { relation viewer: user | group#member; permission view = viewer; }",
         fill: wide::fill,
@@ -135,18 +145,30 @@ mod direct {
     pub(super) fn fill(filler: &mut Filler, size: u64) {
         for document in 0..size / VIEWERS {
             for slot in 0..VIEWERS {
-                filler.put(("document", document), "viewer", ("user", viewer(size, document, slot)));
+                filler.put(
+                    ("document", document),
+                    "viewer",
+                    ("user", viewer(size, document, slot)),
+                );
             }
         }
     }
 
     pub(super) fn allowed(size: u64, draw: &mut Draw) -> Pair {
         let document = draw.below(size / VIEWERS);
-        Pair { document, user: viewer(size, document, draw.below(VIEWERS)), day: 0 }
+        Pair {
+            document,
+            user: viewer(size, document, draw.below(VIEWERS)),
+            day: 0,
+        }
     }
 
     pub(super) fn denied(size: u64, draw: &mut Draw) -> Pair {
-        Pair { document: draw.below(size / VIEWERS), user: draw.below(size / 10), day: 0 }
+        Pair {
+            document: draw.below(size / VIEWERS),
+            user: draw.below(size / 10),
+            day: 0,
+        }
     }
 }
 
@@ -185,22 +207,38 @@ mod nested {
 
     pub(super) fn fill(filler: &mut Filler, size: u64) {
         for document in 0..documents(size) {
-            filler.share(("document", document), "viewer", DIVISION + division(size, document));
+            filler.share(
+                ("document", document),
+                "viewer",
+                DIVISION + division(size, document),
+            );
         }
         for division in 0..teams(size) / 4 {
             for slot in 0..2 {
                 let department = department(size, division, slot);
-                filler.share(("group", DIVISION + division), "member", DEPARTMENT + department);
+                filler.share(
+                    ("group", DIVISION + division),
+                    "member",
+                    DEPARTMENT + department,
+                );
             }
         }
         for department in 0..teams(size) / 2 {
             for slot in 0..2 {
-                filler.share(("group", DEPARTMENT + department), "member", TEAM + team(size, department, slot));
+                filler.share(
+                    ("group", DEPARTMENT + department),
+                    "member",
+                    TEAM + team(size, department, slot),
+                );
             }
         }
         for team in 0..teams(size) {
             for slot in 0..MEMBERS {
-                filler.put(("group", TEAM + team), "member", ("user", member(size, team, slot)));
+                filler.put(
+                    ("group", TEAM + team),
+                    "member",
+                    ("user", member(size, team, slot)),
+                );
             }
         }
     }
@@ -209,11 +247,19 @@ mod nested {
         let document = draw.below(documents(size));
         let department = department(size, division(size, document), draw.below(2));
         let team = team(size, department, draw.below(2));
-        Pair { document, user: member(size, team, draw.below(MEMBERS)), day: 0 }
+        Pair {
+            document,
+            user: member(size, team, draw.below(MEMBERS)),
+            day: 0,
+        }
     }
 
     pub(super) fn denied(size: u64, draw: &mut Draw) -> Pair {
-        Pair { document: draw.below(documents(size)), user: draw.below(size / 10), day: 0 }
+        Pair {
+            document: draw.below(documents(size)),
+            user: draw.below(size / 10),
+            day: 0,
+        }
     }
 }
 
@@ -255,7 +301,11 @@ mod folders {
                     }
                     continue;
                 }
-                filler.put(it, "parent", ("folder", folder(level - 1, parent(size, level, number))));
+                filler.put(
+                    it,
+                    "parent",
+                    ("folder", folder(level - 1, parent(size, level, number))),
+                );
                 for slot in 0..2 {
                     let viewer = pick("folder viewer", it.1 * 2 + slot, size / 10);
                     filler.put(it, "viewer", ("user", viewer));
@@ -276,11 +326,19 @@ mod folders {
         for level in (1..=LEVELS).rev() {
             number = parent(size, level, number);
         }
-        Pair { document, user: root_viewer(size, number, draw.below(ROOT_VIEWERS)), day: 0 }
+        Pair {
+            document,
+            user: root_viewer(size, number, draw.below(ROOT_VIEWERS)),
+            day: 0,
+        }
     }
 
     pub(super) fn denied(size: u64, draw: &mut Draw) -> Pair {
-        Pair { document: draw.below(documents(size)), user: draw.below(size / 10), day: 0 }
+        Pair {
+            document: draw.below(documents(size)),
+            user: draw.below(size / 10),
+            day: 0,
+        }
     }
 }
 
@@ -319,7 +377,11 @@ mod formula {
     pub(super) fn allowed(size: u64, draw: &mut Draw) -> Pair {
         let document = draw.below(documents(size));
         let slot = 1 + draw.below(VIEWERS - 2);
-        Pair { document, user: viewer(size, document, slot), day: 0 }
+        Pair {
+            document,
+            user: viewer(size, document, slot),
+            day: 0,
+        }
     }
 
     pub(super) fn denied(size: u64, draw: &mut Draw) -> Pair {
@@ -329,7 +391,11 @@ mod formula {
             1 => viewer(size, document, NOT_CLEARED),
             _ => draw.below(size / 10),
         };
-        Pair { document, user, day: 0 }
+        Pair {
+            document,
+            user,
+            day: 0,
+        }
     }
 }
 
@@ -354,15 +420,24 @@ mod caveat {
 
     pub(super) fn allowed(size: u64, draw: &mut Draw) -> Pair {
         let pair = direct::allowed(size, draw);
-        Pair { day: day(pair.document, pair.user), ..pair }
+        Pair {
+            day: day(pair.document, pair.user),
+            ..pair
+        }
     }
 
     pub(super) fn denied(size: u64, draw: &mut Draw) -> Pair {
         if draw.below(2) == 0 {
-            return Pair { day: draw.below(DAYS.len() as u64), ..direct::denied(size, draw) };
+            return Pair {
+                day: draw.below(DAYS.len() as u64),
+                ..direct::denied(size, draw)
+            };
         }
         let pair = allowed(size, draw);
-        Pair { day: (pair.day + 1) % DAYS.len() as u64, ..pair }
+        Pair {
+            day: (pair.day + 1) % DAYS.len() as u64,
+            ..pair
+        }
     }
 }
 
@@ -402,7 +477,11 @@ mod wide {
         }
         for document in 0..documents(size) {
             for slot in 0..SHARES {
-                filler.share(("document", document), "viewer", share(size, document, slot));
+                filler.share(
+                    ("document", document),
+                    "viewer",
+                    share(size, document, slot),
+                );
             }
         }
     }
@@ -411,11 +490,19 @@ mod wide {
         let document = draw.below(documents(size));
         let group = share(size, document, draw.below(SHARES));
         let turn = draw.below(users(size) / groups(size));
-        Pair { document, user: group + turn * groups(size), day: 0 }
+        Pair {
+            document,
+            user: group + turn * groups(size),
+            day: 0,
+        }
     }
 
     pub(super) fn denied(size: u64, draw: &mut Draw) -> Pair {
-        Pair { document: draw.below(documents(size)), user: draw.below(users(size)), day: 0 }
+        Pair {
+            document: draw.below(documents(size)),
+            user: draw.below(users(size)),
+            day: 0,
+        }
     }
 }
 
@@ -429,7 +516,9 @@ fn mix(number: u64) -> u64 {
 
 /// Which of `count` objects is the one of `number`, in a choice of its own for each `choice`.
 fn pick(choice: &str, number: u64, count: u64) -> u64 {
-    let seed = choice.bytes().fold(0, |seed, byte| mix(seed ^ u64::from(byte)));
+    let seed = choice
+        .bytes()
+        .fold(0, |seed, byte| mix(seed ^ u64::from(byte)));
     mix(number ^ seed) % count
 }
 
@@ -443,14 +532,21 @@ impl Draw {
     }
 }
 
-const FIRST_NAMES: [&str; 8] = ["maria", "wei", "olumide", "anna", "jose", "fatima", "john", "priya"];
-const LAST_NAMES: [&str; 8] = ["silva", "zhang", "adeyemi", "kowalska", "garcia", "hassan", "smith", "raman"];
+const FIRST_NAMES: [&str; 8] = [
+    "maria", "wei", "olumide", "anna", "jose", "fatima", "john", "priya",
+];
+const LAST_NAMES: [&str; 8] = [
+    "silva", "zhang", "adeyemi", "kowalska", "garcia", "hassan", "smith", "raman",
+];
 
 /// The id of an object: a UUID, but for users, who have names.
 fn id(definition: &str, number: u64) -> String {
     let high = mix(number);
     if definition == "user" {
-        let (first, last) = (FIRST_NAMES[high as usize % 8], LAST_NAMES[(high >> 8) as usize % 8]);
+        let (first, last) = (
+            FIRST_NAMES[high as usize % 8],
+            LAST_NAMES[(high >> 8) as usize % 8],
+        );
         return format!("{first}-{last}-{number}");
     }
     let low = mix(!number);
@@ -483,7 +579,12 @@ impl Filler {
             name: "on_day".parse().expect("the name is a name"),
             context: Context::from_json(&context).expect("the context is JSON"),
         };
-        self.push(("document", document), "viewer", ("user", user), (None, Some(caveat)));
+        self.push(
+            ("document", document),
+            "viewer",
+            ("user", user),
+            (None, Some(caveat)),
+        );
     }
 
     fn push(
@@ -542,24 +643,30 @@ fn build(case: &Case, size: u64) -> Snapshot {
 /// Questions in random order, each side as many as the graph has up to the limit, cut or repeated to equal parts.
 fn pool(case: &Case, size: u64, snapshot: &Snapshot, contexts: &[Context]) -> Vec<Question> {
     let mut draw = Draw(size);
-    let mut sides = [(case.allowed, Decision::Allowed), (case.denied, Decision::Denied)].map(
-        |(candidate, wanted)| {
-            let mut seen = HashSet::new();
-            let mut pairs = Vec::new();
-            for _ in 0..TRIES_MAX {
-                let pair = candidate(size, &mut draw);
-                if seen.insert(pair) && Question::of(pair).answer(snapshot, contexts) == wanted {
-                    pairs.push(pair);
-                }
-                if pairs.len() == QUESTIONS_PER_ANSWER {
-                    break;
-                }
+    let mut sides = [
+        (case.allowed, Decision::Allowed),
+        (case.denied, Decision::Denied),
+    ]
+    .map(|(candidate, wanted)| {
+        let mut seen = HashSet::new();
+        let mut pairs = Vec::new();
+        for _ in 0..TRIES_MAX {
+            let pair = candidate(size, &mut draw);
+            if seen.insert(pair) && Question::of(pair).answer(snapshot, contexts) == wanted {
+                pairs.push(pair);
             }
-            // A side that is made for an answer but never gets it would be a fault of the case or of the engine.
-            assert!(pairs.len() * 3 > seen.len(), "{}: {wanted:?} is rare", case.name);
-            pairs
-        },
-    );
+            if pairs.len() == QUESTIONS_PER_ANSWER {
+                break;
+            }
+        }
+        // A side that is made for an answer but never gets it would be a fault of the case or of the engine.
+        assert!(
+            pairs.len() * 3 > seen.len(),
+            "{}: {wanted:?} is rare",
+            case.name
+        );
+        pairs
+    });
     let distinct = sides.iter().map(Vec::len).sum::<usize>();
     for side in &mut sides {
         let once = side.len();
@@ -571,13 +678,22 @@ fn pool(case: &Case, size: u64, snapshot: &Snapshot, contexts: &[Context]) -> Ve
     for place in (1..pairs.len()).rev() {
         pairs.swap(place, draw.below(place as u64 + 1) as usize);
     }
-    eprintln!("{}/{size}: {} questions, {distinct} of them distinct", case.name, pairs.len());
+    eprintln!(
+        "{}/{size}: {} questions, {distinct} of them distinct",
+        case.name,
+        pairs.len()
+    );
     // Only now the texts, so that they lie in memory in the order in which they are read.
     pairs.into_iter().map(Question::of).collect()
 }
 
 fn report(label: &str, snapshot: &Snapshot) {
-    let MemoryUse { edges_bytes, ids_bytes, edge_count, id_count } = snapshot.resident_bytes();
+    let MemoryUse {
+        edges_bytes,
+        ids_bytes,
+        edge_count,
+        id_count,
+    } = snapshot.resident_bytes();
     let edges = edge_count as f64;
     eprintln!(
         "{label}: {edge_count} relationships, {:.2} bytes an edge (both directions); {id_count} ids, {:.2} bytes an id, \

@@ -57,9 +57,9 @@ pub fn check(
 ) -> Result<Decision, EvalError> {
     match check::check(snapshot, query, environment) {
         Ok(value) => value.into_decision(),
-        Err(check::Stop::WorkExceeded) => {
-            Err(EvalError::WorkExceeded { edges_visited_max: environment.edges_visited_max })
-        }
+        Err(check::Stop::WorkExceeded) => Err(EvalError::WorkExceeded {
+            edges_visited_max: environment.edges_visited_max,
+        }),
         Err(check::Stop::Solve) => Ok(solve::solve(snapshot, query, environment)?.decision()?),
     }
 }
@@ -80,7 +80,12 @@ pub fn witness(
     let solution = solve::solve(snapshot, query, environment)?;
     let decision = solution.decision()?;
     let rows = witness::rows(&solution);
-    Ok((decision, rows.into_iter().filter_map(|row| row.relationship(snapshot)).collect()))
+    Ok((
+        decision,
+        rows.into_iter()
+            .filter_map(|row| row.relationship(snapshot))
+            .collect(),
+    ))
 }
 
 /// Answers as [`check`] does and says why: the way that grants, or for each branch what is missing.
@@ -100,7 +105,13 @@ pub fn explain(
 ) -> Result<Explanation, EvalError> {
     let solution = solve::solve(snapshot, query, environment)?;
     let names = explain::Names { resource, subject };
-    Ok(explain::explain(snapshot, query, &solution, names, environment))
+    Ok(explain::explain(
+        snapshot,
+        query,
+        &solution,
+        names,
+        environment,
+    ))
 }
 
 #[cfg(test)]

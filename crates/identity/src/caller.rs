@@ -8,7 +8,9 @@ pub struct Caller {
 
 impl Caller {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned() }
+        Self {
+            name: name.to_owned(),
+        }
     }
 
     /// The caller of a server that asks nobody who they are. Such a server serves loopback addresses alone.

@@ -65,8 +65,15 @@ impl PresharedKeys {
     /// # Errors
     /// [`KeyError`] if there is none, one is empty, or two have one name.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, KeyError> {
-        let keys = parse(texts.into_iter().enumerate().map(|(ix, text)| (ix + 1, text)))?;
-        Ok(Self { keys: ArcSwap::from_pointee(keys) })
+        let keys = parse(
+            texts
+                .into_iter()
+                .enumerate()
+                .map(|(ix, text)| (ix + 1, text)),
+        )?;
+        Ok(Self {
+            keys: ArcSwap::from_pointee(keys),
+        })
     }
 
     /// The keys of a file: one a line, as in [`Self::new`]; blank lines and those that begin with `#` are passed over.
@@ -74,9 +81,14 @@ impl PresharedKeys {
     /// # Errors
     /// As [`Self::new`], with the number of the line.
     pub fn from_file_text(text: &str) -> Result<Self, KeyError> {
-        let lines = text.lines().enumerate().map(|(ix, line)| (ix + 1, line.trim()));
+        let lines = text
+            .lines()
+            .enumerate()
+            .map(|(ix, line)| (ix + 1, line.trim()));
         let keys = parse(lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')))?;
-        Ok(Self { keys: ArcSwap::from_pointee(keys) })
+        Ok(Self {
+            keys: ArcSwap::from_pointee(keys),
+        })
     }
 
     /// Takes the keys of `other` in place of these, at once for every caller after it.
@@ -92,11 +104,15 @@ impl PresharedKeys {
         let mut keys = self.keys.load().as_ref().clone();
         for key in other.keys.load().iter() {
             if keys.iter().any(|known| known.name == key.name) {
-                return Err(KeyError::SameName { name: key.name.clone() });
+                return Err(KeyError::SameName {
+                    name: key.name.clone(),
+                });
             }
             keys.push(key.clone());
         }
-        Ok(Self { keys: ArcSwap::from_pointee(keys) })
+        Ok(Self {
+            keys: ArcSwap::from_pointee(keys),
+        })
     }
 
     /// Lets a caller in by the value of an `authorization` header.
@@ -136,9 +152,16 @@ fn parse<'a>(texts: impl Iterator<Item = (usize, &'a str)>) -> Result<Vec<Key>, 
         if keys.iter().any(|known| known.name == name) {
             return Err(KeyError::SameName { name });
         }
-        keys.push(Key { name, hash: blake3::hash(key.as_bytes()) });
+        keys.push(Key {
+            name,
+            hash: blake3::hash(key.as_bytes()),
+        });
     }
-    if keys.is_empty() { Err(KeyError::None) } else { Ok(keys) }
+    if keys.is_empty() {
+        Err(KeyError::None)
+    } else {
+        Ok(keys)
+    }
 }
 
 /// A fresh key of 32 random bytes, as hexadecimal text.
@@ -155,7 +178,9 @@ impl fmt::Debug for PresharedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys = self.keys.load();
         let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
-        f.debug_struct("PresharedKeys").field("names", &names).finish_non_exhaustive()
+        f.debug_struct("PresharedKeys")
+            .field("names", &names)
+            .finish_non_exhaustive()
     }
 }
 
@@ -166,8 +191,14 @@ mod tests {
     #[test]
     fn every_key_lets_its_caller_in_and_nothing_else_does() {
         let keys = PresharedKeys::new(["billing:aaa", "bbb"]).unwrap();
-        assert_eq!(keys.authenticate(Some("Bearer aaa")).unwrap().name(), "billing");
-        assert_eq!(keys.authenticate(Some("bearer bbb")).unwrap().name(), "key-2");
+        assert_eq!(
+            keys.authenticate(Some("Bearer aaa")).unwrap().name(),
+            "billing"
+        );
+        assert_eq!(
+            keys.authenticate(Some("bearer bbb")).unwrap().name(),
+            "key-2"
+        );
         for (header, error) in [
             (None, AuthenticateError::Missing),
             (Some("aaa"), AuthenticateError::Malformed),
@@ -184,17 +215,34 @@ mod tests {
     fn keys_are_rotated_at_once() {
         let keys = PresharedKeys::new(["old"]).unwrap();
         keys.replace(PresharedKeys::from_file_text("# rotated\n\nnew\nops:other\n").unwrap());
-        assert_eq!(keys.authenticate(Some("Bearer old")), Err(AuthenticateError::UnknownKey));
+        assert_eq!(
+            keys.authenticate(Some("Bearer old")),
+            Err(AuthenticateError::UnknownKey)
+        );
         assert!(keys.authenticate(Some("Bearer new")).is_ok());
-        assert_eq!(keys.authenticate(Some("Bearer other")).unwrap().name(), "ops");
+        assert_eq!(
+            keys.authenticate(Some("Bearer other")).unwrap().name(),
+            "ops"
+        );
     }
 
     #[test]
     fn what_is_wrong_is_told_without_the_key() {
         assert_eq!(PresharedKeys::new([]).unwrap_err(), KeyError::None);
-        assert_eq!(PresharedKeys::from_file_text("a:x\n\na:secret").unwrap_err().to_string(), "two keys are called `a`");
-        assert_eq!(PresharedKeys::from_file_text("\nname:").unwrap_err(), KeyError::Empty { number: 2 });
-        assert_eq!(format!("{:?}", PresharedKeys::new(["a:secret"]).unwrap()), r#"PresharedKeys { names: ["a"], .. }"#);
+        assert_eq!(
+            PresharedKeys::from_file_text("a:x\n\na:secret")
+                .unwrap_err()
+                .to_string(),
+            "two keys are called `a`"
+        );
+        assert_eq!(
+            PresharedKeys::from_file_text("\nname:").unwrap_err(),
+            KeyError::Empty { number: 2 }
+        );
+        assert_eq!(
+            format!("{:?}", PresharedKeys::new(["a:secret"]).unwrap()),
+            r#"PresharedKeys { names: ["a"], .. }"#
+        );
     }
 
     #[test]

@@ -27,10 +27,15 @@ impl Import {
         let count_max = node.settings().limits.import_relationships_max;
         for relationship in relationships {
             if self.changes.len() == count_max {
-                let message = format!("an import takes at most {count_max} relationships; split it into several");
+                let message = format!(
+                    "an import takes at most {count_max} relationships; split it into several"
+                );
                 return Err(Error::new(Kind::LimitExceeded, message));
             }
-            let update = RelationshipUpdate { operation: Operation::Create, relationship };
+            let update = RelationshipUpdate {
+                operation: Operation::Create,
+                relationship,
+            };
             write::check_context_size(node, &update)?;
             self.changes.push(ChangeRequest::Relationship(update));
         }

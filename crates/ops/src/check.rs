@@ -51,7 +51,10 @@ pub async fn check(
     question: &Question,
 ) -> Result<Answered<Decision>, Error> {
     let view = node.view(consistency).await?;
-    Ok(Answered { answer: decide(node, &view, question)?, at: view.token })
+    Ok(Answered {
+        answer: decide(node, &view, question)?,
+        at: view.token,
+    })
 }
 
 /// Answers many questions on one snapshot, in their order. One that fails fails alone.
@@ -69,7 +72,8 @@ pub async fn check_bulk(
     let items_max = node.settings().limits.bulk_check_items_max;
     if questions.len() > items_max {
         let count = questions.len();
-        let message = format!("check count of {count} is greater than maximum allowed of {items_max}");
+        let message =
+            format!("check count of {count} is greater than maximum allowed of {items_max}");
         return Err(Error::invalid(Reason::Unspecified, message)
             .with("check_count", count)
             .with("maximum_checks_allowed", items_max));
@@ -80,7 +84,10 @@ pub async fn check_bulk(
         answers.extend(turn.iter().map(|question| decide(node, &view, question)));
         tokio::task::yield_now().await;
     }
-    Ok(Answered { answer: answers, at: view.token })
+    Ok(Answered {
+        answer: answers,
+        at: view.token,
+    })
 }
 
 /// Says why a question is answered as it is.
@@ -96,18 +103,33 @@ pub async fn explain(
     let view = node.view(consistency).await?;
     let query = resolve(node, &view, question)?;
     let environment = environment(node, &view, &question.context);
-    let explanation =
-        eval::explain(&view.snapshot, &query, &question.resource, &question.subject, environment)?;
+    let explanation = eval::explain(
+        &view.snapshot,
+        &query,
+        &question.resource,
+        &question.subject,
+        environment,
+    )?;
     let witness = match &explanation.decision {
         Ok(_) => eval::witness(&view.snapshot, &query, environment)?.1,
         Err(_) => Vec::new(),
     };
-    Ok(Answered { answer: Explained { explanation, witness }, at: view.token })
+    Ok(Answered {
+        answer: Explained {
+            explanation,
+            witness,
+        },
+        at: view.token,
+    })
 }
 
 fn decide(node: &Node, view: &View, question: &Question) -> Result<Decision, Error> {
     let query = resolve(node, view, question)?;
-    Ok(eval::check(&view.snapshot, &query, environment(node, view, &question.context))?)
+    Ok(eval::check(
+        &view.snapshot,
+        &query,
+        environment(node, view, &question.context),
+    )?)
 }
 
 fn resolve(node: &Node, view: &View, question: &Question) -> Result<Query, Error> {
@@ -115,11 +137,18 @@ fn resolve(node: &Node, view: &View, question: &Question) -> Result<Query, Error
     if !question.context.is_empty() {
         let bytes = question.context.to_json().len();
         if bytes > bytes_max {
-            let message = format!("request caveat context should have less than {bytes_max} bytes but had {bytes}");
+            let message = format!(
+                "request caveat context should have less than {bytes_max} bytes but had {bytes}"
+            );
             return Err(Error::new(Kind::InvalidArgument, message));
         }
     }
-    Ok(Query::resolve(&view.snapshot, &question.resource, &question.permission, &question.subject)?)
+    Ok(Query::resolve(
+        &view.snapshot,
+        &question.resource,
+        &question.permission,
+        &question.subject,
+    )?)
 }
 
 fn environment<'a>(node: &Node, view: &View, context: &'a Context) -> Environment<'a> {

@@ -51,9 +51,15 @@ impl Cursor {
     /// # Errors
     /// [`Reason::InvalidCursor`] if it is not a cursor of this server, or one of another query.
     pub fn decode(text: &str, query: [u8; 16]) -> Result<Self, Error> {
-        let error = |detail: &str| Error::invalid(Reason::InvalidCursor, format!("error decoding cursor: {detail}"));
+        let error = |detail: &str| {
+            Error::invalid(
+                Reason::InvalidCursor,
+                format!("error decoding cursor: {detail}"),
+            )
+        };
         let bytes = STANDARD.decode(text).map_err(|e| error(&e.to_string()))?;
-        let cursor = Self::from_bytes(&bytes).ok_or_else(|| error("it is not one that this server gives out"))?;
+        let cursor = Self::from_bytes(&bytes)
+            .ok_or_else(|| error("it is not one that this server gives out"))?;
         if cursor.query != query {
             let message = "the cursor provided does not have the same arguments as the original API call; please ensure \
                            you are making the same API call, with the exact same parameters (besides the cursor)";

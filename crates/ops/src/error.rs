@@ -43,7 +43,10 @@ pub enum Kind {
 
 /// The reason of a failure, for programs. The names are those of the authzed API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is named by what it says, and documented where the API is")]
+#[expect(
+    missing_docs,
+    reason = "each is named by what it says, and documented where the API is"
+)]
 pub enum Reason {
     Unspecified,
     SchemaParseError,
@@ -89,7 +92,13 @@ impl Error {
     /// An error without a reason for programs.
     #[must_use]
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, reason: None, message: message.into(), metadata: Vec::new(), source: None }
+        Self {
+            kind,
+            reason: None,
+            message: message.into(),
+            metadata: Vec::new(),
+            source: None,
+        }
     }
 
     /// The error with a reason for programs.
@@ -118,13 +127,17 @@ impl Error {
     }
 
     pub(crate) fn unknown_definition(definition: &str) -> Self {
-        Self::new(Kind::FailedPrecondition, format!("object definition `{definition}` not found"))
-            .with_reason(Reason::UnknownDefinition)
-            .with("definition_name", definition)
+        Self::new(
+            Kind::FailedPrecondition,
+            format!("object definition `{definition}` not found"),
+        )
+        .with_reason(Reason::UnknownDefinition)
+        .with("definition_name", definition)
     }
 
     pub(crate) fn unknown_member(definition: &str, member: &str) -> Self {
-        let message = format!("relation/permission `{member}` not found under definition `{definition}`");
+        let message =
+            format!("relation/permission `{member}` not found under definition `{definition}`");
         Self::new(Kind::FailedPrecondition, message)
             .with_reason(Reason::UnknownRelationOrPermission)
             .with("definition_name", definition)
@@ -132,7 +145,8 @@ impl Error {
     }
 
     pub(crate) fn limit_too_big(limit: u32, limit_max: u32) -> Self {
-        let message = format!("provided limit {limit} is greater than maximum allowed of {limit_max}");
+        let message =
+            format!("provided limit {limit} is greater than maximum allowed of {limit_max}");
         Self::invalid(Reason::ExceedsMaximumAllowableLimit, message)
             .with("limit_provided", limit)
             .with("maximum_limit_allowed", limit_max)
@@ -143,7 +157,11 @@ impl Error {
             "could not CREATE relationship `{key}`, as it already existed. If this is persistent, please switch to \
              TOUCH operations or specify a precondition"
         );
-        let subject_relation = key.subject.relation.as_ref().map_or("", |name| name.as_str());
+        let subject_relation = key
+            .subject
+            .relation
+            .as_ref()
+            .map_or("", |name| name.as_str());
         Self::new(Kind::AlreadyExists, message)
             .with_reason(Reason::AttemptToRecreateRelationship)
             .with("relationship", key)
@@ -164,7 +182,9 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
     }
 }
 
@@ -172,11 +192,14 @@ impl From<QueryError> for Error {
     fn from(error: QueryError) -> Self {
         match &error {
             QueryError::UnknownDefinition { definition } => Self::unknown_definition(definition),
-            QueryError::UnknownMember { definition, member } => Self::unknown_member(definition, member),
-            QueryError::WildcardSubject => {
-                Self::invalid(Reason::WildcardNotAllowed, format!("invalid argument: {error}"))
-                    .with("field", "subject.object_id")
+            QueryError::UnknownMember { definition, member } => {
+                Self::unknown_member(definition, member)
             }
+            QueryError::WildcardSubject => Self::invalid(
+                Reason::WildcardNotAllowed,
+                format!("invalid argument: {error}"),
+            )
+            .with("field", "subject.object_id"),
         }
     }
 }

@@ -31,9 +31,15 @@ pub(crate) enum FollowError {
     #[error("the store cannot be read: {0}")]
     Store(#[from] StoreError),
     #[error("revision {revision} does not apply: {source}")]
-    Apply { revision: Revision, source: ApplyError },
+    Apply {
+        revision: Revision,
+        source: ApplyError,
+    },
     #[error("the schema of revision {revision} is not one that this version reads: {source}")]
-    Schema { revision: Revision, source: Box<SchemaError> },
+    Schema {
+        revision: Revision,
+        source: Box<SchemaError>,
+    },
     #[error("a stored relationship cannot be read: {0}")]
     Row(String),
     #[error("the task that applies commits failed")]
@@ -45,10 +51,16 @@ impl FollowError {
     fn is_passing(&self) -> bool {
         match self {
             Self::Log(LogError::Store(error)) | Self::Store(error) => match error {
-                StoreError::Unavailable { .. } | StoreError::Overloaded { .. } | StoreError::Full => true,
+                StoreError::Unavailable { .. }
+                | StoreError::Overloaded { .. }
+                | StoreError::Full => true,
                 StoreError::Closed | StoreError::Corrupt { .. } => false,
             },
-            Self::Log(LogError::Trimmed { .. } | LogError::BeyondHead { .. } | LogError::NewerFormat { .. })
+            Self::Log(
+                LogError::Trimmed { .. }
+                | LogError::BeyondHead { .. }
+                | LogError::NewerFormat { .. },
+            )
             | Self::Apply { .. }
             | Self::Schema { .. }
             | Self::Row(_)
@@ -90,7 +102,11 @@ pub(crate) async fn load(store: &Arc<dyn Store>) -> Result<Published, Error> {
     let store = Arc::clone(store);
     let loaded = tokio::task::spawn_blocking(move || load_blocking(&*store)).await;
     loaded.unwrap_or(Err(FollowError::Task)).map_err(|error| {
-        Error::new(Kind::Unavailable, format!("the store cannot be loaded: {error}")).caused_by(error)
+        Error::new(
+            Kind::Unavailable,
+            format!("the store cannot be loaded: {error}"),
+        )
+        .caused_by(error)
     })
 }
 
@@ -114,7 +130,11 @@ fn load_blocking(store: &dyn Store) -> Result<Published, FollowError> {
         let pushed = push(&mut loader, row);
         let is_fine = pushed.is_ok();
         loading = Some(pushed.map(|()| loader));
-        if is_fine { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if is_fine {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     })?;
     let loader = match loading {
         Some(loader) => loader?,
@@ -129,7 +149,10 @@ fn load_blocking(store: &dyn Store) -> Result<Published, FollowError> {
 }
 
 fn loader_of(header: &ScanHeader) -> Result<Loader, FollowError> {
-    let text = header.schema.as_ref().map_or("", |schema| schema.text.as_str());
+    let text = header
+        .schema
+        .as_ref()
+        .map_or("", |schema| schema.text.as_str());
     Ok(Loader::new(compile(text, header.head.schema_revision)?))
 }
 
@@ -138,7 +161,8 @@ fn push(loader: &mut Loader, row: ScanRow<'_>) -> Result<(), FollowError> {
         None => None,
         Some((name, context)) => Some(CaveatRef {
             name: CaveatName::new(name).map_err(|error| FollowError::Row(error.to_string()))?,
-            context: Context::from_json(context).map_err(|error| FollowError::Row(error.to_string()))?,
+            context: Context::from_json(context)
+                .map_err(|error| FollowError::Row(error.to_string()))?,
         }),
     };
     let parts = RelationshipParts {
@@ -151,12 +175,20 @@ fn push(loader: &mut Loader, row: ScanRow<'_>) -> Result<(), FollowError> {
         caveat,
         expires_at: row.expires_at,
     };
-    loader.push(parts).map_err(|source| FollowError::Apply { revision: row.revision, source })
+    loader.push(parts).map_err(|source| FollowError::Apply {
+        revision: row.revision,
+        source,
+    })
 }
 
 fn compile(text: &str, revision: Revision) -> Result<Arc<Schema>, FollowError> {
     let compiled = Schema::compile(text);
-    compiled.map(Arc::new).map_err(|source| FollowError::Schema { revision, source: Box::new(source) })
+    compiled
+        .map(Arc::new)
+        .map_err(|source| FollowError::Schema {
+            revision,
+            source: Box::new(source),
+        })
 }
 
 /// The task that follows the store for one node, for as long as the node lives.
@@ -240,7 +272,10 @@ fn publish(node: &Node, published: Published, entries: &[LogEntry]) {
         }
     }
     node.current.store(Arc::new(published));
-    node.history.lock().unwrap_or_else(PoisonError::into_inner).note(&snapshot, node.clock().now());
+    node.history
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .note(&snapshot, node.clock().now());
     node.revision.send_replace(snapshot.revision());
 }
 
@@ -255,16 +290,29 @@ fn forward(current: &Published, entries: &[LogEntry]) -> Result<Published, Follo
     for (place, entry) in entries.iter().enumerate() {
         if let Some(schema) = &entry.schema {
             let compiled = compile(&schema.after, entry.revision)?;
-            let snapshot = at.snapshot.with_schema(entry.revision, entry.time, compiled);
-            at.snapshot = Arc::new(snapshot.map_err(|source| FollowError::Apply { revision: entry.revision, source })?);
+            let snapshot = at
+                .snapshot
+                .with_schema(entry.revision, entry.time, compiled);
+            at.snapshot = Arc::new(snapshot.map_err(|source| FollowError::Apply {
+                revision: entry.revision,
+                source,
+            })?);
             at.schema_revision = entry.revision;
         }
         for change in &entry.changes {
-            changes.extend(change.after.clone().map(Change::Put).or_else(|| removal(change.before.as_ref())));
+            changes.extend(
+                change
+                    .after
+                    .clone()
+                    .map(Change::Put)
+                    .or_else(|| removal(change.before.as_ref())),
+            );
         }
         at.hash = entry.hash;
         // One snapshot for a run of entries, cut where the schema changes.
-        let is_last_of_run = entries.get(place + 1).is_none_or(|next| next.schema.is_some());
+        let is_last_of_run = entries
+            .get(place + 1)
+            .is_none_or(|next| next.schema.is_some());
         if is_last_of_run {
             at.snapshot = Arc::new(apply(&at.snapshot, entry.revision, entry.time, &changes)?);
             changes.clear();
@@ -283,29 +331,49 @@ fn apply(
     time: model::Timestamp,
     changes: &[Change],
 ) -> Result<Snapshot, FollowError> {
-    snapshot.apply(revision, time, changes).map_err(|source| FollowError::Apply { revision, source })
+    snapshot
+        .apply(revision, time, changes)
+        .map_err(|source| FollowError::Apply { revision, source })
 }
 
 /// The snapshot of `revision`, made from `from` by the log in either direction.
 ///
 /// # Errors
 /// [`Kind::RevisionGone`] if it was replaced longer ago than snapshots are retained, or the log no longer reaches it.
-pub(crate) async fn rebuild(node: &Node, from: &Arc<Snapshot>, revision: Revision) -> Result<Arc<Snapshot>, Error> {
+pub(crate) async fn rebuild(
+    node: &Node,
+    from: &Arc<Snapshot>,
+    revision: Revision,
+) -> Result<Arc<Snapshot>, Error> {
     let gone = || Error::new(Kind::RevisionGone, "invalid revision: revision has expired");
     let entries = match entries_between(node, from.revision(), revision).await {
         Ok(entries) => entries,
         Err(FollowError::Log(LogError::Trimmed { .. })) => return Err(gone()),
         Err(error) => {
-            return Err(Error::new(Kind::Unavailable, "the log of the store cannot be read").caused_by(error));
+            return Err(
+                Error::new(Kind::Unavailable, "the log of the store cannot be read")
+                    .caused_by(error),
+            );
         }
     };
-    let replaced_at = entries.iter().find(|entry| entry.revision == revision.next()).map(|entry| entry.time);
-    let is_past = |time| node.history.lock().unwrap_or_else(PoisonError::into_inner).is_past(time, node.clock().now());
+    let replaced_at = entries
+        .iter()
+        .find(|entry| entry.revision == revision.next())
+        .map(|entry| entry.time);
+    let is_past = |time| {
+        node.history
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_past(time, node.clock().now())
+    };
     if replaced_at.is_some_and(is_past) {
         return Err(gone());
     }
     let rebuilt = if from.revision() <= revision {
-        let upto: Vec<LogEntry> = entries.into_iter().filter(|entry| entry.revision <= revision).collect();
+        let upto: Vec<LogEntry> = entries
+            .into_iter()
+            .filter(|entry| entry.revision <= revision)
+            .collect();
         let start = Published {
             snapshot: Arc::clone(from),
             hash: CommitHash::ZERO,
@@ -315,16 +383,26 @@ pub(crate) async fn rebuild(node: &Node, from: &Arc<Snapshot>, revision: Revisio
     } else {
         backward(from, revision, &entries).map(Arc::new)
     };
-    rebuilt.map_err(|error| Error::new(Kind::Internal, "the revision cannot be rebuilt").caused_by(error))
+    rebuilt.map_err(|error| {
+        Error::new(Kind::Internal, "the revision cannot be rebuilt").caused_by(error)
+    })
 }
 
 /// The entries after the earlier of two revisions, up to one beyond the later: that one tells when it was replaced.
-async fn entries_between(node: &Node, one: Revision, other: Revision) -> Result<Vec<LogEntry>, FollowError> {
+async fn entries_between(
+    node: &Node,
+    one: Revision,
+    other: Revision,
+) -> Result<Vec<LogEntry>, FollowError> {
     let last = one.max(other).next();
     let mut after = one.min(other);
     let mut entries = Vec::new();
     while after < last {
-        let query = LogQuery { after, entries_max: ENTRIES_MAX, bytes_max: BYTES_MAX };
+        let query = LogQuery {
+            after,
+            entries_max: ENTRIES_MAX,
+            bytes_max: BYTES_MAX,
+        };
         let page = node.store().log(query).await?;
         let Some(newest) = page.last() else {
             break;
@@ -336,24 +414,43 @@ async fn entries_between(node: &Node, one: Revision, other: Revision) -> Result<
 }
 
 /// Undoes the entries after `revision`, from the newest.
-fn backward(from: &Snapshot, revision: Revision, entries: &[LogEntry]) -> Result<Snapshot, FollowError> {
+fn backward(
+    from: &Snapshot,
+    revision: Revision,
+    entries: &[LogEntry],
+) -> Result<Snapshot, FollowError> {
     let mut snapshot = from.clone();
-    let undone = entries.iter().rev().filter(|entry| entry.revision > revision && entry.revision <= from.revision());
+    let undone = entries
+        .iter()
+        .rev()
+        .filter(|entry| entry.revision > revision && entry.revision <= from.revision());
     for entry in undone {
         let changes: Vec<Change> = entry
             .changes
             .iter()
-            .filter_map(|change| change.before.clone().map(Change::Put).or_else(|| removal(change.after.as_ref())))
+            .filter_map(|change| {
+                change
+                    .before
+                    .clone()
+                    .map(Change::Put)
+                    .or_else(|| removal(change.after.as_ref()))
+            })
             .collect();
         let before = Revision(entry.revision.0.saturating_sub(1));
         // The time of the commit before is not in this entry; it is never later than this one's.
-        let time = entries.iter().find(|other| other.revision == before).map_or(entry.time, |other| other.time);
+        let time = entries
+            .iter()
+            .find(|other| other.revision == before)
+            .map_or(entry.time, |other| other.time);
         snapshot = apply(&snapshot, before, time, &changes)?;
         if let Some(schema) = &entry.schema {
             let compiled = compile(schema.before.as_deref().unwrap_or_default(), entry.revision)?;
             snapshot = snapshot
                 .with_schema(before, time, compiled)
-                .map_err(|source| FollowError::Apply { revision: entry.revision, source })?;
+                .map_err(|source| FollowError::Apply {
+                    revision: entry.revision,
+                    source,
+                })?;
         }
     }
     Ok(snapshot)

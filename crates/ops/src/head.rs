@@ -32,11 +32,18 @@ impl HeadQuestions {
     pub(crate) async fn ask(&self) -> Result<Head, Error> {
         let (sender, receiver) = oneshot::channel();
         self.sender.try_send(sender).map_err(|_| {
-            Error::new(Kind::Overloaded, format!("over {WAITING_MAX} requests wait for the head of the store"))
+            Error::new(
+                Kind::Overloaded,
+                format!("over {WAITING_MAX} requests wait for the head of the store"),
+            )
         })?;
         match receiver.await {
             Ok(Ok(head)) => Ok(head),
-            Ok(Err(error)) => Err(Error::new(Kind::Unavailable, "the store cannot be asked for its head").caused_by(error)),
+            Ok(Err(error)) => Err(Error::new(
+                Kind::Unavailable,
+                "the store cannot be asked for its head",
+            )
+            .caused_by(error)),
             Err(_) => Err(Error::new(Kind::Unavailable, "the server is shutting down")),
         }
     }

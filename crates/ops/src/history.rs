@@ -25,7 +25,10 @@ pub(crate) struct History {
 
 impl History {
     pub(crate) fn new(retained: Duration) -> Self {
-        Self { retained, kept: VecDeque::new() }
+        Self {
+            retained,
+            kept: VecDeque::new(),
+        }
     }
 
     /// Keeps `snapshot` if it lies far enough from the last one, and drops what `now` has outgrown.
@@ -38,14 +41,22 @@ impl History {
             self.kept.push_back(Arc::clone(snapshot));
         }
         // One older than the window stays: what lies behind it is rebuilt from it.
-        while self.kept.get(1).is_some_and(|second| self.is_past(second.time(), now)) {
+        while self
+            .kept
+            .get(1)
+            .is_some_and(|second| self.is_past(second.time(), now))
+        {
             self.kept.pop_front();
         }
     }
 
     /// The nearest kept snapshot: the last at or before `revision`, else the first after it.
     pub(crate) fn nearest(&self, revision: Revision) -> Option<Arc<Snapshot>> {
-        let before = self.kept.iter().rev().find(|snapshot| snapshot.revision() <= revision);
+        let before = self
+            .kept
+            .iter()
+            .rev()
+            .find(|snapshot| snapshot.revision() <= revision);
         before.or_else(|| self.kept.front()).cloned()
     }
 

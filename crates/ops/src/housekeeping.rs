@@ -50,11 +50,21 @@ pub async fn remove_expired(node: &Node) -> Result<u64, Error> {
         }
         let (_, schema_revision) = node.schema_position();
         let request = CommitRequest {
-            base: Base { schema_revision, head: None },
+            base: Base {
+                schema_revision,
+                head: None,
+            },
             preconditions: Vec::new(),
-            changes: vec![ChangeRequest::RemoveExpired { before, limit: ROWS_MAX }],
+            changes: vec![ChangeRequest::RemoveExpired {
+                before,
+                limit: ROWS_MAX,
+            }],
             idempotency_key: None,
-            provenance: Provenance { actor: "remit".to_owned(), reason: Some("expired".to_owned()), metadata: None },
+            provenance: Provenance {
+                actor: "remit".to_owned(),
+                reason: Some("expired".to_owned()),
+                metadata: None,
+            },
             now: node.now(),
         };
         let committed = node.store().commit(request).await.map_err(refused)?;

@@ -183,7 +183,11 @@ impl Node {
     }
 
     /// The token of a commit, once this node answers from it.
-    pub(crate) async fn published(&self, revision: Revision, hash: CommitHash) -> Result<Token, Error> {
+    pub(crate) async fn published(
+        &self,
+        revision: Revision,
+        hash: CommitHash,
+    ) -> Result<Token, Error> {
         self.reached(revision).await?;
         Ok(self.token(revision, hash.short()))
     }
@@ -212,12 +216,16 @@ impl Node {
 
     /// Notes that this node has just seen that it is at the head.
     pub(crate) fn confirm(&self) {
-        self.confirmed_at.store(self.clock.now().as_micros(), Ordering::Relaxed);
+        self.confirmed_at
+            .store(self.clock.now().as_micros(), Ordering::Relaxed);
     }
 
     /// Notes that this node cannot follow any further.
     pub(crate) fn give_up(&self, why: String) {
-        tracing::error!(why, "stopped following the store; this node is no longer ready");
+        tracing::error!(
+            why,
+            "stopped following the store; this node is no longer ready"
+        );
         // The first reason stays.
         let _already = self.stopped.set(why);
         // Wakes those who wait for a revision that will not come.
@@ -247,7 +255,12 @@ impl Node {
     }
 
     fn token(&self, revision: Revision, hash: [u8; 8]) -> Token {
-        Token { store: self.identity.store, history: self.identity.history, revision, hash }
+        Token {
+            store: self.identity.store,
+            history: self.identity.history,
+            revision,
+            hash,
+        }
     }
 
     /// Waits until this node has reached `revision`.
@@ -258,7 +271,10 @@ impl Node {
             Ok(_) => self.ready(),
             Err(_) => Err(Error::new(
                 Kind::DeadlineExceeded,
-                format!("this node did not reach the asked revision within {} s", self.settings.wait_max.as_secs()),
+                format!(
+                    "this node did not reach the asked revision within {} s",
+                    self.settings.wait_max.as_secs()
+                ),
             )),
         }
     }
@@ -281,18 +297,27 @@ impl Node {
 fn refusal(refused: TokenRefused) -> Error {
     let message = refused.to_string();
     match refused {
-        TokenRefused::BeyondHead { .. } => Error::new(Kind::RevisionGone, format!("invalid revision: {message}")),
-        TokenRefused::OtherStore | TokenRefused::OtherHistory | TokenRefused::HashMismatch { .. } => {
-            Error::new(Kind::InvalidArgument, format!("invalid revision requested: {message}"))
+        TokenRefused::BeyondHead { .. } => {
+            Error::new(Kind::RevisionGone, format!("invalid revision: {message}"))
         }
-        TokenRefused::Store(error) => {
-            Error::new(Kind::Unavailable, "the store cannot be asked about the token").caused_by(error)
-        }
+        TokenRefused::OtherStore
+        | TokenRefused::OtherHistory
+        | TokenRefused::HashMismatch { .. } => Error::new(
+            Kind::InvalidArgument,
+            format!("invalid revision requested: {message}"),
+        ),
+        TokenRefused::Store(error) => Error::new(
+            Kind::Unavailable,
+            "the store cannot be asked about the token",
+        )
+        .caused_by(error),
     }
 }
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("revision", &self.current.load().snapshot.revision()).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("revision", &self.current.load().snapshot.revision())
+            .finish_non_exhaustive()
     }
 }

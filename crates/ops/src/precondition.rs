@@ -12,33 +12,63 @@ struct Fields {
 }
 
 const NAMES: [(&str, &str, &str); 7] = [
-    ("resource_type", "precondition_resource_type", "filter_resource_type"),
-    ("resource_id", "precondition_resource_id", "filter_resource_id"),
-    ("resource_id_prefix", "precondition_resource_id_prefix", "filter_resource_id_prefix"),
+    (
+        "resource_type",
+        "precondition_resource_type",
+        "filter_resource_type",
+    ),
+    (
+        "resource_id",
+        "precondition_resource_id",
+        "filter_resource_id",
+    ),
+    (
+        "resource_id_prefix",
+        "precondition_resource_id_prefix",
+        "filter_resource_id_prefix",
+    ),
     ("relation", "precondition_relation", "filter_relation"),
-    ("subject_type", "precondition_subject_type", "filter_subject_type"),
+    (
+        "subject_type",
+        "precondition_subject_type",
+        "filter_subject_type",
+    ),
     ("subject_id", "precondition_subject_id", "filter_subject_id"),
-    ("subject_relation", "precondition_subject_relation", "filter_subject_relation"),
+    (
+        "subject_relation",
+        "precondition_subject_relation",
+        "filter_subject_relation",
+    ),
 ];
 
 impl Fields {
     fn of(filter: &RelationshipFilter) -> Self {
         let mut all: Vec<(&'static str, String)> = Vec::new();
         let mut add = |name, value: Option<String>| all.extend(value.map(|value| (name, value)));
-        add("resource_type", filter.definition.as_ref().map(ToString::to_string));
+        add(
+            "resource_type",
+            filter.definition.as_ref().map(ToString::to_string),
+        );
         match &filter.resource_id {
             Some(ResourceIdFilter::Exact(id)) => add("resource_id", Some(id.to_string())),
-            Some(ResourceIdFilter::Prefix(prefix)) => add("resource_id_prefix", Some(prefix.to_string())),
+            Some(ResourceIdFilter::Prefix(prefix)) => {
+                add("resource_id_prefix", Some(prefix.to_string()))
+            }
             None => {}
         }
-        add("relation", filter.relation.as_ref().map(ToString::to_string));
+        add(
+            "relation",
+            filter.relation.as_ref().map(ToString::to_string),
+        );
         if let Some(subject) = &filter.subject {
             add("subject_type", Some(subject.definition.to_string()));
             add("subject_id", subject.id.as_ref().map(ToString::to_string));
             match &subject.relation {
                 SubjectRelationFilter::Any => {}
                 SubjectRelationFilter::None => add("subject_relation", Some(String::new())),
-                SubjectRelationFilter::Relation(name) => add("subject_relation", Some(name.to_string())),
+                SubjectRelationFilter::Relation(name) => {
+                    add("subject_relation", Some(name.to_string()))
+                }
             }
         }
         Self { all }

@@ -29,16 +29,36 @@ impl Reading {
     ) -> Result<Self, Error> {
         let Some(cursor) = cursor else {
             let view = node.view(consistency).await?;
-            return Ok(Self { view, filter, query, after: None, is_done: false });
+            return Ok(Self {
+                view,
+                filter,
+                query,
+                after: None,
+                is_done: false,
+            });
         };
         let cursor = Cursor::decode(cursor, query)?;
         // The first page's snapshot and instant hold for all of them.
-        let view = node.view(Consistency::AtExactSnapshot(cursor.token)).await?;
-        let view = View { now: cursor.now, ..view };
+        let view = node
+            .view(Consistency::AtExactSnapshot(cursor.token))
+            .await?;
+        let view = View {
+            now: cursor.now,
+            ..view
+        };
         let after: Relationship = cursor.after.parse().map_err(|_| {
-            Error::invalid(Reason::InvalidCursor, "error decoding cursor: it is not one that this server gives out")
+            Error::invalid(
+                Reason::InvalidCursor,
+                "error decoding cursor: it is not one that this server gives out",
+            )
         })?;
-        Ok(Self { view, filter, query, after: Some(after.key()), is_done: false })
+        Ok(Self {
+            view,
+            filter,
+            query,
+            after: Some(after.key()),
+            is_done: false,
+        })
     }
 
     /// The token of the snapshot that is read.
@@ -56,8 +76,14 @@ impl Reading {
             return Vec::new();
         }
         let now = self.view.now;
-        let rows = self.view.snapshot.relationships_after(&self.filter, self.after.as_ref());
-        let page: Vec<Relationship> = rows.filter(|row| !row.is_expired(now)).take(count_max).collect();
+        let rows = self
+            .view
+            .snapshot
+            .relationships_after(&self.filter, self.after.as_ref());
+        let page: Vec<Relationship> = rows
+            .filter(|row| !row.is_expired(now))
+            .take(count_max)
+            .collect();
         self.is_done = page.len() < count_max;
         if let Some(last) = page.last() {
             self.after = Some(last.key());
@@ -122,7 +148,8 @@ pub async fn export(
     }
     let query = Cursor::digest("export", &format!("{filter:?}"));
     let is_filtered = filter.is_some();
-    let reading = Reading::open(node, consistency, filter.unwrap_or_default(), query, cursor).await?;
+    let reading =
+        Reading::open(node, consistency, filter.unwrap_or_default(), query, cursor).await?;
     if is_filtered {
         typing::filter(reading.view.snapshot.schema(), &reading.filter)?;
     }

@@ -1,6 +1,5 @@
 //! Writing and reading the schema.
 
-
 use identity::Caller;
 use model::Token;
 use schema::{Schema, SchemaError, SchemaErrorClass};
@@ -32,7 +31,10 @@ pub async fn write(node: &Node, caller: &Caller, text: &str) -> Result<Token, Er
     const TRIES_MAX: usize = 16;
     let bytes_max = node.settings().limits.schema_bytes_max;
     if text.len() > bytes_max {
-        let message = format!("the schema has {} bytes, at most {bytes_max} are allowed", text.len());
+        let message = format!(
+            "the schema has {} bytes, at most {bytes_max} are allowed",
+            text.len()
+        );
         return Err(Error::new(Kind::InvalidArgument, message));
     }
     let schema = Schema::compile(text)?;
@@ -42,7 +44,10 @@ pub async fn write(node: &Node, caller: &Caller, text: &str) -> Result<Token, Er
         let (snapshot, schema_revision) = node.schema_position();
         evolution::check(&snapshot, &schema)?;
         let request = CommitRequest {
-            base: Base { schema_revision, head: Some(snapshot.revision()) },
+            base: Base {
+                schema_revision,
+                head: Some(snapshot.revision()),
+            },
             preconditions: Vec::new(),
             changes: vec![ChangeRequest::Schema(text.to_owned())],
             idempotency_key: None,
@@ -69,7 +74,10 @@ pub async fn read(node: &Node, _caller: &Caller) -> Result<Read, Error> {
         let message = "no schema has been defined; please call WriteSchema to start";
         return Err(Error::new(Kind::NotFound, message));
     }
-    Ok(Read { text: schema.to_text(), at: view.token })
+    Ok(Read {
+        text: schema.to_text(),
+        at: view.token,
+    })
 }
 
 impl From<SchemaError> for Error {

@@ -1,6 +1,9 @@
 //! Whether relationships and filters fit the schema.
 
-use model::{Operation, Relationship, RelationshipFilter, SubjectFilter, SubjectId, SubjectRelationFilter, SubjectRef};
+use model::{
+    Operation, Relationship, RelationshipFilter, SubjectFilter, SubjectId, SubjectRef,
+    SubjectRelationFilter,
+};
 use schema::{AllowedSubject, DefinitionIx, MemberIx, MemberKind, Schema, SubjectKind};
 
 use crate::error::{Error, Kind, Reason};
@@ -23,9 +26,16 @@ pub(crate) fn relationship(
         .filter(|allowed| allowed.definition == subject_definition && allowed.kind == kind)
         .collect();
     if operation == Operation::Delete {
-        return if same_kind.is_empty() { Err(not_allowed(relationship)) } else { Ok(()) };
+        return if same_kind.is_empty() {
+            Err(not_allowed(relationship))
+        } else {
+            Ok(())
+        };
     }
-    let caveat_name = relationship.caveat.as_ref().map(|caveat| caveat.name.as_str());
+    let caveat_name = relationship
+        .caveat
+        .as_ref()
+        .map(|caveat| caveat.name.as_str());
     let fits = |allowed: &&AllowedSubject| {
         allowed.caveat.map(|ix| schema.caveat(ix).name.as_str()) == caveat_name
             && allowed.expiration == relationship.expires_at.is_some()
@@ -34,11 +44,15 @@ pub(crate) fn relationship(
         return Err(traits_not_allowed(schema, relationship, &same_kind));
     };
     match (allowed.caveat, &relationship.caveat) {
-        (Some(ix), Some(caveat)) => schema.caveat(ix).program.check_written(&caveat.context).map_err(|error| {
-            Error::invalid(Reason::CaveatParameterTypeError, error.to_string())
-                .with("caveat_name", &caveat.name)
-                .with("relationship", relationship.key())
-        }),
+        (Some(ix), Some(caveat)) => schema
+            .caveat(ix)
+            .program
+            .check_written(&caveat.context)
+            .map_err(|error| {
+                Error::invalid(Reason::CaveatParameterTypeError, error.to_string())
+                    .with("caveat_name", &caveat.name)
+                    .with("relationship", relationship.key())
+            }),
         _ => Ok(()),
     }
 }
@@ -46,7 +60,8 @@ pub(crate) fn relationship(
 /// Checks that the names of `filter` are in the schema. A filter without a field is refused.
 pub(crate) fn filter(schema: &Schema, filter: &RelationshipFilter) -> Result<(), Error> {
     if filter.is_empty() {
-        let message = "the relationship filter provided is not valid: at least one field must be set";
+        let message =
+            "the relationship filter provided is not valid: at least one field must be set";
         return Err(Error::invalid(Reason::InvalidFilter, message).with("filter", ""));
     }
     if let Some(name) = &filter.definition {
@@ -63,19 +78,26 @@ pub(crate) fn filter(schema: &Schema, filter: &RelationshipFilter) -> Result<(),
             }
         }
     }
-    filter.subject.as_ref().map_or(Ok(()), |subject| subject_filter(schema, subject))
+    filter
+        .subject
+        .as_ref()
+        .map_or(Ok(()), |subject| subject_filter(schema, subject))
 }
 
 fn subject_filter(schema: &Schema, filter: &SubjectFilter) -> Result<(), Error> {
     let ix = definition(schema, filter.definition.as_str())?;
     match &filter.relation {
-        SubjectRelationFilter::Relation(relation) => member(schema, ix, relation.as_str()).map(|_| ()),
+        SubjectRelationFilter::Relation(relation) => {
+            member(schema, ix, relation.as_str()).map(|_| ())
+        }
         SubjectRelationFilter::Any | SubjectRelationFilter::None => Ok(()),
     }
 }
 
 fn definition(schema: &Schema, name: &str) -> Result<DefinitionIx, Error> {
-    schema.definition_ix(name).ok_or_else(|| Error::unknown_definition(name))
+    schema
+        .definition_ix(name)
+        .ok_or_else(|| Error::unknown_definition(name))
 }
 
 fn member(schema: &Schema, definition: DefinitionIx, name: &str) -> Result<MemberIx, Error> {
@@ -84,20 +106,26 @@ fn member(schema: &Schema, definition: DefinitionIx, name: &str) -> Result<Membe
         .ok_or_else(|| Error::unknown_member(schema.definition(definition).name.as_str(), name))
 }
 
-fn subject_kind(schema: &Schema, subject: &SubjectRef) -> Result<(DefinitionIx, SubjectKind), Error> {
+fn subject_kind(
+    schema: &Schema,
+    subject: &SubjectRef,
+) -> Result<(DefinitionIx, SubjectKind), Error> {
     let ix = definition(schema, subject.definition.as_str())?;
     let kind = match (&subject.id, &subject.relation) {
         (SubjectId::Wildcard, _) => SubjectKind::Wildcard,
         (SubjectId::Object(_), None) => SubjectKind::Object,
-        (SubjectId::Object(_), Some(relation)) => SubjectKind::Set(member(schema, ix, relation.as_str())?),
+        (SubjectId::Object(_), Some(relation)) => {
+            SubjectKind::Set(member(schema, ix, relation.as_str())?)
+        }
     };
     Ok((ix, kind))
 }
 
 fn cannot_update(relationship: &Relationship) -> Error {
     let (definition, permission) = (&relationship.resource.definition, &relationship.relation);
-    let message =
-        format!("cannot write a relationship to permission `{permission}` under definition `{definition}`");
+    let message = format!(
+        "cannot write a relationship to permission `{permission}` under definition `{definition}`"
+    );
     Error::invalid(Reason::CannotUpdatePermission, message)
         .with("definition_name", definition)
         .with("permission_name", permission)
@@ -107,7 +135,11 @@ fn not_allowed(relationship: &Relationship) -> Error {
     refused(relationship, &subject_type(relationship), "")
 }
 
-fn traits_not_allowed(schema: &Schema, relationship: &Relationship, same_kind: &[&AllowedSubject]) -> Error {
+fn traits_not_allowed(
+    schema: &Schema,
+    relationship: &Relationship,
+    same_kind: &[&AllowedSubject],
+) -> Error {
     let caveats: Vec<&str> = same_kind
         .iter()
         .filter_map(|allowed| allowed.caveat)
@@ -123,8 +155,9 @@ fn traits_not_allowed(schema: &Schema, relationship: &Relationship, same_kind: &
 
 fn refused(relationship: &Relationship, subject_type: &str, hint: &str) -> Error {
     let (definition, relation) = (&relationship.resource.definition, &relationship.relation);
-    let message =
-        format!("subjects of type `{subject_type}` are not allowed on relation `{definition}#{relation}`{hint}");
+    let message = format!(
+        "subjects of type `{subject_type}` are not allowed on relation `{definition}#{relation}`{hint}"
+    );
     Error::invalid(Reason::InvalidSubjectType, message)
         .with("definition_name", definition)
         .with("relation_name", relation)

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use identity::Caller;
-use model::{Precondition, RelationshipFilter, RelationshipKey, RelationshipUpdate, Timestamp, Token};
+use model::{
+    Precondition, RelationshipFilter, RelationshipKey, RelationshipUpdate, Timestamp, Token,
+};
 use schema::Schema;
 use store::{Base, ChangeRequest, CommitError, CommitRequest, Committed, Provenance, StoreError};
 
@@ -72,7 +74,11 @@ pub async fn write(node: &Node, caller: &Caller, write: Write) -> Result<Token, 
     for update in &write.updates {
         check_context_size(node, update)?;
     }
-    let changes = write.updates.into_iter().map(ChangeRequest::Relationship).collect();
+    let changes = write
+        .updates
+        .into_iter()
+        .map(ChangeRequest::Relationship)
+        .collect();
     let committed = commit(node, caller, write.preconditions, changes, write.metadata).await?;
     node.published(committed.revision, committed.hash).await
 }
@@ -93,16 +99,26 @@ pub async fn delete(node: &Node, caller: &Caller, deletion: Deletion) -> Result<
         limit: (deletion.limit > 0).then_some(deletion.limit),
         partial: deletion.is_partial_allowed,
     };
-    let committed = commit(node, caller, deletion.preconditions, vec![change], deletion.metadata)
-        .await
-        .map_err(|error| match error.reason {
-            Some(Reason::TooManyRelationshipsForTransactionalDelete) => {
-                precondition::with_filter(error, &deletion.filter)
-            }
-            Some(_) | None => error,
-        })?;
+    let committed = commit(
+        node,
+        caller,
+        deletion.preconditions,
+        vec![change],
+        deletion.metadata,
+    )
+    .await
+    .map_err(|error| match error.reason {
+        Some(Reason::TooManyRelationshipsForTransactionalDelete) => {
+            precondition::with_filter(error, &deletion.filter)
+        }
+        Some(_) | None => error,
+    })?;
     let at = node.published(committed.revision, committed.hash).await?;
-    Ok(Deleted { at, count: committed.deleted_count, is_complete: committed.deletion_complete })
+    Ok(Deleted {
+        at,
+        count: committed.deleted_count,
+        is_complete: committed.deletion_complete,
+    })
 }
 
 /// Validates changes against the schema of this node and commits them; again from the start if the schema has moved.
@@ -120,7 +136,10 @@ pub(crate) async fn commit(
         let (snapshot, schema_revision) = node.schema_position();
         check_against(snapshot.schema(), &preconditions, &changes)?;
         let request = CommitRequest {
-            base: Base { schema_revision, head: None },
+            base: Base {
+                schema_revision,
+                head: None,
+            },
             preconditions: preconditions.clone(),
             changes: changes.clone(),
             idempotency_key: None,
@@ -137,12 +156,19 @@ pub(crate) async fn commit(
 }
 
 pub(crate) fn provenance(caller: &Caller, metadata: Option<String>) -> Provenance {
-    Provenance { actor: caller.name().to_owned(), reason: None, metadata }
+    Provenance {
+        actor: caller.name().to_owned(),
+        reason: None,
+        metadata,
+    }
 }
 
 pub(crate) fn conflict() -> Error {
-    Error::new(Kind::Conflict, "the schema changed while the request was being committed; try again")
-        .with_reason(Reason::SerializationFailure)
+    Error::new(
+        Kind::Conflict,
+        "the schema changed while the request was being committed; try again",
+    )
+    .with_reason(Reason::SerializationFailure)
 }
 
 /// What the refusal of a commit means to the caller.
@@ -151,15 +177,19 @@ pub(crate) fn refused(error: CommitError) -> Error {
         CommitError::AlreadyExists(key) => Error::already_exists(&key),
         CommitError::PreconditionFailed { precondition, .. } => precondition::failed(&precondition),
         CommitError::TooManyToDelete { limit, .. } => {
-            let message =
-                format!("found more than {limit} relationships to be deleted and partial deletion was not requested");
-            Error::invalid(Reason::TooManyRelationshipsForTransactionalDelete, message).with("limit", limit)
+            let message = format!(
+                "found more than {limit} relationships to be deleted and partial deletion was not requested"
+            );
+            Error::invalid(Reason::TooManyRelationshipsForTransactionalDelete, message)
+                .with("limit", limit)
         }
         CommitError::Conflict { .. } => conflict(),
         CommitError::TooLarge { .. } => Error::new(Kind::LimitExceeded, error.to_string()),
-        CommitError::Store(StoreError::Overloaded { .. }) => {
-            Error::new(Kind::Overloaded, "too many commits wait for the store; try again later").caused_by(error)
-        }
+        CommitError::Store(StoreError::Overloaded { .. }) => Error::new(
+            Kind::Overloaded,
+            "too many commits wait for the store; try again later",
+        )
+        .caused_by(error),
         CommitError::Store(StoreError::Full) => {
             Error::new(Kind::Unavailable, "the store has no room left").caused_by(error)
         }
@@ -195,22 +225,29 @@ fn check_metadata(node: &Node, metadata: Option<&str>) -> Result<(), Error> {
     if bytes <= bytes_max {
         return Ok(());
     }
-    let message = format!("metadata size of {bytes} is greater than maximum allowed of {bytes_max}");
+    let message =
+        format!("metadata size of {bytes} is greater than maximum allowed of {bytes_max}");
     Err(Error::invalid(Reason::TransactionMetadataTooLarge, message)
         .with("metadata_byte_size", bytes)
         .with("maximum_allowed_metadata_byte_size", bytes_max))
 }
 
 fn check_precondition_count(node: &Node, preconditions: &[Precondition]) -> Result<(), Error> {
-    let (count, count_max) = (preconditions.len(), node.settings().limits.preconditions_max);
+    let (count, count_max) = (
+        preconditions.len(),
+        node.settings().limits.preconditions_max,
+    );
     if count <= count_max {
         return Ok(());
     }
-    let message = format!("precondition count of {count} is greater than maximum allowed of {count_max}");
+    let message =
+        format!("precondition count of {count} is greater than maximum allowed of {count_max}");
     // The second key is the peer's own slip; clients read it under this name.
-    Err(Error::invalid(Reason::TooManyPreconditionsInRequest, message)
-        .with("precondition_count", count)
-        .with("maximum_updates_allowed", count_max))
+    Err(
+        Error::invalid(Reason::TooManyPreconditionsInRequest, message)
+            .with("precondition_count", count)
+            .with("maximum_updates_allowed", count_max),
+    )
 }
 
 fn check_duplicates(updates: &[RelationshipUpdate]) -> Result<(), Error> {
@@ -234,7 +271,12 @@ fn check_duplicates(updates: &[RelationshipUpdate]) -> Result<(), Error> {
 /// Checks the size of the context that a relationship carries.
 pub(crate) fn check_context_size(node: &Node, update: &RelationshipUpdate) -> Result<(), Error> {
     let bytes_max = node.settings().limits.relationship_context_bytes_max;
-    let Some(caveat) = update.relationship.caveat.as_ref().filter(|caveat| !caveat.context.is_empty()) else {
+    let Some(caveat) = update
+        .relationship
+        .caveat
+        .as_ref()
+        .filter(|caveat| !caveat.context.is_empty())
+    else {
         return Ok(());
     };
     let bytes = caveat.context.to_json().len();
@@ -242,7 +284,9 @@ pub(crate) fn check_context_size(node: &Node, update: &RelationshipUpdate) -> Re
         return Ok(());
     }
     let key = update.relationship.key();
-    let message = format!("provided relationship `{key}` exceeded maximum allowed caveat size of {bytes_max}");
+    let message = format!(
+        "provided relationship `{key}` exceeded maximum allowed caveat size of {bytes_max}"
+    );
     Err(Error::invalid(Reason::MaxRelationshipContextSize, message)
         .with("relationship", key)
         .with("max_allowed_size", bytes_max)

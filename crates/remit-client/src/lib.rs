@@ -86,8 +86,13 @@ impl Client {
     /// # Errors
     /// [`ConnectError`] if the connection is described wrongly or nobody answers.
     pub async fn connect(connection: &Connection) -> Result<Self, ConnectError> {
-        let wrong = || ConnectError::Endpoint { endpoint: connection.endpoint.clone() };
-        let failed = |source| ConnectError::Transport { endpoint: connection.endpoint.clone(), source };
+        let wrong = || ConnectError::Endpoint {
+            endpoint: connection.endpoint.clone(),
+        };
+        let failed = |source| ConnectError::Transport {
+            endpoint: connection.endpoint.clone(),
+            source,
+        };
         let scheme = match connection.transport {
             Transport::Plaintext => "http",
             Transport::Tls { .. } => "https",
@@ -102,21 +107,25 @@ impl Client {
         }
         let header = match &connection.key {
             Some(key) => {
-                let mut header: MetadataValue<Ascii> =
-                    format!("Bearer {key}").parse().map_err(|_| ConnectError::Key)?;
+                let mut header: MetadataValue<Ascii> = format!("Bearer {key}")
+                    .parse()
+                    .map_err(|_| ConnectError::Key)?;
                 header.set_sensitive(true);
                 Some(header)
             }
             None => None,
         };
         let channel = endpoint.connect().await.map_err(failed)?;
-        Ok(Self { channel: InterceptedService::new(channel, Bearer { header }) })
+        Ok(Self {
+            channel: InterceptedService::new(channel, Bearer { header }),
+        })
     }
 
     /// Checks, relationships, import and export.
     #[must_use]
     pub fn permissions(&self) -> PermissionsServiceClient<Authenticated> {
-        PermissionsServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+        PermissionsServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// The schema.
@@ -135,7 +144,9 @@ impl Client {
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(header) = &self.header {
-            request.metadata_mut().insert("authorization", header.clone());
+            request
+                .metadata_mut()
+                .insert("authorization", header.clone());
         }
         Ok(request)
     }

@@ -40,7 +40,14 @@ impl SchemaError {
     }
 
     fn new(class: SchemaErrorClass, span: Option<Range<usize>>, message: String) -> Self {
-        Self(Box::new(Fault { class, message, metadata: Vec::new(), span, position: None, hint: None }))
+        Self(Box::new(Fault {
+            class,
+            message,
+            metadata: Vec::new(),
+            span,
+            position: None,
+            hint: None,
+        }))
     }
 
     /// Adds the place as the wire does: from 0, with an end that is inclusive and of its own, and the text there.

@@ -43,6 +43,8 @@ pub enum Authentication {
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls").field("asks_callers", &self.client_authorities_pem.is_some()).finish_non_exhaustive()
+        f.debug_struct("Tls")
+            .field("asks_callers", &self.client_authorities_pem.is_some())
+            .finish_non_exhaustive()
     }
 }

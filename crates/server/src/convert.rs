@@ -7,9 +7,9 @@ mod rules;
 mod value;
 
 use model::{
-    CaveatName, CaveatRef, Context, DefinitionName, ObjectId, ObjectRef, Operation, Precondition, RelationName,
-    Relationship, RelationshipFilter, RelationshipUpdate, ResourceIdFilter, SubjectFilter, SubjectId, SubjectRef,
-    SubjectRelationFilter, Timestamp,
+    CaveatName, CaveatRef, Context, DefinitionName, ObjectId, ObjectRef, Operation, Precondition,
+    RelationName, Relationship, RelationshipFilter, RelationshipUpdate, ResourceIdFilter,
+    SubjectFilter, SubjectId, SubjectRef, SubjectRelationFilter, Timestamp,
 };
 use ops::check::Question;
 use ops::write::{Deletion, Write};
@@ -30,9 +30,16 @@ pub use value::{context_from_wire, context_to_wire};
 /// For a token that is none of this server's, and a flag that is false.
 pub(crate) fn consistency(consistency: Option<wire::Consistency>) -> Result<Consistency, Status> {
     let token = |token: wire::ZedToken| {
-        token.token.parse().map_err(|_| Status::invalid_argument("invalid revision requested"))
+        token
+            .token
+            .parse()
+            .map_err(|_| Status::invalid_argument("invalid revision requested"))
     };
-    let unhandled = |name: &str| Status::internal(format!("missing handling of consistency case in {name}:false"));
+    let unhandled = |name: &str| {
+        Status::internal(format!(
+            "missing handling of consistency case in {name}:false"
+        ))
+    };
     match consistency.and_then(|consistency| consistency.requirement) {
         None | Some(Requirement::MinimizeLatency(true)) => Ok(Consistency::MinimizeLatency),
         Some(Requirement::FullyConsistent(true)) => Ok(Consistency::FullyConsistent),
@@ -43,12 +50,27 @@ pub(crate) fn consistency(consistency: Option<wire::Consistency>) -> Result<Cons
     }
 }
 
-pub(crate) fn check(request: wire::CheckPermissionRequest) -> Result<(Consistency, Question), Status> {
+pub(crate) fn check(
+    request: wire::CheckPermissionRequest,
+) -> Result<(Consistency, Question), Status> {
     let consistency = consistency(request.consistency)?;
     let mut rules = Rules::default();
-    rules.question("", request.resource.as_ref(), &request.permission, request.subject.as_ref());
+    rules.question(
+        "",
+        request.resource.as_ref(),
+        &request.permission,
+        request.subject.as_ref(),
+    );
     rules.end()?;
-    Ok((consistency, question(request.resource, request.permission, request.subject, request.context)?))
+    Ok((
+        consistency,
+        question(
+            request.resource,
+            request.permission,
+            request.subject,
+            request.context,
+        )?,
+    ))
 }
 
 pub(crate) fn explain(request: ExplainRequest) -> Result<(Consistency, Question), Status> {
@@ -71,10 +93,17 @@ pub(crate) fn check_bulk(
     let mut rules = Rules::default();
     for (ix, item) in items.iter().enumerate() {
         let path = format!("items[{ix}].");
-        rules.question(&path, item.resource.as_ref(), &item.permission, item.subject.as_ref());
+        rules.question(
+            &path,
+            item.resource.as_ref(),
+            &item.permission,
+            item.subject.as_ref(),
+        );
     }
     rules.end()?;
-    let questions = items.into_iter().map(|item| question(item.resource, item.permission, item.subject, item.context));
+    let questions = items
+        .into_iter()
+        .map(|item| question(item.resource, item.permission, item.subject, item.context));
     Ok((consistency, questions.collect()))
 }
 
@@ -88,7 +117,10 @@ fn question(
         resource: object(resource)?,
         permission,
         subject: self::subject(subject)?,
-        context: context.map(context_from_wire).transpose()?.unwrap_or_default(),
+        context: context
+            .map(context_from_wire)
+            .transpose()?
+            .unwrap_or_default(),
     })
 }
 
@@ -122,7 +154,9 @@ pub(crate) fn write(request: wire::WriteRelationshipsRequest) -> Result<Write, S
 pub(crate) fn delete(request: wire::DeleteRelationshipsRequest) -> Result<Deletion, Status> {
     let mut rules = Rules::default();
     // An empty filter is told as an absent one, as the API's own validation does for a deletion.
-    let filter = request.relationship_filter.filter(|filter| *filter != wire::RelationshipFilter::default());
+    let filter = request
+        .relationship_filter
+        .filter(|filter| *filter != wire::RelationshipFilter::default());
     rules.filter("relationship_filter", filter.as_ref());
     rules.preconditions(&request.optional_preconditions);
     rules.end()?;
@@ -177,19 +211,28 @@ pub(crate) fn export(request: wire::ExportBulkRelationshipsRequest) -> Result<Ex
     rules.end()?;
     Ok(Export {
         consistency,
-        filter: request.optional_relationship_filter.map(filter).transpose()?,
+        filter: request
+            .optional_relationship_filter
+            .map(filter)
+            .transpose()?,
         page_size: request.optional_limit,
         cursor: request.optional_cursor.map(|cursor| cursor.token),
     })
 }
 
-pub(crate) fn import(request: wire::ImportBulkRelationshipsRequest) -> Result<Vec<Relationship>, Status> {
+pub(crate) fn import(
+    request: wire::ImportBulkRelationshipsRequest,
+) -> Result<Vec<Relationship>, Status> {
     let mut rules = Rules::default();
     for (ix, relationship) in request.relationships.iter().enumerate() {
         rules.relationship(&format!("relationships[{ix}]"), Some(relationship));
     }
     rules.end()?;
-    request.relationships.into_iter().map(relationship_from_wire).collect()
+    request
+        .relationships
+        .into_iter()
+        .map(relationship_from_wire)
+        .collect()
 }
 
 /// A relationship as the wire has it.
@@ -199,10 +242,13 @@ pub fn relationship_to_wire(relationship: &Relationship) -> wire::Relationship {
         resource: Some(object_to_wire(&relationship.resource)),
         relation: relationship.relation.to_string(),
         subject: Some(subject_to_wire(&relationship.subject)),
-        optional_caveat: relationship.caveat.as_ref().map(|caveat| wire::ContextualizedCaveat {
-            caveat_name: caveat.name.to_string(),
-            context: Some(context_to_wire(&caveat.context)),
-        }),
+        optional_caveat: relationship
+            .caveat
+            .as_ref()
+            .map(|caveat| wire::ContextualizedCaveat {
+                caveat_name: caveat.name.to_string(),
+                context: Some(context_to_wire(&caveat.context)),
+            }),
         optional_expires_at: relationship.expires_at.map(|at| {
             let (seconds, nanos) = at.as_seconds();
             prost_types::Timestamp { seconds, nanos }
@@ -213,7 +259,10 @@ pub fn relationship_to_wire(relationship: &Relationship) -> wire::Relationship {
 /// An object as the wire has it.
 #[must_use]
 pub fn object_to_wire(object: &ObjectRef) -> wire::ObjectReference {
-    wire::ObjectReference { object_type: object.definition.to_string(), object_id: object.id.to_string() }
+    wire::ObjectReference {
+        object_type: object.definition.to_string(),
+        object_id: object.id.to_string(),
+    }
 }
 
 /// A subject as the wire has it.
@@ -224,7 +273,11 @@ pub fn subject_to_wire(subject: &SubjectRef) -> wire::SubjectReference {
             object_type: subject.definition.to_string(),
             object_id: subject.id.to_string(),
         }),
-        optional_relation: subject.relation.as_ref().map(ToString::to_string).unwrap_or_default(),
+        optional_relation: subject
+            .relation
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
     }
 }
 
@@ -236,10 +289,16 @@ pub fn relationship_from_wire(relationship: wire::Relationship) -> Result<Relati
     let caveat = relationship.optional_caveat.map(|caveat| {
         Ok::<_, Status>(CaveatRef {
             name: CaveatName::new(&caveat.caveat_name).map_err(invalid)?,
-            context: caveat.context.map(context_from_wire).transpose()?.unwrap_or_default(),
+            context: caveat
+                .context
+                .map(context_from_wire)
+                .transpose()?
+                .unwrap_or_default(),
         })
     });
-    let expires_at = relationship.optional_expires_at.map(|at| Timestamp::from_seconds(at.seconds, at.nanos));
+    let expires_at = relationship
+        .optional_expires_at
+        .map(|at| Timestamp::from_seconds(at.seconds, at.nanos));
     Ok(Relationship {
         resource: object(relationship.resource)?,
         relation: RelationName::new(&relationship.relation).map_err(invalid)?,
@@ -275,12 +334,19 @@ fn subject(subject: Option<wire::SubjectReference>) -> Result<SubjectRef, Status
             let message = "optionalrelation must be empty on subject if object ID is a wildcard";
             return Err(Status::invalid_argument(message));
         }
-        return Ok(SubjectRef { definition, id: SubjectId::Wildcard, relation: None });
+        return Ok(SubjectRef {
+            definition,
+            id: SubjectId::Wildcard,
+            relation: None,
+        });
     }
     Ok(SubjectRef {
         definition,
         id: SubjectId::Object(ObjectId::new(&object.object_id).map_err(invalid)?),
-        relation: relation.map(|relation| RelationName::new(&relation)).transpose().map_err(invalid)?,
+        relation: relation
+            .map(|relation| RelationName::new(&relation))
+            .transpose()
+            .map_err(invalid)?,
     })
 }
 
@@ -290,36 +356,54 @@ fn preconditions(preconditions: Vec<wire::Precondition>) -> Result<Vec<Precondit
         let filter = filter(precondition.filter.unwrap_or_default())?;
         Ok(match operation {
             wire::precondition::Operation::MustNotMatch => Precondition::MustNotMatch(filter),
-            wire::precondition::Operation::MustMatch | wire::precondition::Operation::Unspecified => {
-                Precondition::MustMatch(filter)
-            }
+            wire::precondition::Operation::MustMatch
+            | wire::precondition::Operation::Unspecified => Precondition::MustMatch(filter),
         })
     });
     each.collect()
 }
 
 fn filter(filter: wire::RelationshipFilter) -> Result<RelationshipFilter, Status> {
-    let (id, prefix) = (&filter.optional_resource_id, &filter.optional_resource_id_prefix);
+    let (id, prefix) = (
+        &filter.optional_resource_id,
+        &filter.optional_resource_id_prefix,
+    );
     if !id.is_empty() && !prefix.is_empty() {
         let message = "the relationship filter provided is not valid: resource_id and resource_id_prefix cannot be set at \
                        the same time";
-        let given = format!("optional_resource_id:\"{id}\" optional_resource_id_prefix:\"{prefix}\"");
+        let given =
+            format!("optional_resource_id:\"{id}\" optional_resource_id_prefix:\"{prefix}\"");
         let error = Error::new(Kind::InvalidArgument, message).with_reason(Reason::InvalidFilter);
         return Err(error::status(error.with("filter", given)));
     }
     let resource_id = if !id.is_empty() {
         Some(ResourceIdFilter::Exact(ObjectId::new(id).map_err(invalid)?))
     } else if !prefix.is_empty() {
-        Some(ResourceIdFilter::Prefix(ObjectId::new(prefix).map_err(invalid)?))
+        Some(ResourceIdFilter::Prefix(
+            ObjectId::new(prefix).map_err(invalid)?,
+        ))
     } else {
         None
     };
-    let named = |text: &str| Some(text).filter(|text| !text.is_empty()).map(str::to_owned);
+    let named = |text: &str| {
+        Some(text)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
     Ok(RelationshipFilter {
-        definition: named(&filter.resource_type).map(|name| DefinitionName::new(&name)).transpose().map_err(invalid)?,
+        definition: named(&filter.resource_type)
+            .map(|name| DefinitionName::new(&name))
+            .transpose()
+            .map_err(invalid)?,
         resource_id,
-        relation: named(&filter.optional_relation).map(|name| RelationName::new(&name)).transpose().map_err(invalid)?,
-        subject: filter.optional_subject_filter.map(subject_filter).transpose()?,
+        relation: named(&filter.optional_relation)
+            .map(|name| RelationName::new(&name))
+            .transpose()
+            .map_err(invalid)?,
+        subject: filter
+            .optional_subject_filter
+            .map(subject_filter)
+            .transpose()?,
     })
 }
 
@@ -336,7 +420,11 @@ fn subject_filter(filter: wire::SubjectFilter) -> Result<SubjectFilter, Status> 
             SubjectRelationFilter::Relation(RelationName::new(&relation.relation).map_err(invalid)?)
         }
     };
-    Ok(SubjectFilter { definition: DefinitionName::new(&filter.subject_type).map_err(invalid)?, id, relation })
+    Ok(SubjectFilter {
+        definition: DefinitionName::new(&filter.subject_type).map_err(invalid)?,
+        id,
+        relation,
+    })
 }
 
 fn metadata(metadata: Option<prost_types::Struct>) -> Result<Option<String>, Status> {

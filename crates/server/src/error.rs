@@ -17,10 +17,19 @@ pub(crate) fn status(error: Error) -> Status {
     let Some(reason) = error.reason else {
         return Status::new(code, error.message);
     };
-    let metadata: Vec<(String, String)> =
-        error.metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let metadata: Vec<(String, String)> = error
+        .metadata
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
     let name = wire_reason(reason).as_str_name();
-    let details = ErrorDetails::with_error_info(name, DOMAIN, metadata.into_iter().collect::<std::collections::HashMap<_, _>>());
+    let details = ErrorDetails::with_error_info(
+        name,
+        DOMAIN,
+        metadata
+            .into_iter()
+            .collect::<std::collections::HashMap<_, _>>(),
+    );
     Status::with_error_details(code, error.message, details)
 }
 

@@ -8,7 +8,9 @@ use ops::Node;
 use ops::check::{Answered, Explained};
 use remit_proto::authzed::api::v1::ZedToken;
 use remit_proto::remit::v1::explain_service_server::ExplainService;
-use remit_proto::remit::v1::{ExplainRequest, ExplainResponse, ExplainStep, Outcome as WireOutcome};
+use remit_proto::remit::v1::{
+    ExplainRequest, ExplainResponse, ExplainStep, Outcome as WireOutcome,
+};
 use tonic::{Request, Response, Status};
 
 use crate::convert;
@@ -28,7 +30,10 @@ impl ExplainApi {
 
 #[tonic::async_trait]
 impl ExplainService for ExplainApi {
-    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
+    async fn explain(
+        &self,
+        request: Request<ExplainRequest>,
+    ) -> Result<Response<ExplainResponse>, Status> {
         let caller = caller(&request)?;
         let (consistency, question) = convert::explain(request.into_inner())?;
         let answered = ops::check::explain(&self.node, &caller, consistency, &question).await;
@@ -41,16 +46,25 @@ fn to_wire(answered: &Answered<Explained>) -> ExplainResponse {
     let (outcome, missing_context, error) = match &explanation.decision {
         Ok(Decision::Allowed) => (WireOutcome::Yes, Vec::new(), String::new()),
         Ok(Decision::Denied) => (WireOutcome::No, Vec::new(), String::new()),
-        Ok(Decision::Conditional { missing }) => (WireOutcome::Conditional, missing.clone(), String::new()),
+        Ok(Decision::Conditional { missing }) => {
+            (WireOutcome::Conditional, missing.clone(), String::new())
+        }
         Err(error) => (WireOutcome::Error, Vec::new(), error.to_string()),
     };
     ExplainResponse {
-        explained_at: Some(ZedToken { token: answered.at.to_string() }),
+        explained_at: Some(ZedToken {
+            token: answered.at.to_string(),
+        }),
         outcome: outcome.into(),
         missing_context,
         error,
         root: Some(step_to_wire(&explanation.root)),
-        witness: answered.answer.witness.iter().map(convert::relationship_to_wire).collect(),
+        witness: answered
+            .answer
+            .witness
+            .iter()
+            .map(convert::relationship_to_wire)
+            .collect(),
     }
 }
 

@@ -19,8 +19,11 @@ use tower::{Layer, Service};
 use crate::config::Authentication;
 
 /// Services that anybody may ask: whether the server is up, and what it speaks.
-const OPEN_SERVICES: [&str; 3] =
-    ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
+const OPEN_SERVICES: [&str; 3] = [
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+];
 
 /// Puts a [`Guarded`] before a service.
 #[derive(Debug, Clone)]
@@ -41,12 +44,16 @@ impl Guard {
         if OPEN_SERVICES.iter().any(|open| path.starts_with(open)) {
             return Ok(Caller::without_authentication());
         }
-        let header = headers.get(http::header::AUTHORIZATION).and_then(|header| header.to_str().ok());
+        let header = headers
+            .get(http::header::AUTHORIZATION)
+            .and_then(|header| header.to_str().ok());
         keys.authenticate(header).map_err(|error| match error {
             AuthenticateError::Missing | AuthenticateError::Malformed => {
                 Status::unauthenticated(format!("Request unauthenticated with bearer: {error}"))
             }
-            AuthenticateError::UnknownKey => Status::permission_denied("invalid preshared key: invalid token"),
+            AuthenticateError::UnknownKey => {
+                Status::permission_denied("invalid preshared key: invalid token")
+            }
         })
     }
 }
@@ -55,7 +62,10 @@ impl<S> Layer<S> for Guard {
     type Service = Guarded<S>;
 
     fn layer(&self, inner: S) -> Guarded<S> {
-        Guarded { inner, guard: self.clone() }
+        Guarded {
+            inner,
+            guard: self.clone(),
+        }
     }
 }
 

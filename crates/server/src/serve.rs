@@ -66,10 +66,18 @@ pub struct Listening {
 /// [`ServeError::Listen`] if the address cannot be had.
 pub async fn listen(node: Arc<Node>, config: Config) -> Result<Listening, ServeError> {
     let wanted = config.grpc_addr;
-    let failed = |source| ServeError::Listen { address: wanted, source };
+    let failed = |source| ServeError::Listen {
+        address: wanted,
+        source,
+    };
     let listener = TcpListener::bind(wanted).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    Ok(Listening { node, config, listener, address })
+    Ok(Listening {
+        node,
+        config,
+        listener,
+        address,
+    })
 }
 
 impl Listening {
@@ -84,7 +92,12 @@ impl Listening {
     /// # Errors
     /// [`ServeError`] if the certificate cannot be used or serving fails.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { node, config, listener, .. } = self;
+        let Self {
+            node,
+            config,
+            listener,
+            ..
+        } = self;
         let (stopping, stopped) = watch::channel(false);
         let (health, health_service) = tonic_health::server::health_reporter();
         tokio::spawn(keep_health(Arc::clone(&node), health, stopped.clone()));
@@ -93,7 +106,9 @@ impl Listening {
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX));
         if let Some(tls) = &config.tls {
-            builder = builder.tls_config(tls_config(tls)).map_err(ServeError::Tls)?;
+            builder = builder
+                .tls_config(tls_config(tls))
+                .map_err(ServeError::Tls)?;
         }
         let permissions = PermissionsServiceServer::new(PermissionsApi::new(Arc::clone(&node)));
         let schema = SchemaServiceServer::new(SchemaApi::new(Arc::clone(&node)));
@@ -131,7 +146,8 @@ fn reflection<'a>() -> Result<tonic_reflection::server::Builder<'a>, ServeError>
 }
 
 fn tls_config(tls: &Tls) -> ServerTlsConfig {
-    let config = ServerTlsConfig::new().identity(Identity::from_pem(&tls.certificate_pem, &tls.key_pem));
+    let config =
+        ServerTlsConfig::new().identity(Identity::from_pem(&tls.certificate_pem, &tls.key_pem));
     match &tls.client_authorities_pem {
         Some(authorities) => config.client_ca_root(Certificate::from_pem(authorities)),
         None => config,
@@ -145,8 +161,12 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 
 /// Tells by the health service whether this node can answer; not once it stops.
 async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Receiver<bool>) {
-    const SERVICES: [&str; 4] =
-        ["", "authzed.api.v1.PermissionsService", "authzed.api.v1.SchemaService", "remit.v1.ExplainService"];
+    const SERVICES: [&str; 4] = [
+        "",
+        "authzed.api.v1.PermissionsService",
+        "authzed.api.v1.SchemaService",
+        "remit.v1.ExplainService",
+    ];
     let mut told = None;
     loop {
         let is_stopped = *stopped.borrow();

@@ -41,7 +41,7 @@ fn main() {
 }
 
 fn say(line: &str) {
-    writeln!(stdout(), "{line}").unwrap();
+    stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// Writes and syncs blocks one after the other, and begins anew after `blocks`, as a write-ahead log does.

@@ -6,6 +6,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a contract is a test: it fails by panicking"
 )]
 
@@ -40,116 +41,47 @@ pub trait Harness: Sync {
     fn copy(&self, store: &dyn Store) -> Option<Arc<dyn Store>>;
 }
 
-/// A rule of the contract.
+/// A rule of the contract, with its name.
 type Rule = (&'static str, fn(&dyn Harness));
 
-const RULES: &[Rule] = &[
-    (
-        "an_empty_store_has_an_empty_head",
-        log::an_empty_store_has_an_empty_head,
-    ),
-    (
-        "revisions_are_gapless_under_concurrency",
-        concurrency::revisions_are_gapless_under_concurrency,
-    ),
-    (
-        "of_two_creates_one_wins",
-        concurrency::of_two_creates_one_wins,
-    ),
-    (
-        "of_two_commits_admitted_at_one_head_one_is_refused",
-        concurrency::of_two_commits_admitted_at_one_head_one_is_refused,
-    ),
-    (
-        "the_head_is_never_behind_an_acknowledgement",
-        concurrency::the_head_is_never_behind_an_acknowledgement,
-    ),
-    (
-        "a_create_of_an_existing_one_is_refused",
-        write::a_create_of_an_existing_one_is_refused,
-    ),
-    ("a_touch_adds_or_replaces", write::a_touch_adds_or_replaces),
-    (
-        "a_delete_ignores_caveat_and_expiration",
-        write::a_delete_ignores_caveat_and_expiration,
-    ),
-    (
-        "what_changes_nothing_leaves_no_change_but_a_revision",
-        write::what_changes_nothing_leaves_no_change_but_a_revision,
-    ),
-    (
-        "one_relationship_changes_once_in_a_commit",
-        write::one_relationship_changes_once_in_a_commit,
-    ),
-    (
-        "an_expired_row_counts_as_absent",
-        write::an_expired_row_counts_as_absent,
-    ),
-    (
-        "a_refused_commit_changes_nothing",
-        write::a_refused_commit_changes_nothing,
-    ),
-    (
-        "preconditions_see_the_store_before_the_commit",
-        write::preconditions_see_the_store_before_the_commit,
-    ),
-    (
-        "a_schema_that_moved_refuses_first",
-        write::a_schema_that_moved_refuses_first,
-    ),
-    (
-        "a_head_that_moved_refuses",
-        write::a_head_that_moved_refuses,
-    ),
-    (
-        "an_idempotency_key_gives_the_first_result_again",
-        write::an_idempotency_key_gives_the_first_result_again,
-    ),
-    ("time_never_decreases", write::time_never_decreases),
-    (
-        "a_deletion_takes_what_matches",
-        deletion::a_deletion_takes_what_matches,
-    ),
-    (
-        "a_limit_takes_the_first_in_key_order",
-        deletion::a_limit_takes_the_first_in_key_order,
-    ),
-    (
-        "expired_rows_are_removed_by_housekeeping_alone",
-        deletion::expired_rows_are_removed_by_housekeeping_alone,
-    ),
-    (
-        "entries_hold_what_they_replaced",
-        log::entries_hold_what_they_replaced,
-    ),
-    ("the_hash_chain_verifies", log::the_hash_chain_verifies),
-    ("the_log_is_read_in_pages", log::the_log_is_read_in_pages),
-    (
-        "a_schema_is_read_at_any_revision",
-        log::a_schema_is_read_at_any_revision,
-    ),
-    (
-        "a_trimmed_log_says_where_it_begins",
-        log::a_trimmed_log_says_where_it_begins,
-    ),
-    (
-        "a_token_is_good_for_its_commit_alone",
-        token::a_token_is_good_for_its_commit_alone,
-    ),
-    ("a_scan_stops_when_told", log::a_scan_stops_when_told),
-    (
-        "rows_are_the_fold_of_the_log",
-        random::rows_are_the_fold_of_the_log,
-    ),
-    (
-        "reopening_keeps_everything",
-        log::reopening_keeps_everything,
-    ),
-    (
-        "a_backup_is_equal_and_has_another_history",
-        token::a_backup_is_equal_and_has_another_history,
-    ),
-    ("a_closed_store_says_so", log::a_closed_store_says_so),
+macro_rules! rules {
+    ($($module:ident::$name:ident,)*) => {
+        &[$((stringify!($name), $module::$name)),*]
+    };
+}
+
+const RULES: &[Rule] = rules![
+    log::an_empty_store_has_an_empty_head,
+    concurrency::revisions_are_gapless_under_concurrency,
+    concurrency::of_two_creates_one_wins,
+    concurrency::of_two_commits_admitted_at_one_head_one_is_refused,
+    concurrency::the_head_is_never_behind_an_acknowledgement,
+    write::a_create_of_an_existing_one_is_refused,
+    write::a_touch_adds_or_replaces,
+    write::a_delete_ignores_caveat_and_expiration,
+    write::what_changes_nothing_leaves_no_change_but_a_revision,
+    write::one_relationship_changes_once_in_a_commit,
+    write::an_expired_row_counts_as_absent,
+    write::a_refused_commit_changes_nothing,
+    write::preconditions_see_the_store_before_the_commit,
+    write::a_schema_that_moved_refuses_first,
+    write::a_head_that_moved_refuses,
+    write::an_idempotency_key_gives_the_first_result_again,
+    write::time_never_decreases,
+    deletion::a_deletion_takes_what_matches,
+    deletion::a_limit_takes_the_first_in_key_order,
+    deletion::expired_rows_are_removed_by_housekeeping_alone,
+    log::entries_hold_what_they_replaced,
+    log::the_hash_chain_verifies,
+    log::the_log_is_read_in_pages,
+    log::a_schema_is_read_at_any_revision,
+    log::a_trimmed_log_says_where_it_begins,
+    token::a_token_is_good_for_its_commit_alone,
+    log::a_scan_stops_when_told,
+    random::rows_are_the_fold_of_the_log,
+    log::reopening_keeps_everything,
+    token::a_backup_is_equal_and_has_another_history,
+    log::a_closed_store_says_so,
 ];
 
 /// Runs every rule against stores of `harness`.

@@ -57,16 +57,16 @@ pub enum CommitError {
         /// Its place in the request.
         index: usize,
         /// The precondition.
-        precondition: Precondition,
+        precondition: Box<Precondition>,
     },
     /// A relationship to be created is there.
     #[error("relationship `{0}` exists")]
-    AlreadyExists(RelationshipKey),
+    AlreadyExists(Box<RelationshipKey>),
     /// A deletion matches more than its limit, and may not be partial.
     #[error("more than {limit} relationships match the deletion")]
     TooManyToDelete {
         /// The pattern.
-        filter: RelationshipFilter,
+        filter: Box<RelationshipFilter>,
         /// The limit.
         limit: u32,
     },

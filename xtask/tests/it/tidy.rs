@@ -16,8 +16,31 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ops", &["model", "schema", "engine", "identity", "store"]),
     ("remit-proto", &[]),
     ("remit-client", &["remit-proto"]),
-    ("server", &["model", "schema", "engine", "identity", "store", "ops", "remit-proto"]),
-    ("cli", &["model", "schema", "engine", "identity", "store", "ops", "server", "remit-client"]),
+    (
+        "server",
+        &[
+            "model",
+            "schema",
+            "engine",
+            "identity",
+            "store",
+            "ops",
+            "remit-proto",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "model",
+            "schema",
+            "engine",
+            "identity",
+            "store",
+            "ops",
+            "server",
+            "remit-client",
+        ],
+    ),
 ];
 
 /// The crates that only tests may depend on.
@@ -32,14 +55,20 @@ fn dependencies_point_one_way() {
     for (name, allowed) in EDGES {
         let manifest = read(&root().join("crates").join(name).join("Cargo.toml"));
         for dependency in own_dependencies(&manifest, "[dependencies]") {
-            assert!(allowed.contains(&dependency.as_str()), "{name} may not depend on {dependency}");
+            assert!(
+                allowed.contains(&dependency.as_str()),
+                "{name} may not depend on {dependency}"
+            );
             assert_ne!(dependency, TEST_ONLY);
         }
     }
     let listed: Vec<&str> = EDGES.iter().map(|(name, _)| *name).collect();
     for entry in fs::read_dir(root().join("crates")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(listed.contains(&name.as_str()), "crate {name} is not in the table of edges");
+        assert!(
+            listed.contains(&name.as_str()),
+            "crate {name} is not in the table of edges"
+        );
     }
 }
 
@@ -47,7 +76,11 @@ fn dependencies_point_one_way() {
 fn every_file_says_what_it_is() {
     for file in rust_files() {
         let text = read(&file);
-        assert!(text.starts_with("//!"), "{} does not open with `//!`", file.display());
+        assert!(
+            text.starts_with("//!"),
+            "{} does not open with `//!`",
+            file.display()
+        );
     }
 }
 
@@ -55,22 +88,37 @@ fn every_file_says_what_it_is() {
 fn no_file_outgrows_its_idea() {
     for file in rust_files() {
         let text = read(&file);
-        let code = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).count();
+        let code = text
+            .lines()
+            .take_while(|line| !line.starts_with("#[cfg(test)]"))
+            .count();
         let name = file.strip_prefix(root()).unwrap().display().to_string();
         let is_test = name.ends_with("tests.rs") || name.contains("/tests/");
         let is_listed = LONG_FILES.iter().any(|(listed, _)| *listed == name);
-        assert!(code <= LINES_MAX || is_test || is_listed, "{name} has {code} lines of code");
+        assert!(
+            code <= LINES_MAX || is_test || is_listed,
+            "{name} has {code} lines of code"
+        );
     }
 }
 
 #[test]
 fn nothing_is_left_unfinished() {
     // Put together here, so that this file does not hold them itself.
-    let words = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["to", "do!("].concat(), ["unimplemen", "ted!("].concat()];
+    let words = [
+        ["TO", "DO"].concat(),
+        ["FIX", "ME"].concat(),
+        ["to", "do!("].concat(),
+        ["unimplemen", "ted!("].concat(),
+    ];
     for file in rust_files() {
         let text = read(&file);
         for word in &words {
-            assert!(!text.contains(word.as_str()), "{} holds `{word}`", file.display());
+            assert!(
+                !text.contains(word.as_str()),
+                "{} holds `{word}`",
+                file.display()
+            );
         }
     }
 }
@@ -117,5 +165,6 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
+    fs::read_to_string(path)
+        .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
 }

@@ -12,7 +12,10 @@ use crate::output;
 
 pub(crate) fn run(arguments: &Backup) -> anyhow::Result<Outcome> {
     let Some(path) = arguments.store.strip_prefix("sqlite:") else {
-        bail!("`{}` is not `sqlite:PATH`: only such a store is backed up by this command", arguments.store);
+        bail!(
+            "`{}` is not `sqlite:PATH`: only such a store is backed up by this command",
+            arguments.store
+        );
     };
     let progress = ProgressBar::no_length();
     SqliteStore::backup_file(Path::new(path), &arguments.file, &mut |at| {
@@ -21,6 +24,9 @@ pub(crate) fn run(arguments: &Backup) -> anyhow::Result<Outcome> {
     })
     .with_context(|| format!("cannot back up `{path}`"))?;
     progress.finish_and_clear();
-    output::line(&format!("backed up `{path}` to `{}`, which is a history of its own", arguments.file.display()))?;
+    output::line(&format!(
+        "backed up `{path}` to `{}`, which is a history of its own",
+        arguments.file.display()
+    ))?;
     Ok(Outcome::Success)
 }

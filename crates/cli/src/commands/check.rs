@@ -22,12 +22,17 @@ pub(crate) async fn run(question: Question) -> anyhow::Result<Outcome> {
         with_tracing: false,
     };
     let response = client.permissions().check_permission(request).await;
-    let response = response.map_err(|status| client::refused(&status))?.into_inner();
+    let response = response
+        .map_err(|status| client::refused(&status))?
+        .into_inner();
     tell(&question, &response)
 }
 
 fn tell(question: &Question, response: &CheckPermissionResponse) -> anyhow::Result<Outcome> {
-    let missing = response.partial_caveat_info.as_ref().map(|info| info.missing_required_context.clone());
+    let missing = response
+        .partial_caveat_info
+        .as_ref()
+        .map(|info| info.missing_required_context.clone());
     let missing = missing.unwrap_or_default();
     let (outcome, word) = match response.permissionship() {
         Permissionship::HasPermission => (Outcome::Success, "allowed"),

@@ -1,7 +1,9 @@
 //! `remit explain`: why a subject has a permission or not.
 
 use model::Relationship;
-use remit_client::proto::remit::v1::{ExplainRequest, ExplainResponse, ExplainStep, Outcome as Told};
+use remit_client::proto::remit::v1::{
+    ExplainRequest, ExplainResponse, ExplainStep, Outcome as Told,
+};
 use serde_json::{Value as Json, json};
 use server::convert;
 
@@ -21,7 +23,9 @@ pub(crate) async fn run(question: Question) -> anyhow::Result<Outcome> {
         context: (!context.is_empty()).then(|| convert::context_to_wire(&context)),
     };
     let response = client.explain().explain(request).await;
-    let response = response.map_err(|status| client::refused(&status))?.into_inner();
+    let response = response
+        .map_err(|status| client::refused(&status))?
+        .into_inner();
     if question.connection.json {
         output::json(&as_json(&response)?)?;
     } else {
@@ -35,12 +39,15 @@ pub(crate) async fn run(question: Question) -> anyhow::Result<Outcome> {
 }
 
 fn as_text(question: &Question, response: &ExplainResponse) -> anyhow::Result<String> {
-    let (subject, permission, resource) = (&question.subject, &question.permission, &question.resource);
+    let (subject, permission, resource) =
+        (&question.subject, &question.permission, &question.resource);
     let missing = response.missing_context.join(", ");
     let mut text = match response.outcome() {
         Told::Yes => format!("allowed: {subject} has `{permission}` on {resource}\n"),
         Told::No => format!("denied: {subject} does not have `{permission}` on {resource}\n"),
-        Told::Conditional => format!("conditional: {subject} has `{permission}` on {resource} depending on {missing}\n"),
+        Told::Conditional => format!(
+            "conditional: {subject} has `{permission}` on {resource} depending on {missing}\n"
+        ),
         Told::Error | Told::Unspecified => format!("error: {}\n", response.error),
     };
     if let Some(root) = &response.root {
@@ -57,12 +64,29 @@ fn as_text(question: &Question, response: &ExplainResponse) -> anyhow::Result<St
 }
 
 fn tree(step: &ExplainStep, first: &str, rest: &str, text: &mut String) {
-    let reason = if step.reason.is_empty() { String::new() } else { format!(": {}", step.reason) };
-    text.push_str(&format!("{first}{} {}{reason}\n", mark(step.outcome()), step.what));
+    let reason = if step.reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", step.reason)
+    };
+    text.push_str(&format!(
+        "{first}{} {}{reason}\n",
+        mark(step.outcome()),
+        step.what
+    ));
     for (place, below) in step.below.iter().enumerate() {
         let is_last = place + 1 == step.below.len();
-        let (branch, trunk) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        tree(below, &format!("{rest}{branch}"), &format!("{rest}{trunk}"), text);
+        let (branch, trunk) = if is_last {
+            ("└─ ", "   ")
+        } else {
+            ("├─ ", "│  ")
+        };
+        tree(
+            below,
+            &format!("{rest}{branch}"),
+            &format!("{rest}{trunk}"),
+            text,
+        );
     }
 }
 
@@ -77,7 +101,8 @@ fn mark(outcome: Told) -> &'static str {
 
 fn witness(response: &ExplainResponse) -> anyhow::Result<Vec<Relationship>> {
     let rows = response.witness.iter().cloned();
-    rows.map(|row| convert::relationship_from_wire(row).map_err(|error| anyhow::anyhow!("{error}"))).collect()
+    rows.map(|row| convert::relationship_from_wire(row).map_err(|error| anyhow::anyhow!("{error}")))
+        .collect()
 }
 
 fn as_json(response: &ExplainResponse) -> anyhow::Result<Json> {

@@ -34,20 +34,33 @@ struct Checkpoint {
 pub(crate) async fn run(arguments: Export) -> anyhow::Result<Outcome> {
     let mut checkpoint = Checkpoint::load(&arguments)?;
     let is_continued = checkpoint.file_bytes > 0;
-    let format = arguments.format.unwrap_or_else(|| Format::of(&arguments.file));
+    let format = arguments
+        .format
+        .unwrap_or_else(|| Format::of(&arguments.file));
     let file = open(&arguments.file, checkpoint.file_bytes)?;
     let client = client::connect(&arguments.connection).await?;
     let request = ExportBulkRelationshipsRequest {
         consistency: Some(arguments.freshness.consistency.clone()),
         optional_limit: PAGE_ROWS,
-        optional_cursor: is_continued.then(|| Cursor { token: checkpoint.cursor.clone() }),
+        optional_cursor: is_continued.then(|| Cursor {
+            token: checkpoint.cursor.clone(),
+        }),
         optional_relationship_filter: to_wire(&arguments.filter),
     };
-    let stream = client.permissions().export_bulk_relationships(request).await;
-    let mut stream = stream.map_err(|status| client::refused(&status))?.into_inner();
+    let stream = client
+        .permissions()
+        .export_bulk_relationships(request)
+        .await;
+    let mut stream = stream
+        .map_err(|status| client::refused(&status))?
+        .into_inner();
     let mut writer = Writer::new(file, format, is_compressed(&arguments.file), is_continued)?;
     let progress = ProgressBar::new_spinner();
-    while let Some(page) = stream.message().await.map_err(|status| client::refused(&status))? {
+    while let Some(page) = stream
+        .message()
+        .await
+        .map_err(|status| client::refused(&status))?
+    {
         for relationship in page.relationships {
             writer.write(&convert::relationship_from_wire(relationship)?)?;
             checkpoint.relationships += 1;
@@ -57,7 +70,9 @@ pub(crate) async fn run(arguments: Export) -> anyhow::Result<Outcome> {
         if let (Some(path), Some(cursor)) = (&arguments.checkpoint, page.after_result_cursor) {
             writer.flush()?;
             checkpoint.cursor = cursor.token;
-            checkpoint.file_bytes = fs::metadata(&arguments.file).context("the export has gone")?.len();
+            checkpoint.file_bytes = fs::metadata(&arguments.file)
+                .context("the export has gone")?
+                .len();
             write_whole(path, &serde_json::to_string(&checkpoint)?)?;
         }
     }
@@ -77,7 +92,10 @@ fn open(path: &Path, keep_bytes: u64) -> anyhow::Result<Box<dyn Write + Send>> {
     if keep_bytes == 0 {
         return Ok(Box::new(File::create(path).with_context(cannot)?));
     }
-    let mut file = OpenOptions::new().write(true).open(path).with_context(cannot)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .open(path)
+        .with_context(cannot)?;
     file.set_len(keep_bytes).with_context(cannot)?;
     file.seek(SeekFrom::End(0)).with_context(cannot)?;
     Ok(Box::new(file))
@@ -89,12 +107,16 @@ impl Checkpoint {
             return Ok(Self::default());
         };
         if arguments.file == Path::new("-") || is_compressed(&arguments.file) {
-            bail!("an export can only be gone on with in a plain file: not to the standard output, not compressed");
+            bail!(
+                "an export can only be gone on with in a plain file: not to the standard output, not compressed"
+            );
         }
         if !path.exists() {
             return Ok(Self::default());
         }
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("`{}` is no checkpoint", path.display()))
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read `{}`", path.display()))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("`{}` is no checkpoint", path.display()))
     }
 }

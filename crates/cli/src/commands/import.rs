@@ -47,18 +47,27 @@ pub(crate) async fn run(arguments: Import) -> anyhow::Result<Outcome> {
     let mut checkpoint = Checkpoint::load(&arguments)?;
     let resumed_at = checkpoint.lines;
     let progress = progress_bar(&arguments.file);
-    let format = arguments.format.unwrap_or_else(|| Format::of(&arguments.file));
+    let format = arguments
+        .format
+        .unwrap_or_else(|| Format::of(&arguments.file));
     let meter = progress.clone();
-    let mut reader = Reader::open(&arguments.file, format, move |file: Box<dyn Read + Send>| {
-        Box::new(meter.wrap_read(file))
-    })?;
+    let mut reader = Reader::open(
+        &arguments.file,
+        format,
+        move |file: Box<dyn Read + Send>| Box::new(meter.wrap_read(file)),
+    )?;
     reader.skip_to(checkpoint.lines)?;
     let mut batch = Batch::read(&mut reader, arguments.batch as usize)?;
     while !batch.relationships.is_empty() {
         let is_first_after_cut = resumed_at > 0 && checkpoint.lines == resumed_at;
-        let commit = tokio::spawn(commit(client.clone(), batch.relationships, arguments.touch || is_first_after_cut));
+        let commit = tokio::spawn(commit(
+            client.clone(),
+            batch.relationships,
+            arguments.touch || is_first_after_cut,
+        ));
         // Read ahead on this thread; the commit runs on another.
-        let next = tokio::task::block_in_place(|| Batch::read(&mut reader, arguments.batch as usize));
+        let next =
+            tokio::task::block_in_place(|| Batch::read(&mut reader, arguments.batch as usize));
         checkpoint.relationships += commit.await.context("the import was cut")??;
         checkpoint.lines = batch.last_line;
         checkpoint.save(&arguments)?;
@@ -69,7 +78,10 @@ pub(crate) async fn run(arguments: Import) -> anyhow::Result<Outcome> {
     if arguments.connection.json {
         output::json(&json!({ "imported": checkpoint.relationships }))?;
     } else {
-        output::line(&format!("imported {} relationships", checkpoint.relationships))?;
+        output::line(&format!(
+            "imported {} relationships",
+            checkpoint.relationships
+        ))?;
     }
     Ok(Outcome::Success)
 }
@@ -89,7 +101,10 @@ impl Batch {
             };
             relationships.push(relationship);
         }
-        Ok(Self { relationships, last_line: reader.line_number() })
+        Ok(Self {
+            relationships,
+            last_line: reader.line_number(),
+        })
     }
 }
 
@@ -97,7 +112,9 @@ async fn commit(client: Client, batch: Vec<Relationship>, write_over: bool) -> a
     let created = create(&client, &batch).await;
     match created {
         Ok(count) => Ok(count),
-        Err(status) if write_over && client::has_reason(&status, ALREADY_THERE) => touch(&client, &batch).await,
+        Err(status) if write_over && client::has_reason(&status, ALREADY_THERE) => {
+            touch(&client, &batch).await
+        }
         Err(status) => Err(client::refused(&status)),
     }
 }
@@ -110,7 +127,12 @@ async fn create(client: &Client, batch: &[Relationship]) -> Result<u64, Status> 
         })
         .collect();
     let stream = tokio_stream::iter(messages);
-    Ok(client.permissions().import_bulk_relationships(stream).await?.into_inner().num_loaded)
+    Ok(client
+        .permissions()
+        .import_bulk_relationships(stream)
+        .await?
+        .into_inner()
+        .num_loaded)
 }
 
 async fn touch(client: &Client, batch: &[Relationship]) -> anyhow::Result<u64> {
@@ -119,7 +141,10 @@ async fn touch(client: &Client, batch: &[Relationship]) -> anyhow::Result<u64> {
             operation: Operation::Touch.into(),
             relationship: Some(convert::relationship_to_wire(row)),
         });
-        let request = WriteRelationshipsRequest { updates: updates.collect(), ..Default::default() };
+        let request = WriteRelationshipsRequest {
+            updates: updates.collect(),
+            ..Default::default()
+        };
         let response = client.permissions().write_relationships(request).await;
         response.map_err(|status| client::refused(&status))?;
     }
@@ -128,13 +153,17 @@ async fn touch(client: &Client, batch: &[Relationship]) -> anyhow::Result<u64> {
 
 impl Checkpoint {
     fn load(arguments: &Import) -> anyhow::Result<Self> {
-        let fresh = Self { file: arguments.file.display().to_string(), ..Self::default() };
+        let fresh = Self {
+            file: arguments.file.display().to_string(),
+            ..Self::default()
+        };
         let Some(path) = arguments.checkpoint.as_deref().filter(|path| path.exists()) else {
             return Ok(fresh);
         };
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        let kept: Self =
-            serde_json::from_str(&text).with_context(|| format!("`{}` is no checkpoint", path.display()))?;
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read `{}`", path.display()))?;
+        let kept: Self = serde_json::from_str(&text)
+            .with_context(|| format!("`{}` is no checkpoint", path.display()))?;
         anyhow::ensure!(
             kept.file == fresh.file,
             "`{}` is the checkpoint of an import of `{}`",
@@ -145,7 +174,9 @@ impl Checkpoint {
     }
 
     fn save(&self, arguments: &Import) -> anyhow::Result<()> {
-        arguments.checkpoint.as_deref().map_or(Ok(()), |path| write_whole(path, &serde_json::to_string(self)?))
+        arguments.checkpoint.as_deref().map_or(Ok(()), |path| {
+            write_whole(path, &serde_json::to_string(self)?)
+        })
     }
 }
 
@@ -158,10 +189,19 @@ pub(crate) fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// A bar over the bytes of `file`; a count where its size is unknown.
 fn progress_bar(file: &Path) -> ProgressBar {
-    let size = fs::metadata(file).ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
+    let size = fs::metadata(file)
+        .ok()
+        .filter(std::fs::Metadata::is_file)
+        .map(|metadata| metadata.len());
     let (bar, template) = match size {
-        Some(size) => (ProgressBar::new(size), "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left, {msg}"),
-        None => (ProgressBar::no_length(), "{spinner} {bytes} {bytes_per_sec}, {msg}"),
+        Some(size) => (
+            ProgressBar::new(size),
+            "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left, {msg}",
+        ),
+        None => (
+            ProgressBar::no_length(),
+            "{spinner} {bytes} {bytes_per_sec}, {msg}",
+        ),
     };
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),

@@ -21,12 +21,19 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<Outcome> {
             for file in files {
                 let schema = compile(&file)?;
                 let (definitions, caveats) = (schema.definitions().len(), schema.caveats().len());
-                output::line(&format!("{}: {definitions} definitions, {caveats} caveats", file.display()))?;
+                output::line(&format!(
+                    "{}: {definitions} definitions, {caveats} caveats",
+                    file.display()
+                ))?;
             }
             Ok(Outcome::Success)
         }
         Command::Format { file, write, check } => format(&file, write, check),
-        Command::Diff { first, second, connection } => diff(&first, second.as_deref(), &connection).await,
+        Command::Diff {
+            first,
+            second,
+            connection,
+        } => diff(&first, second.as_deref(), &connection).await,
     }
 }
 
@@ -34,7 +41,9 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<Outcome> {
 fn text_of(file: &Path) -> anyhow::Result<String> {
     if file == Path::new("-") {
         let mut text = String::new();
-        io::stdin().read_to_string(&mut text).context("cannot read the standard input")?;
+        io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read the standard input")?;
         return Ok(text);
     }
     fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))
@@ -57,7 +66,10 @@ async fn read(connection: &Connection) -> anyhow::Result<Outcome> {
 async fn read_text(connection: &Connection) -> anyhow::Result<String> {
     let client = client::connect(connection).await?;
     let response = client.schema().read_schema(ReadSchemaRequest {}).await;
-    Ok(response.map_err(|status| client::refused(&status))?.into_inner().schema_text)
+    Ok(response
+        .map_err(|status| client::refused(&status))?
+        .into_inner()
+        .schema_text)
 }
 
 async fn write(file: &Path, connection: &Connection) -> anyhow::Result<Outcome> {
@@ -65,8 +77,13 @@ async fn write(file: &Path, connection: &Connection) -> anyhow::Result<Outcome> 
     // Told here with the line it is in; the server would say the same in fewer words.
     compile_text(file, &schema)?;
     let client = client::connect(connection).await?;
-    let response = client.schema().write_schema(WriteSchemaRequest { schema }).await;
-    let response = response.map_err(|status| client::refused(&status))?.into_inner();
+    let response = client
+        .schema()
+        .write_schema(WriteSchemaRequest { schema })
+        .await;
+    let response = response
+        .map_err(|status| client::refused(&status))?
+        .into_inner();
     let token = response.written_at.map(|at| at.token).unwrap_or_default();
     if connection.json {
         output::json(&json!({ "written_at": token }))?;
@@ -77,15 +94,20 @@ async fn write(file: &Path, connection: &Connection) -> anyhow::Result<Outcome> 
 }
 
 fn compile_text(file: &Path, text: &str) -> anyhow::Result<schema::Schema> {
-    schema::Schema::compile(text).map_err(|error| anyhow!("{}", error.render(&file.display().to_string(), text)))
+    schema::Schema::compile(text)
+        .map_err(|error| anyhow!("{}", error.render(&file.display().to_string(), text)))
 }
 
 fn format(file: &Path, write: bool, check: bool) -> anyhow::Result<Outcome> {
     let text = text_of(file)?;
-    let formatted =
-        schema::format(&text).map_err(|error| anyhow!("{}", error.render(&file.display().to_string(), &text)))?;
+    let formatted = schema::format(&text)
+        .map_err(|error| anyhow!("{}", error.render(&file.display().to_string(), &text)))?;
     if check {
-        return Ok(if formatted == text { Outcome::Success } else { Outcome::Negative });
+        return Ok(if formatted == text {
+            Outcome::Success
+        } else {
+            Outcome::Negative
+        });
     }
     if write {
         fs::write(file, formatted).with_context(|| format!("cannot write `{}`", file.display()))?;
@@ -95,12 +117,19 @@ fn format(file: &Path, write: bool, check: bool) -> anyhow::Result<Outcome> {
     Ok(Outcome::Success)
 }
 
-async fn diff(first: &Path, second: Option<&Path>, connection: &Connection) -> anyhow::Result<Outcome> {
+async fn diff(
+    first: &Path,
+    second: Option<&Path>,
+    connection: &Connection,
+) -> anyhow::Result<Outcome> {
     let (old, new) = match second {
         Some(second) => (compile(first)?, compile(second)?),
         None => {
             let text = read_text(connection).await?;
-            (compile_text(Path::new("the server's schema"), &text)?, compile(first)?)
+            (
+                compile_text(Path::new("the server's schema"), &text)?,
+                compile(first)?,
+            )
         }
     };
     let changes = schema::diff(&old, &new);
@@ -111,5 +140,9 @@ async fn diff(first: &Path, second: Option<&Path>, connection: &Connection) -> a
             output::line(&change.to_string())?;
         }
     }
-    Ok(if changes.is_empty() { Outcome::Success } else { Outcome::Negative })
+    Ok(if changes.is_empty() {
+        Outcome::Success
+    } else {
+        Outcome::Negative
+    })
 }

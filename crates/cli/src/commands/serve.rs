@@ -33,8 +33,14 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     if arguments.demo {
         demo::load(&node).await?;
     }
-    if let (Authentication::PresharedKeys(keys), Some(_)) = (&authentication, &arguments.preshared_key_file) {
-        tokio::spawn(rotate(Arc::clone(keys), Arc::from(arguments.preshared_key.clone()), arguments.preshared_key_file.clone()));
+    if let (Authentication::PresharedKeys(keys), Some(_)) =
+        (&authentication, &arguments.preshared_key_file)
+    {
+        tokio::spawn(rotate(
+            Arc::clone(keys),
+            Arc::from(arguments.preshared_key.clone()),
+            arguments.preshared_key_file.clone(),
+        ));
     }
     tokio::spawn(ops::housekeeping::run(
         Arc::clone(&node),
@@ -61,14 +67,20 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     }
     listening.serve(stopped()).await?;
     node.stop();
-    store.close().await.context("the store did not close well")?;
+    store
+        .close()
+        .await
+        .context("the store did not close well")?;
     tracing::info!("stopped");
     Ok(Outcome::Success)
 }
 
 fn start_log(arguments: &Serve) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&arguments.log).with_context(|| format!("`{}` is no log filter", arguments.log))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(&arguments.log)
+        .with_context(|| format!("`{}` is no log filter", arguments.log))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match arguments.log_format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
@@ -86,13 +98,19 @@ fn check_exposure(arguments: &Serve) -> anyhow::Result<()> {
         bail!("`--insecure-no-auth` serves loopback addresses alone, not {address}");
     }
     if arguments.tls_cert.is_none() && !arguments.allow_plaintext {
-        bail!("{address} can be reached by others: give `--tls-cert` and `--tls-key`, or `--allow-plaintext`");
+        bail!(
+            "{address} can be reached by others: give `--tls-cert` and `--tls-key`, or `--allow-plaintext`"
+        );
     }
     Ok(())
 }
 
 fn open_store(arguments: &Serve) -> anyhow::Result<Arc<dyn Store>> {
-    let default = if arguments.demo { "memory:" } else { DEFAULT_STORE };
+    let default = if arguments.demo {
+        "memory:"
+    } else {
+        DEFAULT_STORE
+    };
     let store = arguments.store.as_deref().unwrap_or(default);
     if store == "memory:" {
         return Ok(Arc::new(SqliteStore::memory()?));
@@ -122,28 +140,43 @@ fn settings(arguments: &Serve) -> Settings {
 
 fn authentication(arguments: &Serve, is_empty: bool) -> anyhow::Result<Authentication> {
     if arguments.insecure_no_auth {
-        eprintln!("WARNING: anybody on this machine may do anything: no key is asked for (--insecure-no-auth)");
+        eprintln!(
+            "WARNING: anybody on this machine may do anything: no key is asked for (--insecure-no-auth)"
+        );
         return Ok(Authentication::None);
     }
-    let given = (!arguments.preshared_key.is_empty(), arguments.preshared_key_file.is_some());
+    let given = (
+        !arguments.preshared_key.is_empty(),
+        arguments.preshared_key_file.is_some(),
+    );
     if given == (false, false) {
         if !is_empty {
-            bail!("no key is given: use `--preshared-key`, `--preshared-key-file`, or `--insecure-no-auth` on loopback");
+            bail!(
+                "no key is given: use `--preshared-key`, `--preshared-key-file`, or `--insecure-no-auth` on loopback"
+            );
         }
         // Shown once and kept nowhere: whoever starts an empty store is its first administrator.
-        let key = identity::generate_key().map_err(|error| anyhow!("no random key can be made: {error}"))?;
+        let key = identity::generate_key()
+            .map_err(|error| anyhow!("no random key can be made: {error}"))?;
         eprintln!("no key was given and the store is empty; the key of this run is\n\n    {key}\n");
-        return Ok(Authentication::PresharedKeys(Arc::new(PresharedKeys::new([key.as_str()])?)));
+        return Ok(Authentication::PresharedKeys(Arc::new(PresharedKeys::new(
+            [key.as_str()],
+        )?)));
     }
-    let keys = read_keys(&arguments.preshared_key, arguments.preshared_key_file.as_deref())?;
+    let keys = read_keys(
+        &arguments.preshared_key,
+        arguments.preshared_key_file.as_deref(),
+    )?;
     Ok(Authentication::PresharedKeys(Arc::new(keys)))
 }
 
 fn read_keys(given: &[String], file: Option<&Path>) -> anyhow::Result<PresharedKeys> {
     let of_file = file
         .map(|path| {
-            let text = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-            PresharedKeys::from_file_text(&text).with_context(|| format!("`{}` is no file of keys", path.display()))
+            let text = fs::read_to_string(path)
+                .with_context(|| format!("cannot read `{}`", path.display()))?;
+            PresharedKeys::from_file_text(&text)
+                .with_context(|| format!("`{}` is no file of keys", path.display()))
         })
         .transpose()?;
     if given.is_empty() {
@@ -167,13 +200,17 @@ async fn rotate(keys: Arc<PresharedKeys>, given: Arc<[String]>, file: Option<std
                 keys.replace(read);
                 tracing::info!("read the keys again");
             }
-            Err(error) => tracing::error!(error = format!("{error:#}"), "the keys stay as they were"),
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "the keys stay as they were")
+            }
         }
     }
 }
 
 fn tls(arguments: &Serve) -> anyhow::Result<Option<Tls>> {
-    let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()));
+    let read = |path: &Path| {
+        fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))
+    };
     let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else {
         return Ok(None);
     };
@@ -186,7 +223,10 @@ fn tls(arguments: &Serve) -> anyhow::Result<Option<Tls>> {
 
 /// Done when the process is asked to stop.
 async fn stopped() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         tracing::error!("signals cannot be listened for; stop this process by killing it");
         return std::future::pending().await;
     };

@@ -17,7 +17,11 @@ pub(crate) fn run(arguments: &Validate) -> anyhow::Result<Outcome> {
     for path in &arguments.files {
         failed += usize::from(!validate(path, arguments.json)?);
     }
-    Ok(if failed == 0 { Outcome::Success } else { Outcome::Negative })
+    Ok(if failed == 0 {
+        Outcome::Success
+    } else {
+        Outcome::Negative
+    })
 }
 
 /// Runs one file and tells what is not as it says; whether all is.
@@ -29,11 +33,18 @@ fn validate(path: &Path, as_json: bool) -> anyhow::Result<bool> {
         fs::read_to_string(folder.join(schema_file)).map_err(|error| error.to_string())
     })?;
     let stage = Stage::of(&scenario, SystemClock.now()).map_err(|error| match error {
-        RunError::Schema(error) => anyhow!("{}", error.render(&scenario.schema.file, &scenario.schema.text)),
+        RunError::Schema(error) => anyhow!(
+            "{}",
+            error.render(&scenario.schema.file, &scenario.schema.text)
+        ),
         RunError::Data(_) => anyhow!("{name}: {error}"),
     })?;
     let failures = stage.run();
-    let listed: usize = scenario.validations.iter().map(|validation| validation.value.subjects.len()).sum();
+    let listed: usize = scenario
+        .validations
+        .iter()
+        .map(|validation| validation.value.subjects.len())
+        .sum();
     let (assertions, relationships) = (scenario.assertions.len(), scenario.relationships.len());
     if as_json {
         let failures: Vec<_> = failures

@@ -119,7 +119,10 @@ impl<'a> Walk<'a> {
     /// A node is met below itself.
     fn circle(&mut self, place: usize) -> Result<Value, Stop> {
         self.circles += 1;
-        let through_exclusion = self.path.get(place).is_none_or(|open| open.exclusions != self.exclusions);
+        let through_exclusion = self
+            .path
+            .get(place)
+            .is_none_or(|open| open.exclusions != self.exclusions);
         if through_exclusion || self.circles > CIRCLES_MAX {
             return Err(Stop::Solve);
         }
@@ -129,7 +132,10 @@ impl<'a> Walk<'a> {
 
     fn recursive(&mut self, key: NodeKey, steps: &'a Steps, depth: u16) -> Result<Value, Stop> {
         let place = self.path.len();
-        self.path.push(Open { key, exclusions: self.exclusions });
+        self.path.push(Open {
+            key,
+            exclusions: self.exclusions,
+        });
         let outer_head = std::mem::replace(&mut self.head, NO_HEAD);
         let outer_deepest = std::mem::replace(&mut self.deepest, depth);
         let value = self.steps(steps, key.object, depth)?;
@@ -161,8 +167,16 @@ impl<'a> Walk<'a> {
         match node {
             Node::Nil => Ok(Value::No),
             Node::SelfObject(definition) => {
-                let subject = Subject { definition: *definition, object, set: None };
-                Ok(if self.subject == subject { Value::Yes } else { Value::No })
+                let subject = Subject {
+                    definition: *definition,
+                    object,
+                    set: None,
+                };
+                Ok(if self.subject == subject {
+                    Value::Yes
+                } else {
+                    Value::No
+                })
             }
             Node::Member(member) => self.node(object, *member, depth + 1),
             Node::Arrow(Quantifier::Any, steps) => self.arrow_any(steps, object, depth),
@@ -200,10 +214,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn relation(&mut self, steps: &'a RelationSteps, object: ObjectIx, depth: u16) -> Result<Value, Stop> {
+    fn relation(
+        &mut self,
+        steps: &'a RelationSteps,
+        object: ObjectIx,
+        depth: u16,
+    ) -> Result<Value, Stop> {
         let mut value = Value::No;
         if self.subject.set.is_none() {
-            let ends = [(&steps.objects, self.subject.object), (&steps.wildcards, ObjectIx::WILDCARD_SUBJECT)];
+            let ends = [
+                (&steps.objects, self.subject.object),
+                (&steps.wildcards, ObjectIx::WILDCARD_SUBJECT),
+            ];
             for (classes, end) in ends {
                 for (definition, class) in classes {
                     if *definition == self.subject.definition {
@@ -221,7 +243,12 @@ impl<'a> Walk<'a> {
         Ok(value)
     }
 
-    fn arrow_any(&mut self, steps: &[ArrowStep], object: ObjectIx, depth: u16) -> Result<Value, Stop> {
+    fn arrow_any(
+        &mut self,
+        steps: &[ArrowStep],
+        object: ObjectIx,
+        depth: u16,
+    ) -> Result<Value, Stop> {
         let mut value = Value::No;
         for step in steps {
             if let Some(target) = step.target {
@@ -235,9 +262,19 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether one of the subjects of `object` in `class` has the subject in `target`.
-    fn any(&mut self, class: ClassIx, target: MemberIx, object: ObjectIx, depth: u16) -> Result<Value, Stop> {
+    fn any(
+        &mut self,
+        class: ClassIx,
+        target: MemberIx,
+        object: ObjectIx,
+        depth: u16,
+    ) -> Result<Value, Stop> {
         let snapshot: &'a Snapshot = self.snapshot;
-        if !self.plan.member(target).may_hold(self.subject, self.definition_count) {
+        if !self
+            .plan
+            .member(target)
+            .may_hold(self.subject, self.definition_count)
+        {
             return Ok(Value::No);
         }
         let subjects = snapshot.class(class).subjects(object);
@@ -259,19 +296,27 @@ impl<'a> Walk<'a> {
         Ok(value)
     }
 
-    fn arrow_all(&mut self, steps: &[ArrowStep], object: ObjectIx, depth: u16) -> Result<Value, Stop> {
+    fn arrow_all(
+        &mut self,
+        steps: &[ArrowStep],
+        object: ObjectIx,
+        depth: u16,
+    ) -> Result<Value, Stop> {
         let snapshot: &'a Snapshot = self.snapshot;
         let mut value = Value::Yes;
         let mut is_empty = true;
         for step in steps {
             for (subject, annotation) in snapshot.class(step.class).subjects(object) {
-                if annotation.is_some_and(|annotation| annotation.is_expired(self.environment.now)) {
+                if annotation.is_some_and(|annotation| annotation.is_expired(self.environment.now))
+                {
                     continue;
                 }
                 is_empty = false;
                 let edge = self.edge_value(annotation)?;
                 let granted = match step.target {
-                    Some(target) if edge != Value::No => self.node(ObjectIx(subject), target, depth + 1)?,
+                    Some(target) if edge != Value::No => {
+                        self.node(ObjectIx(subject), target, depth + 1)?
+                    }
                     Some(_) | None => Value::No,
                 };
                 value = value.and(edge.and(granted));
@@ -283,7 +328,12 @@ impl<'a> Walk<'a> {
         Ok(if is_empty { Value::No } else { value })
     }
 
-    pub(super) fn edge(&mut self, class: ClassIx, object: ObjectIx, end: ObjectIx) -> Result<Value, Stop> {
+    pub(super) fn edge(
+        &mut self,
+        class: ClassIx,
+        object: ObjectIx,
+        end: ObjectIx,
+    ) -> Result<Value, Stop> {
         let snapshot: &'a Snapshot = self.snapshot;
         match snapshot.class(class).edge(object, end) {
             Some(edge) => self.edge_value(edge.annotation()),
@@ -313,7 +363,9 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn may_hold(&self, member: MemberIx) -> bool {
-        self.plan.member(member).may_hold(self.subject, self.definition_count)
+        self.plan
+            .member(member)
+            .may_hold(self.subject, self.definition_count)
     }
 
     pub(super) fn note_depth(&mut self, depth: u16) {

@@ -53,7 +53,12 @@ impl Walk<'_> {
         if subject_count < SUBJECTS_MIN || !self.climbs_to_the_top(target, steps) {
             return Ok(None);
         }
-        let place = match self.climbs.known.iter().position(|(member, _)| *member == target) {
+        let place = match self
+            .climbs
+            .known
+            .iter()
+            .position(|(member, _)| *member == target)
+        {
             Some(place) => place,
             None => match self.attempt(target, steps, subject_count)? {
                 Attempt::TooWide => return Ok(None),
@@ -64,7 +69,12 @@ impl Walk<'_> {
             },
         };
         // Taken out for the walk over it, and put back: the walk needs all of `self`.
-        let Some(sets) = self.climbs.known.get_mut(place).and_then(|(_, climb)| climb.take()) else {
+        let Some(sets) = self
+            .climbs
+            .known
+            .get_mut(place)
+            .and_then(|(_, climb)| climb.take())
+        else {
             return Ok(None);
         };
         let value = self.meet(class, object, subjects, &sets, depth);
@@ -77,7 +87,10 @@ impl Walk<'_> {
     /// Whether no set but the relation's own can bring the subject into it.
     fn climbs_to_the_top(&self, target: MemberIx, steps: &RelationSteps) -> bool {
         steps.wildcards.is_empty()
-            && steps.sets.iter().all(|set| set.member == target || !self.may_hold(set.member))
+            && steps
+                .sets
+                .iter()
+                .all(|set| set.member == target || !self.may_hold(set.member))
     }
 
     fn attempt(
@@ -98,7 +111,13 @@ impl Walk<'_> {
                 if *definition != self.subject.definition {
                     continue;
                 }
-                if self.snapshot.class(*class).resources(self.subject.object).len() > sets_max {
+                if self
+                    .snapshot
+                    .class(*class)
+                    .resources(self.subject.object)
+                    .len()
+                    > sets_max
+                {
                     return Ok(Attempt::TooWide);
                 }
                 if !self.holders(*class, self.subject.object, 1, &mut found, &mut frontier)? {
@@ -139,7 +158,11 @@ impl Walk<'_> {
         for (resource, _) in edges.resources(end) {
             self.visit()?;
             let resource = ObjectIx(resource);
-            let value = if is_plain { Value::Yes } else { self.edge(class, resource, end)? };
+            let value = if is_plain {
+                Value::Yes
+            } else {
+                self.edge(class, resource, end)?
+            };
             match value {
                 Value::No => continue,
                 Value::Undecided(_) => return Ok(false),
@@ -162,7 +185,10 @@ impl Walk<'_> {
         sets: &HashMap<ObjectIx, u16, foldhash::fast::FixedState>,
         depth: u16,
     ) -> Result<Value, Stop> {
-        let mut met = Met { value: Value::No, is_too_deep: false };
+        let mut met = Met {
+            value: Value::No,
+            is_too_deep: false,
+        };
         if sets.len() < subjects.len() {
             for (set, level) in sets {
                 let value = self.edge(class, object, *set)?;

@@ -32,7 +32,10 @@ struct Search<'a> {
     next_component: u32,
 }
 
-#[expect(clippy::indexing_slicing, reason = "a node is an index of the graph that is searched")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a node is an index of the graph that is searched"
+)]
 impl Search<'_> {
     // PANIC: every vector has one entry a node, and a successor is a node.
     fn order_of(&self, node: u32) -> u32 {
@@ -97,7 +100,10 @@ mod tests {
 
     #[test]
     fn a_long_chain_does_not_recurse() {
-        let chain: Vec<Vec<u32>> = (1..=200_000).map(|next| vec![next]).chain([vec![]]).collect();
+        let chain: Vec<Vec<u32>> = (1..=200_000)
+            .map(|next| vec![next])
+            .chain([vec![]])
+            .collect();
         let found = components(&chain);
         assert!(found.windows(2).all(|pair| pair[0] > pair[1]));
     }

@@ -26,7 +26,11 @@ pub(super) fn value(
         // No schema is written that lacks a caveat in use; were there one, its edges would grant nothing.
         return Value::No;
     };
-    match schema.caveat(ix).program.evaluate(&caveat.context, environment.context) {
+    match schema
+        .caveat(ix)
+        .program
+        .evaluate(&caveat.context, environment.context)
+    {
         Ok(Outcome::True) => Value::Yes,
         Ok(Outcome::False) => Value::No,
         Ok(Outcome::Missing(names)) => Value::missing(names),

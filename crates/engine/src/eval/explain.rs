@@ -67,8 +67,18 @@ pub(super) fn explain(
     names: Names<'_>,
     environment: Environment<'_>,
 ) -> Explanation {
-    let mut teller = Teller { snapshot, query, solution, names, environment, told: HashSet::new() };
-    Explanation { decision: solution.decision(), root: teller.node(0, 0) }
+    let mut teller = Teller {
+        snapshot,
+        query,
+        solution,
+        names,
+        environment,
+        told: HashSet::new(),
+    };
+    Explanation {
+        decision: solution.decision(),
+        root: teller.node(0, 0),
+    }
 }
 
 struct Teller<'a> {
@@ -86,11 +96,21 @@ impl<'a> Teller<'a> {
         let formula = solution.formula(node);
         let outcome = self.outcome(&Formula::Node(node));
         let Some(key) = solution.equations.nodes.get(node as usize).copied() else {
-            return Step { what: String::new(), outcome, reason: None, below: Vec::new() };
+            return Step {
+                what: String::new(),
+                outcome,
+                reason: None,
+                below: Vec::new(),
+            };
         };
         let what = self.node_name(key);
         if !self.told.insert(node) {
-            return Step { what, outcome, reason: Some("told elsewhere".to_owned()), below: Vec::new() };
+            return Step {
+                what,
+                outcome,
+                reason: Some("told elsewhere".to_owned()),
+                below: Vec::new(),
+            };
         }
         let below = self.part(formula, level + 1);
         let reason = if matches!(formula, Formula::Known(Value::Yes)) {
@@ -100,18 +120,30 @@ impl<'a> Teller<'a> {
         } else {
             None
         };
-        Step { what, outcome, reason, below }
+        Step {
+            what,
+            outcome,
+            reason,
+            below,
+        }
     }
 
     fn part(&mut self, formula: &'a Formula, level: usize) -> Vec<Step> {
         if level > LEVELS_MAX {
             let what = "and further down".to_owned();
-            return vec![Step { what, outcome: self.outcome(formula), reason: None, below: Vec::new() }];
+            return vec![Step {
+                what,
+                outcome: self.outcome(formula),
+                reason: None,
+                below: Vec::new(),
+            }];
         }
         match formula {
             Formula::Known(_) => Vec::new(),
             Formula::Node(node) => vec![self.node(*node, level)],
-            Formula::Edge { row, value, behind } => vec![self.edge(formula, *row, value, behind, level)],
+            Formula::Edge { row, value, behind } => {
+                vec![self.edge(formula, *row, value, behind, level)]
+            }
             Formula::Any(operands) => self.any(operands, level),
             Formula::All(operands) => {
                 let no = operands.iter().find(|operand| self.solution.is_no(operand));
@@ -125,17 +157,25 @@ impl<'a> Teller<'a> {
     }
 
     fn any(&mut self, operands: &'a [Formula], level: usize) -> Vec<Step> {
-        let yes = operands.iter().filter(|operand| self.solution.is_yes(operand));
+        let yes = operands
+            .iter()
+            .filter(|operand| self.solution.is_yes(operand));
         match yes.min_by_key(|operand| self.solution.height(operand)) {
             Some(shortest) => self.part(shortest, level),
             None => self.each(operands.iter(), level),
         }
     }
 
-    fn each(&mut self, operands: impl ExactSizeIterator<Item = &'a Formula>, level: usize) -> Vec<Step> {
+    fn each(
+        &mut self,
+        operands: impl ExactSizeIterator<Item = &'a Formula>,
+        level: usize,
+    ) -> Vec<Step> {
         let count = operands.len();
-        let mut steps: Vec<Step> =
-            operands.take(BRANCHES_MAX).flat_map(|operand| self.part(operand, level)).collect();
+        let mut steps: Vec<Step> = operands
+            .take(BRANCHES_MAX)
+            .flat_map(|operand| self.part(operand, level))
+            .collect();
         if let Some(more) = count.checked_sub(BRANCHES_MAX).filter(|more| *more > 0) {
             steps.push(Step {
                 what: format!("{more} more that do not decide"),
@@ -153,14 +193,27 @@ impl<'a> Teller<'a> {
             return steps;
         }
         let outcome = self.outcome(right);
-        let what = if outcome == Outcome::No { "not excluded" } else { "excluded" };
-        let below = if outcome == Outcome::No { Vec::new() } else { self.part(right, level + 1) };
+        let what = if outcome == Outcome::No {
+            "not excluded"
+        } else {
+            "excluded"
+        };
+        let below = if outcome == Outcome::No {
+            Vec::new()
+        } else {
+            self.part(right, level + 1)
+        };
         let outcome = match outcome {
             Outcome::Yes => Outcome::No,
             Outcome::No => Outcome::Yes,
             Outcome::Conditional | Outcome::Error => outcome,
         };
-        steps.push(Step { what: what.to_owned(), outcome, reason: None, below });
+        steps.push(Step {
+            what: what.to_owned(),
+            outcome,
+            reason: None,
+            below,
+        });
         steps
     }
 
@@ -173,7 +226,9 @@ impl<'a> Teller<'a> {
         level: usize,
     ) -> Step {
         let relationship = row.relationship(self.snapshot);
-        let caveat = relationship.as_ref().and_then(|relationship| relationship.caveat.as_ref());
+        let caveat = relationship
+            .as_ref()
+            .and_then(|relationship| relationship.caveat.as_ref());
         let caveat = caveat.map(|caveat| caveat.name.as_str());
         let reason = match (caveat, value) {
             (None, _) => None,
@@ -181,9 +236,21 @@ impl<'a> Teller<'a> {
             (Some(name), Value::No) => Some(format!("caveat `{name}` does not hold")),
             (Some(_), Value::Undecided(flags)) => Some(words(flags)),
         };
-        let below = if *value == Value::No { Vec::new() } else { self.part(behind, level + 1) };
-        let what = relationship.as_ref().map(ToString::to_string).unwrap_or_default();
-        Step { what, outcome: self.outcome(formula), reason, below }
+        let below = if *value == Value::No {
+            Vec::new()
+        } else {
+            self.part(behind, level + 1)
+        };
+        let what = relationship
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        Step {
+            what,
+            outcome: self.outcome(formula),
+            reason,
+            below,
+        }
     }
 
     /// What a denied relation lacks.
@@ -193,7 +260,10 @@ impl<'a> Teller<'a> {
         let steps = match &plan.steps {
             Steps::Relation(steps) => steps,
             Steps::Permission(_) if below.is_empty() => {
-                return Some(format!("nothing that it is made of leads to {}", self.names.subject));
+                return Some(format!(
+                    "nothing that it is made of leads to {}",
+                    self.names.subject
+                ));
             }
             Steps::Permission(_) => return None,
         };
@@ -201,7 +271,12 @@ impl<'a> Teller<'a> {
             .objects
             .iter()
             .map(|class| (class, subject.object))
-            .chain(steps.wildcards.iter().map(|class| (class, ObjectIx::WILDCARD_SUBJECT)));
+            .chain(
+                steps
+                    .wildcards
+                    .iter()
+                    .map(|class| (class, ObjectIx::WILDCARD_SUBJECT)),
+            );
         for ((definition, class), end) in ends {
             if subject.set.is_none()
                 && *definition == subject.definition
@@ -210,14 +285,26 @@ impl<'a> Teller<'a> {
                 return Some(expired);
             }
         }
-        let through = if below.is_empty() { "" } else { ", and none of its sets helps" };
-        Some(format!("no relationship with {}{through}", self.names.subject))
+        let through = if below.is_empty() {
+            ""
+        } else {
+            ", and none of its sets helps"
+        };
+        Some(format!(
+            "no relationship with {}{through}",
+            self.names.subject
+        ))
     }
 
     fn expired(&self, class: ClassIx, resource: ObjectIx, subject: ObjectIx) -> Option<String> {
         let edge = self.snapshot.class(class).edge(resource, subject)?;
         let expires_at = edge.annotation()?.expires_at()?;
-        let relationship = Row { class, resource, subject }.relationship(self.snapshot)?;
+        let relationship = Row {
+            class,
+            resource,
+            subject,
+        }
+        .relationship(self.snapshot)?;
         (expires_at <= self.environment.now)
             .then(|| format!("{} expired at {expires_at}", relationship.key()))
     }
@@ -226,7 +313,11 @@ impl<'a> Teller<'a> {
         let schema = self.snapshot.schema();
         let member = schema.member(key.member);
         match self.snapshot.object_id(member.definition, key.object) {
-            Some(id) => format!("{}:{id}#{}", schema.definition(member.definition).name, member.name),
+            Some(id) => format!(
+                "{}:{id}#{}",
+                schema.definition(member.definition).name,
+                member.name
+            ),
             None => format!("{}#{}", self.names.resource, member.name),
         }
     }
@@ -249,7 +340,11 @@ fn words(flags: &Flags) -> String {
     match flags.errors.iter().next() {
         Some(error) => error.to_string(),
         None => {
-            let names: Vec<String> = flags.missing.iter().map(|name| format!("`{name}`")).collect();
+            let names: Vec<String> = flags
+                .missing
+                .iter()
+                .map(|name| format!("`{name}`"))
+                .collect();
             format!("the context lacks {}", names.join(", "))
         }
     }
@@ -288,6 +383,8 @@ impl Step {
             Some(reason) => writeln!(f, " ({reason})")?,
             None => writeln!(f)?,
         }
-        self.below.iter().try_for_each(|step| step.write(f, level + 1))
+        self.below
+            .iter()
+            .try_for_each(|step| step.write(f, level + 1))
     }
 }

@@ -4,12 +4,12 @@ use hashbrown::HashMap;
 use model::Relationship;
 use schema::{MemberIx, Quantifier};
 
+use super::Environment;
 use super::edge;
 use super::memo::NodeKey;
 use super::plan::{ArrowStep, Node, RelationSteps, Steps};
 use super::query::{Query, Subject};
 use super::value::{EvalError, Value};
-use super::Environment;
 use crate::graph::{Annotation, ClassIx, ObjectIx, Snapshot};
 
 /// What a node, or a part of it, is made of.
@@ -19,7 +19,11 @@ pub(super) enum Formula {
     /// The node of that number.
     Node(u32),
     /// A relationship that counts as far as `value` says, and what lies behind it.
-    Edge { row: Row, value: Value, behind: Box<Formula> },
+    Edge {
+        row: Row,
+        value: Value,
+        behind: Box<Formula>,
+    },
     /// One of these; no if there is none.
     Any(Vec<Formula>),
     /// Each of these; yes if there is none.
@@ -66,7 +70,10 @@ impl Equations {
             let formula = builder.formula(key)?;
             formulas.push(formula);
         }
-        Ok(Self { nodes: builder.nodes, formulas })
+        Ok(Self {
+            nodes: builder.nodes,
+            formulas,
+        })
     }
 }
 
@@ -106,13 +113,24 @@ impl<'a> Builder<'a> {
         let subject = self.query.subject;
         let mut edges = Vec::new();
         if subject.set.is_none() {
-            let ends = [(&steps.objects, subject.object), (&steps.wildcards, ObjectIx::WILDCARD_SUBJECT)];
+            let ends = [
+                (&steps.objects, subject.object),
+                (&steps.wildcards, ObjectIx::WILDCARD_SUBJECT),
+            ];
             for (classes, end) in ends {
                 for (definition, class) in classes {
                     let edge = self.snapshot.class(*class).edge(object, end);
                     if let Some(edge) = edge.filter(|_| *definition == subject.definition) {
-                        let row = Row { class: *class, resource: object, subject: end };
-                        edges.extend(self.edge(row, edge.annotation(), Some(Formula::Known(Value::Yes)))?);
+                        let row = Row {
+                            class: *class,
+                            resource: object,
+                            subject: end,
+                        };
+                        edges.extend(self.edge(
+                            row,
+                            edge.annotation(),
+                            Some(Formula::Known(Value::Yes)),
+                        )?);
                     }
                 }
             }
@@ -126,13 +144,24 @@ impl<'a> Builder<'a> {
     fn permission(&mut self, node: &Node, key: NodeKey) -> Result<Formula, EvalError> {
         let subject = self.query.subject;
         let mut each = |operands: &[Node]| -> Result<Vec<Formula>, EvalError> {
-            operands.iter().map(|operand| self.permission(operand, key)).collect()
+            operands
+                .iter()
+                .map(|operand| self.permission(operand, key))
+                .collect()
         };
         Ok(match node {
             Node::Nil => Formula::Known(Value::No),
             Node::SelfObject(definition) => {
-                let itself = Subject { definition: *definition, object: key.object, set: None };
-                Formula::Known(if subject == itself { Value::Yes } else { Value::No })
+                let itself = Subject {
+                    definition: *definition,
+                    object: key.object,
+                    set: None,
+                };
+                Formula::Known(if subject == itself {
+                    Value::Yes
+                } else {
+                    Value::No
+                })
             }
             Node::Member(member) => self.node(key.object, *member),
             Node::Arrow(quantifier, steps) => self.arrow(*quantifier, steps, key.object)?,
@@ -171,7 +200,11 @@ impl<'a> Builder<'a> {
     ) -> Result<(), EvalError> {
         let snapshot: &'a Snapshot = self.snapshot;
         for (subject, annotation) in snapshot.class(class).subjects(object) {
-            let row = Row { class, resource: object, subject: ObjectIx(subject) };
+            let row = Row {
+                class,
+                resource: object,
+                subject: ObjectIx(subject),
+            };
             let behind = target.map(|target| self.node(row.subject, target));
             edges.extend(self.edge(row, annotation, behind)?);
         }
@@ -203,7 +236,9 @@ impl<'a> Builder<'a> {
 impl Row {
     /// The relationship with its names; none if it is not one of `snapshot`.
     pub(super) fn relationship(self, snapshot: &Snapshot) -> Option<Relationship> {
-        let edge = snapshot.class(self.class).edge(self.resource, self.subject)?;
+        let edge = snapshot
+            .class(self.class)
+            .edge(self.resource, self.subject)?;
         snapshot.relationship(self.class, self.resource, self.subject, edge.annotation())
     }
 }

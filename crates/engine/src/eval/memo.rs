@@ -26,8 +26,18 @@ pub(super) struct Memo {
 
 impl Memo {
     pub(super) fn known(&self, key: NodeKey) -> Option<&Known> {
-        let few = self.few.iter().find(|(met, _)| *met == key).map(|(_, known)| known);
-        few.or_else(|| if self.many.is_empty() { None } else { self.many.get(&key) })
+        let few = self
+            .few
+            .iter()
+            .find(|(met, _)| *met == key)
+            .map(|(_, known)| known);
+        few.or_else(|| {
+            if self.many.is_empty() {
+                None
+            } else {
+                self.many.get(&key)
+            }
+        })
     }
 
     pub(super) fn keep(&mut self, key: NodeKey, known: Known) {

@@ -3,7 +3,9 @@
 //! For each relation and permission: which kinds of subjects it can ever hold (the others are denied at once), whether
 //! it can come back to itself through data, and its operands in the order of their estimated cost.
 
-use schema::{Arrow, DefinitionIx, Expression, MemberIx, MemberKind, Quantifier, Schema, SubjectKind};
+use schema::{
+    Arrow, DefinitionIx, Expression, MemberIx, MemberKind, Quantifier, Schema, SubjectKind,
+};
 
 use super::components::components;
 use super::query::Subject;
@@ -100,7 +102,10 @@ impl Plan {
         Self { members }
     }
 
-    #[expect(clippy::indexing_slicing, reason = "a plan has one entry for each member of its schema")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a plan has one entry for each member of its schema"
+    )]
     pub(super) fn member(&self, ix: MemberIx) -> &MemberPlan {
         // PANIC: an index comes from the schema that the plan was made of.
         &self.members[ix.0 as usize]
@@ -132,12 +137,19 @@ fn relation(ix: MemberIx, layout: &Layout) -> RelationSteps {
 }
 
 fn node(schema: &Schema, layout: &Layout, own: DefinitionIx, expression: &Expression) -> Node {
-    let nodes = |operands: &[Expression]| operands.iter().map(|e| node(schema, layout, own, e)).collect();
+    let nodes = |operands: &[Expression]| {
+        operands
+            .iter()
+            .map(|e| node(schema, layout, own, e))
+            .collect()
+    };
     match expression {
         Expression::Nil => Node::Nil,
         Expression::SelfObject => Node::SelfObject(own),
         Expression::Member(member) => Node::Member(*member),
-        Expression::Arrow(arrow) => Node::Arrow(arrow.quantifier, arrow_steps(schema, layout, arrow)),
+        Expression::Arrow(arrow) => {
+            Node::Arrow(arrow.quantifier, arrow_steps(schema, layout, arrow))
+        }
         Expression::Union(operands) => Node::Union(nodes(operands)),
         Expression::Intersection(operands) => Node::Intersection(nodes(operands)),
         Expression::Exclusion(left, right) => Node::Exclusion(
@@ -158,7 +170,10 @@ fn arrow_steps(schema: &Schema, layout: &Layout, arrow: &Arrow) -> Vec<ArrowStep
 }
 
 fn mark_recursive(members: &mut [MemberPlan]) {
-    let successors: Vec<Vec<u32>> = members.iter().map(|member| member.steps.successors()).collect();
+    let successors: Vec<Vec<u32>> = members
+        .iter()
+        .map(|member| member.steps.successors())
+        .collect();
     let component = components(&successors);
     let mut sizes = vec![0u32; members.len()];
     for number in &component {
@@ -167,7 +182,9 @@ fn mark_recursive(members: &mut [MemberPlan]) {
         }
     }
     for (ix, (member, number)) in members.iter_mut().zip(component).enumerate() {
-        let leads_to_itself = successors.get(ix).is_some_and(|next| next.contains(&(ix as u32)));
+        let leads_to_itself = successors
+            .get(ix)
+            .is_some_and(|next| next.contains(&(ix as u32)));
         member.is_recursive =
             leads_to_itself || sizes.get(number as usize).is_some_and(|size| *size > 1);
     }
@@ -181,9 +198,18 @@ impl Steps {
             Self::Permission(node) => node.each(&mut |node| match node {
                 Node::Member(member) => found.push(member.0),
                 Node::Arrow(_, steps) => {
-                    found.extend(steps.iter().filter_map(|step| step.target).map(|target| target.0));
+                    found.extend(
+                        steps
+                            .iter()
+                            .filter_map(|step| step.target)
+                            .map(|target| target.0),
+                    );
                 }
-                Node::Nil | Node::SelfObject(_) | Node::Union(_) | Node::Intersection(_) | Node::Exclusion(..) => {}
+                Node::Nil
+                | Node::SelfObject(_)
+                | Node::Union(_)
+                | Node::Intersection(_)
+                | Node::Exclusion(..) => {}
             }),
         }
         found
@@ -211,7 +237,10 @@ fn order_by_cost(members: &mut [MemberPlan]) {
     const ROUNDS: usize = 4;
     let mut costs = vec![1u32; members.len()];
     for _ in 0..ROUNDS {
-        costs = members.iter().map(|member| member.steps.cost(&costs)).collect();
+        costs = members
+            .iter()
+            .map(|member| member.steps.cost(&costs))
+            .collect();
     }
     for member in members {
         if let Steps::Permission(node) = &mut member.steps {
@@ -226,7 +255,11 @@ impl Steps {
     fn cost(&self, costs: &[u32]) -> u32 {
         match self {
             Self::Relation(steps) => {
-                let sets = steps.sets.iter().map(|set| cost_of(costs, set.member)).max();
+                let sets = steps
+                    .sets
+                    .iter()
+                    .map(|set| cost_of(costs, set.member))
+                    .max();
                 1 + sets.map_or(0, |cost| cost.saturating_mul(4).min(COST_MAX))
             }
             Self::Permission(node) => node.cost(costs),
@@ -236,13 +269,22 @@ impl Steps {
 
 impl Node {
     fn cost(&self, costs: &[u32]) -> u32 {
-        let sum = |operands: &[Self]| operands.iter().map(|o| o.cost(costs)).fold(0, u32::saturating_add);
+        let sum = |operands: &[Self]| {
+            operands
+                .iter()
+                .map(|o| o.cost(costs))
+                .fold(0, u32::saturating_add)
+        };
         let cost = match self {
             Self::Nil | Self::SelfObject(_) => 0,
             Self::Member(member) => cost_of(costs, *member),
             Self::Arrow(_, steps) => {
                 let targets = steps.iter().filter_map(|step| step.target);
-                1 + targets.map(|t| cost_of(costs, t)).max().unwrap_or(0).saturating_mul(2)
+                1 + targets
+                    .map(|t| cost_of(costs, t))
+                    .max()
+                    .unwrap_or(0)
+                    .saturating_mul(2)
             }
             Self::Union(operands) | Self::Intersection(operands) => sum(operands),
             Self::Exclusion(left, right) => left.cost(costs).saturating_add(right.cost(costs)),
@@ -345,7 +387,9 @@ impl Node {
 
 impl Reach {
     fn none(bits: usize) -> Self {
-        Self { words: vec![0; bits.div_ceil(64)] }
+        Self {
+            words: vec![0; bits.div_ceil(64)],
+        }
     }
 
     fn add(&mut self, bit: usize) {
@@ -355,7 +399,11 @@ impl Reach {
     }
 
     fn add_all(&mut self, other: Option<&Self>) {
-        for (word, more) in self.words.iter_mut().zip(other.into_iter().flat_map(|o| &o.words)) {
+        for (word, more) in self
+            .words
+            .iter_mut()
+            .zip(other.into_iter().flat_map(|o| &o.words))
+        {
             *word |= more;
         }
     }
@@ -368,6 +416,10 @@ impl Reach {
 
     /// Whether the bit is set; true for a reach that was not worked out.
     fn has(&self, bit: usize) -> bool {
-        self.words.is_empty() || self.words.get(bit / 64).is_some_and(|word| word & (1 << (bit % 64)) != 0)
+        self.words.is_empty()
+            || self
+                .words
+                .get(bit / 64)
+                .is_some_and(|word| word & (1 << (bit % 64)) != 0)
     }
 }

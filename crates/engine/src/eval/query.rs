@@ -75,7 +75,9 @@ impl Query {
             Some(relation) => Some(member_ix(schema, subject_definition, relation.as_str())?),
             None => None,
         };
-        let resource_ix = snapshot.object_ix(definition, resource.id.as_str()).unwrap_or(UNKNOWN_RESOURCE);
+        let resource_ix = snapshot
+            .object_ix(definition, resource.id.as_str())
+            .unwrap_or(UNKNOWN_RESOURCE);
         let is_same = subject_definition == definition && *subject_id == resource.id;
         let object = match snapshot.object_ix(subject_definition, subject_id.as_str()) {
             Some(object) => object,
@@ -86,7 +88,11 @@ impl Query {
             definition,
             resource: resource_ix,
             member,
-            subject: Subject { definition: subject_definition, object, set },
+            subject: Subject {
+                definition: subject_definition,
+                object,
+                set,
+            },
         })
     }
 }
@@ -98,12 +104,20 @@ const UNKNOWN_SUBJECT: ObjectIx = ObjectIx(u32::MAX - 1);
 fn definition_ix(schema: &Schema, name: &str) -> Result<DefinitionIx, QueryError> {
     schema
         .definition_ix(name)
-        .ok_or_else(|| QueryError::UnknownDefinition { definition: name.to_owned() })
+        .ok_or_else(|| QueryError::UnknownDefinition {
+            definition: name.to_owned(),
+        })
 }
 
-fn member_ix(schema: &Schema, definition: DefinitionIx, name: &str) -> Result<MemberIx, QueryError> {
-    schema.member_ix(definition, name).ok_or_else(|| QueryError::UnknownMember {
-        definition: schema.definition(definition).name.to_string(),
-        member: name.to_owned(),
-    })
+fn member_ix(
+    schema: &Schema,
+    definition: DefinitionIx,
+    name: &str,
+) -> Result<MemberIx, QueryError> {
+    schema
+        .member_ix(definition, name)
+        .ok_or_else(|| QueryError::UnknownMember {
+            definition: schema.definition(definition).name.to_string(),
+            member: name.to_owned(),
+        })
 }

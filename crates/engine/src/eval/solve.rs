@@ -63,7 +63,11 @@ pub(super) fn solve(
     environment: Environment<'_>,
 ) -> Result<Solution, EvalError> {
     let equations = Equations::of(snapshot, query, environment)?;
-    let successors: Vec<Vec<u32>> = equations.formulas.iter().map(Formula::node_references).collect();
+    let successors: Vec<Vec<u32>> = equations
+        .formulas
+        .iter()
+        .map(Formula::node_references)
+        .collect();
     let mut members: Vec<Vec<u32>> = Vec::new();
     for (node, number) in components(&successors).into_iter().enumerate() {
         let number = number as usize;
@@ -74,9 +78,19 @@ pub(super) fn solve(
             component.push(node as u32);
         }
     }
-    let start = NodeValue { upper: true, settled: (false, true), height: UNBOUNDED, ..NodeValue::default() };
+    let start = NodeValue {
+        upper: true,
+        settled: (false, true),
+        height: UNBOUNDED,
+        ..NodeValue::default()
+    };
     let nodes = vec![start; equations.formulas.len()];
-    let mut solution = Solution { equations, nodes, depth_max: environment.depth_max, turns: 0 };
+    let mut solution = Solution {
+        equations,
+        nodes,
+        depth_max: environment.depth_max,
+        turns: 0,
+    };
     for component in members {
         solution.solve_bounds(&component);
         solution.solve_heights(&component);
@@ -98,14 +112,19 @@ impl Solution {
         };
         let decision = value.into_decision()?;
         if decision != Decision::Denied && root.height > u32::from(self.depth_max) {
-            return Err(EvalError::DepthExceeded { depth_max: self.depth_max });
+            return Err(EvalError::DepthExceeded {
+                depth_max: self.depth_max,
+            });
         }
         Ok(decision)
     }
 
     pub(super) fn formula(&self, node: u32) -> &Formula {
         const NOTHING: &Formula = &Formula::Known(Value::No);
-        self.equations.formulas.get(node as usize).unwrap_or(NOTHING)
+        self.equations
+            .formulas
+            .get(node as usize)
+            .unwrap_or(NOTHING)
     }
 
     pub(super) fn is_yes(&self, formula: &Formula) -> bool {
@@ -121,16 +140,25 @@ impl Solution {
         let mut parts = Parts::default();
         self.collect_parts(formula, false, &mut parts);
         !parts.flags.errors.is_empty()
-            || parts.nodes.iter().any(|(node, _)| !self.node(*node).flags.errors.is_empty())
+            || parts
+                .nodes
+                .iter()
+                .any(|(node, _)| !self.node(*node).flags.errors.is_empty())
     }
 
-    #[expect(clippy::indexing_slicing, reason = "a node's number is only made with its value")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a node's number is only made with its value"
+    )]
     fn node(&self, node: u32) -> &NodeValue {
         // PANIC: there is one value for each equation, and a reference is the number of an equation.
         &self.nodes[node as usize]
     }
 
-    #[expect(clippy::indexing_slicing, reason = "a node's number is only made with its value")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a node's number is only made with its value"
+    )]
     fn node_mut(&mut self, node: u32) -> &mut NodeValue {
         // PANIC: as above.
         &mut self.nodes[node as usize]
@@ -154,9 +182,15 @@ impl Solution {
                     (Side::Right, Bound::Upper) => value.settled.1,
                 }
             }
-            Formula::Edge { value, behind, .. } => value.holds(bound) && self.holds_in(behind, bound, side),
-            Formula::Any(operands) => operands.iter().any(|operand| self.holds_in(operand, bound, side)),
-            Formula::All(operands) => operands.iter().all(|operand| self.holds_in(operand, bound, side)),
+            Formula::Edge { value, behind, .. } => {
+                value.holds(bound) && self.holds_in(behind, bound, side)
+            }
+            Formula::Any(operands) => operands
+                .iter()
+                .any(|operand| self.holds_in(operand, bound, side)),
+            Formula::All(operands) => operands
+                .iter()
+                .all(|operand| self.holds_in(operand, bound, side)),
             Formula::Without(sides) => {
                 let other = match bound {
                     Bound::Lower => Bound::Upper,
@@ -205,9 +239,16 @@ impl Solution {
             Formula::Edge { behind, .. } => self.turn(behind),
             Formula::Any(operands) | Formula::All(operands) => {
                 let is_any = matches!(formula, Formula::Any(_));
-                let turns = operands.iter().filter(|operand| self.is_yes(operand) == is_yes).map(|o| self.turn(o));
+                let turns = operands
+                    .iter()
+                    .filter(|operand| self.is_yes(operand) == is_yes)
+                    .map(|o| self.turn(o));
                 // One operand makes a yes of any and a no of all; otherwise it takes each of them.
-                if is_any == is_yes { turns.min().unwrap_or(0) } else { turns.max().unwrap_or(0) }
+                if is_any == is_yes {
+                    turns.min().unwrap_or(0)
+                } else {
+                    turns.max().unwrap_or(0)
+                }
             }
             Formula::Without(sides) if is_yes => self.turn(&sides.0).max(self.turn(&sides.1)),
             Formula::Without(sides) => {
@@ -274,12 +315,16 @@ impl Solution {
             Formula::Known(_) => 0,
             Formula::Node(node) => self.node(*node).height,
             Formula::Edge { behind, .. } => self.height(behind),
-            Formula::Any(operands) => {
-                operands.iter().map(|operand| self.height(operand)).min().unwrap_or(UNBOUNDED)
-            }
-            Formula::All(operands) => {
-                operands.iter().map(|operand| self.height(operand)).max().unwrap_or(0)
-            }
+            Formula::Any(operands) => operands
+                .iter()
+                .map(|operand| self.height(operand))
+                .min()
+                .unwrap_or(UNBOUNDED),
+            Formula::All(operands) => operands
+                .iter()
+                .map(|operand| self.height(operand))
+                .max()
+                .unwrap_or(0),
             Formula::Without(sides) => self.height(&sides.0),
         }
     }
@@ -296,21 +341,32 @@ impl Solution {
         }
         let parts: Vec<Parts> = undecided.iter().map(|node| self.parts(*node)).collect();
         let local = |node: &u32| undecided.binary_search(node).ok().map(|ix| ix as u32);
-        let successors: Vec<Vec<u32>> =
-            parts.iter().map(|part| part.nodes.iter().filter_map(|(node, _)| local(node)).collect()).collect();
+        let successors: Vec<Vec<u32>> = parts
+            .iter()
+            .map(|part| {
+                part.nodes
+                    .iter()
+                    .filter_map(|(node, _)| local(node))
+                    .collect()
+            })
+            .collect();
         let circle_of = components(&successors);
         let circles = circle_of.iter().max().map_or(0, |last| last + 1);
         for circle in 0..circles {
-            let members: Vec<usize> =
-                (0..undecided.len()).filter(|ix| circle_of.get(*ix) == Some(&circle)).collect();
+            let members: Vec<usize> = (0..undecided.len())
+                .filter(|ix| circle_of.get(*ix) == Some(&circle))
+                .collect();
             self.solve_circle(&undecided, &parts, &members);
         }
     }
 
     /// Undecided nodes that depend on each other share their flags and their height.
     fn solve_circle(&mut self, undecided: &[u32], parts: &[Parts], members: &[usize]) {
-        let is_member =
-            |node: &u32| undecided.binary_search(node).is_ok_and(|ix| members.binary_search(&ix).is_ok());
+        let is_member = |node: &u32| {
+            undecided
+                .binary_search(node)
+                .is_ok_and(|ix| members.binary_search(&ix).is_ok())
+        };
         let mut flags = Flags::default();
         let mut height = 0;
         for part in members.iter().filter_map(|ix| parts.get(*ix)) {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use model::{Context, Decision, ObjectRef, RelationName, Relationship, Revision, SubjectRef, Timestamp};
+use model::{
+    Context, Decision, ObjectRef, RelationName, Relationship, Revision, SubjectRef, Timestamp,
+};
 use proptest::prelude::*;
 use schema::Schema;
 use testkit::{Case, OracleError, Question, oracle};
@@ -14,7 +16,9 @@ const EDGES_MAX: u64 = 1_000_000;
 
 fn snapshot(schema: &Arc<Schema>, relationships: &[Relationship]) -> Snapshot {
     let changes: Vec<Change> = relationships.iter().cloned().map(Change::Put).collect();
-    Snapshot::empty(Arc::clone(schema)).apply(Revision(1), Timestamp::EPOCH, &changes).unwrap()
+    Snapshot::empty(Arc::clone(schema))
+        .apply(Revision(1), Timestamp::EPOCH, &changes)
+        .unwrap()
 }
 
 fn loaded(schema: &Arc<Schema>, relationships: &[Relationship]) -> Snapshot {
@@ -38,7 +42,12 @@ fn loaded(schema: &Arc<Schema>, relationships: &[Relationship]) -> Snapshot {
 }
 
 fn environment(question: &Question, depth_max: u16) -> Environment<'_> {
-    Environment { context: &question.context, now: question.now, depth_max, edges_visited_max: EDGES_MAX }
+    Environment {
+        context: &question.context,
+        now: question.now,
+        depth_max,
+        edges_visited_max: EDGES_MAX,
+    }
 }
 
 /// An answer in a form that both evaluators have.
@@ -53,7 +62,13 @@ fn by_oracle(schema: &Schema, rows: &[Relationship], question: &Question, depth_
 }
 
 fn by_engine(snapshot: &Snapshot, question: &Question, depth_max: u16) -> Told {
-    let query = Query::resolve(snapshot, &question.resource, question.member.as_str(), &question.subject).unwrap();
+    let query = Query::resolve(
+        snapshot,
+        &question.resource,
+        question.member.as_str(),
+        &question.subject,
+    )
+    .unwrap();
     check(snapshot, &query, environment(question, depth_max)).map_err(tell)
 }
 
@@ -69,7 +84,10 @@ fn tell(error: EvalError) -> String {
 /// What is wrong with the engine's answers to a case, if anything.
 fn fault(case: &Case) -> Option<String> {
     let schema = Arc::new(Schema::compile(&case.schema_text).unwrap());
-    let snapshots = [snapshot(&schema, &case.relationships), loaded(&schema, &case.relationships)];
+    let snapshots = [
+        snapshot(&schema, &case.relationships),
+        loaded(&schema, &case.relationships),
+    ];
     for question in &case.questions {
         let right = by_oracle(&schema, &case.relationships, question, case.depth_max);
         for snapshot in &snapshots {
@@ -78,7 +96,8 @@ fn fault(case: &Case) -> Option<String> {
                 return Some(format!("{question}: {answer:?} instead of {right:?}"));
             }
         }
-        if let Some(fault) = witness_fault(&schema, &snapshots[0], question, case.depth_max, &right) {
+        if let Some(fault) = witness_fault(&schema, &snapshots[0], question, case.depth_max, &right)
+        {
             return Some(format!("{question}: {fault}"));
         }
     }
@@ -93,28 +112,52 @@ fn witness_fault(
     depth_max: u16,
     right: &Told,
 ) -> Option<String> {
-    let query = Query::resolve(full, &question.resource, question.member.as_str(), &question.subject).unwrap();
+    let query = Query::resolve(
+        full,
+        &question.resource,
+        question.member.as_str(),
+        &question.subject,
+    )
+    .unwrap();
     let environment = environment(question, depth_max);
-    let told = explain(full, &query, &question.resource, &question.subject, environment).unwrap();
+    let told = explain(
+        full,
+        &query,
+        &question.resource,
+        &question.subject,
+        environment,
+    )
+    .unwrap();
     if told.decision.clone().map_err(tell) != *right {
-        return Some(format!("explained as {:?} instead of {right:?}\n{told}", told.decision));
+        return Some(format!(
+            "explained as {:?} instead of {right:?}\n{told}",
+            told.decision
+        ));
     }
     let Ok((decision, rows)) = witness(full, &query, environment) else {
         return right.is_ok().then(|| "there is no witness".to_owned());
     };
     let alone = by_engine(&snapshot(schema, &rows), question, depth_max);
     let rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
-    (alone != Ok(decision.clone())).then(|| format!("witness of {decision:?} leads to {alone:?}: {rows:?}"))
+    (alone != Ok(decision.clone()))
+        .then(|| format!("witness of {decision:?} leads to {alone:?}: {rows:?}"))
 }
 
 #[test]
 fn engine_agrees_with_the_naive_evaluator() {
-    let seeds = if std::env::var_os("RUN_SLOW_TESTS").is_some() { 0..200_000 } else { 0..4_000 };
+    let seeds = if std::env::var_os("RUN_SLOW_TESTS").is_some() {
+        0..200_000
+    } else {
+        0..4_000
+    };
     for seed in seeds {
         let case = testkit::case(seed);
         if let Some(first) = fault(&case) {
             let small = testkit::shrink(case, |case| fault(case).is_some());
-            panic!("seed {seed}: {first}\nshrunk: {}\n{small}", fault(&small).unwrap());
+            panic!(
+                "seed {seed}: {first}\nshrunk: {}\n{small}",
+                fault(&small).unwrap()
+            );
         }
     }
 }
@@ -162,14 +205,27 @@ const GROUPS: &str = "definition user {}\ndefinition group {\n relation member: 
 #[test]
 fn climbing_counts_depth_as_walking_down_does() {
     for length in 1..60 {
-        let mut rows: Vec<String> = (0..40).map(|n| format!("doc:d#viewer@group:x{n}#member")).collect();
+        let mut rows: Vec<String> = (0..40)
+            .map(|n| format!("doc:d#viewer@group:x{n}#member"))
+            .collect();
         rows.push("doc:d#viewer@group:g0#member".to_owned());
         rows.extend((1..length).map(|n| format!("group:g{}#member@group:g{n}#member", n - 1)));
         rows.push(format!("group:g{}#member@user:ann", length - 1));
         // The document's view and viewer, then the groups.
-        let expected = if length + 2 <= 50 { Ok(Decision::Allowed) } else { Err("depth".to_owned()) };
-        assert_eq!(ask(GROUPS, &rows, "doc:d", "view", "user:ann"), expected, "{length} groups");
-        assert_eq!(ask(GROUPS, &rows, "doc:d", "view", "user:bob"), Ok(Decision::Denied));
+        let expected = if length + 2 <= 50 {
+            Ok(Decision::Allowed)
+        } else {
+            Err("depth".to_owned())
+        };
+        assert_eq!(
+            ask(GROUPS, &rows, "doc:d", "view", "user:ann"),
+            expected,
+            "{length} groups"
+        );
+        assert_eq!(
+            ask(GROUPS, &rows, "doc:d", "view", "user:bob"),
+            Ok(Decision::Denied)
+        );
         let set = format!("group:g{}#member", length - 1);
         assert_eq!(ask(GROUPS, &rows, "doc:d", "view", &set), expected, "{set}");
     }
@@ -177,25 +233,51 @@ fn climbing_counts_depth_as_walking_down_does() {
 
 #[test]
 fn a_long_chain_overflows_nothing() {
-    let mut rows: Vec<String> =
-        (1..20_000).map(|n| format!("group:g{}#member@group:g{n}#member", n - 1)).collect();
-    assert_eq!(ask(GROUPS, &rows, "group:g0", "member", "user:ann"), Ok(Decision::Denied));
+    let mut rows: Vec<String> = (1..20_000)
+        .map(|n| format!("group:g{}#member@group:g{n}#member", n - 1))
+        .collect();
+    assert_eq!(
+        ask(GROUPS, &rows, "group:g0", "member", "user:ann"),
+        Ok(Decision::Denied)
+    );
     rows.push("group:g19999#member@user:ann".to_owned());
-    assert_eq!(ask(GROUPS, &rows, "group:g0", "member", "user:ann"), Err("depth".to_owned()));
+    assert_eq!(
+        ask(GROUPS, &rows, "group:g0", "member", "user:ann"),
+        Err("depth".to_owned())
+    );
 }
 
 #[test]
 fn work_is_limited() {
     let schema = Arc::new(Schema::compile(GROUPS).unwrap());
-    let rows: Vec<Relationship> =
-        (0..20).map(|n| format!("group:g{n}#member@group:g{}#member", n + 1).parse().unwrap()).collect();
+    let rows: Vec<Relationship> = (0..20)
+        .map(|n| {
+            format!("group:g{n}#member@group:g{}#member", n + 1)
+                .parse()
+                .unwrap()
+        })
+        .collect();
     let snapshot = snapshot(&schema, &rows);
-    let query =
-        Query::resolve(&snapshot, &"group:g0".parse().unwrap(), "member", &"user:ann".parse().unwrap()).unwrap();
+    let query = Query::resolve(
+        &snapshot,
+        &"group:g0".parse().unwrap(),
+        "member",
+        &"user:ann".parse().unwrap(),
+    )
+    .unwrap();
     let context = Context::default();
-    let environment =
-        Environment { context: &context, now: Timestamp::EPOCH, depth_max: 50, edges_visited_max: 10 };
-    assert_eq!(check(&snapshot, &query, environment), Err(EvalError::WorkExceeded { edges_visited_max: 10 }));
+    let environment = Environment {
+        context: &context,
+        now: Timestamp::EPOCH,
+        depth_max: 50,
+        edges_visited_max: 10,
+    };
+    assert_eq!(
+        check(&snapshot, &query, environment),
+        Err(EvalError::WorkExceeded {
+            edges_visited_max: 10
+        })
+    );
 }
 
 #[test]
@@ -229,9 +311,16 @@ fn an_explanation_names_what_is_missing() {
     };
     let mut told = String::new();
     for user in ["ann", "bob", "cat", "old", "eve"] {
-        let (resource, subject) = ("doc:d".parse().unwrap(), format!("user:{user}").parse().unwrap());
+        let (resource, subject) = (
+            "doc:d".parse().unwrap(),
+            format!("user:{user}").parse().unwrap(),
+        );
         let query = Query::resolve(&snapshot, &resource, "view", &subject).unwrap();
-        told.push_str(&explain(&snapshot, &query, &resource, &subject, environment).unwrap().to_string());
+        told.push_str(
+            &explain(&snapshot, &query, &resource, &subject, environment)
+                .unwrap()
+                .to_string(),
+        );
     }
     expect_test::expect![[r#"
         allowed
@@ -265,5 +354,6 @@ fn an_explanation_names_what_is_missing() {
           excluded: no
             doc:d#banned: yes
               doc:d#banned@user:eve: yes
-    "#]].assert_eq(&told);
+    "#]]
+    .assert_eq(&told);
 }

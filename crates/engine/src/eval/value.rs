@@ -54,11 +54,17 @@ impl Flags {
 
 impl Value {
     pub(super) fn missing(names: Vec<String>) -> Self {
-        Self::Undecided(Box::new(Flags { missing: names.into_iter().collect(), errors: BTreeSet::new() }))
+        Self::Undecided(Box::new(Flags {
+            missing: names.into_iter().collect(),
+            errors: BTreeSet::new(),
+        }))
     }
 
     pub(super) fn error(error: EvalError) -> Self {
-        Self::Undecided(Box::new(Flags { missing: BTreeSet::new(), errors: BTreeSet::from([error]) }))
+        Self::Undecided(Box::new(Flags {
+            missing: BTreeSet::new(),
+            errors: BTreeSet::from([error]),
+        }))
     }
 
     pub(super) fn or(self, other: Self) -> Self {
@@ -92,7 +98,9 @@ impl Value {
             Self::Yes => Ok(Decision::Allowed),
             Self::Undecided(flags) => match flags.errors.into_iter().next() {
                 Some(error) => Err(error),
-                None => Ok(Decision::Conditional { missing: flags.missing.into_iter().collect() }),
+                None => Ok(Decision::Conditional {
+                    missing: flags.missing.into_iter().collect(),
+                }),
             },
         }
     }

@@ -12,7 +12,12 @@ use super::solve::Solution;
 
 /// The rows of the witness, in the order of the graph.
 pub(super) fn rows(solution: &Solution) -> BTreeSet<Row> {
-    let mut search = Search { solution, rows: BTreeSet::new(), seen: HashSet::from([0]), open: vec![0] };
+    let mut search = Search {
+        solution,
+        rows: BTreeSet::new(),
+        seen: HashSet::from([0]),
+        open: vec![0],
+    };
     while let Some(node) = search.open.pop() {
         search.part(solution.formula(node));
     }
@@ -52,8 +57,12 @@ impl<'a> Search<'a> {
                 self.part(behind);
             }
             Formula::Any(operands) => {
-                let yes = operands.iter().filter(|operand| self.solution.is_yes(operand));
-                let order = |operand: &&Formula| (self.solution.turn(operand), self.solution.height(operand));
+                let yes = operands
+                    .iter()
+                    .filter(|operand| self.solution.is_yes(operand));
+                let order = |operand: &&Formula| {
+                    (self.solution.turn(operand), self.solution.height(operand))
+                };
                 if let Some(first) = yes.min_by_key(order) {
                     self.part(first);
                 }
@@ -78,7 +87,9 @@ impl<'a> Search<'a> {
             }
             Formula::Any(operands) => operands.iter().for_each(|operand| self.part(operand)),
             Formula::All(operands) => {
-                let no = operands.iter().filter(|operand| self.solution.is_no(operand));
+                let no = operands
+                    .iter()
+                    .filter(|operand| self.solution.is_no(operand));
                 if let Some(operand) = no.min_by_key(|operand| self.solution.turn(operand)) {
                     if let Formula::Edge { row, .. } = operand {
                         self.rows.insert(*row);

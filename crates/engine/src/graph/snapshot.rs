@@ -163,7 +163,10 @@ impl Snapshot {
     /// O(edges) of the classes that have annotations.
     #[must_use]
     pub fn has_expired(&self, instant: Timestamp) -> bool {
-        let annotated = self.classes.iter().filter(|class| class.annotated_count() > 0);
+        let annotated = self
+            .classes
+            .iter()
+            .filter(|class| class.annotated_count() > 0);
         let mut edges = annotated.flat_map(|class| class.forward().iter());
         edges.any(|(_, _, annotation)| annotation.is_some_and(|it| it.is_expired(instant)))
     }

@@ -48,16 +48,25 @@ impl<'a> Stage<'a> {
     /// [`RunError`] if the schema is wrong or the data does not fit it.
     pub fn of(scenario: &'a Scenario, now: Timestamp) -> Result<Self, RunError> {
         let schema = Schema::compile(&scenario.schema.text).map_err(Box::new)?;
-        let rows = scenario.relationships.iter().map(|row| Change::Put(row.value.clone()));
+        let rows = scenario
+            .relationships
+            .iter()
+            .map(|row| Change::Put(row.value.clone()));
         let changes: Vec<Change> = rows.collect();
-        let snapshot = Snapshot::empty(Arc::new(schema)).apply(Revision(1), Timestamp::EPOCH, &changes)?;
+        let snapshot =
+            Snapshot::empty(Arc::new(schema)).apply(Revision(1), Timestamp::EPOCH, &changes)?;
         Ok(Self::on(scenario, snapshot, now))
     }
 
     /// Takes a graph that has the data already.
     #[must_use]
     pub fn on(scenario: &'a Scenario, snapshot: Snapshot, now: Timestamp) -> Self {
-        Self { scenario, snapshot, now: scenario.now.unwrap_or(now), limits: Limits::default() }
+        Self {
+            scenario,
+            snapshot,
+            now: scenario.now.unwrap_or(now),
+            limits: Limits::default(),
+        }
     }
 
     /// Everything that is not as the scenario says, in its order.
@@ -66,15 +75,24 @@ impl<'a> Stage<'a> {
         let mut failures = Vec::new();
         for assertion in &self.scenario.assertions {
             let message = self.assertion(&assertion.value);
-            failures.extend(message.map(|message| Failure { position: assertion.position, message }));
+            failures.extend(message.map(|message| Failure {
+                position: assertion.position,
+                message,
+            }));
         }
         for validation in &self.scenario.validations {
             for expected in &validation.value.subjects {
                 let message = self.listed(&validation.value, &expected.value);
-                failures.extend(message.map(|message| Failure { position: expected.position, message }));
+                failures.extend(message.map(|message| Failure {
+                    position: expected.position,
+                    message,
+                }));
             }
             let messages = self.unlisted(&validation.value);
-            failures.extend(messages.into_iter().map(|message| Failure { position: validation.position, message }));
+            failures.extend(messages.into_iter().map(|message| Failure {
+                position: validation.position,
+                message,
+            }));
         }
         failures
     }
@@ -90,7 +108,12 @@ impl<'a> Stage<'a> {
         };
         (!is_right).then(|| {
             let question = &assertion.question;
-            format!("{question}: expected {}, got {}{}", assertion.expected, told(&answer), self.why(question))
+            format!(
+                "{question}: expected {}, got {}{}",
+                assertion.expected,
+                told(&answer),
+                self.why(question)
+            )
         })
     }
 
@@ -107,8 +130,14 @@ impl<'a> Stage<'a> {
             Ok(Decision::Conditional { .. }) => expected.is_conditional,
             Ok(Decision::Denied) | Err(_) => false,
         };
-        let (resource, member, subject) = (&validation.resource, &validation.member, &expected.subject);
-        (!is_right).then(|| format!("{resource}#{member}: {subject} is listed, but got {}", told(&answer)))
+        let (resource, member, subject) =
+            (&validation.resource, &validation.member, &expected.subject);
+        (!is_right).then(|| {
+            format!(
+                "{resource}#{member}: {subject} is listed, but got {}",
+                told(&answer)
+            )
+        })
     }
 
     /// Those who have the permission and are not listed.
@@ -128,7 +157,10 @@ impl<'a> Stage<'a> {
                 let answer = self.ask(&question(validation, subject.clone()));
                 if answer != Ok(Decision::Denied) && !is_listed(validation, &subject) {
                     let (resource, member) = (&validation.resource, &validation.member);
-                    found.push(format!("{resource}#{member}: {subject} is not listed, but got {}", told(&answer)));
+                    found.push(format!(
+                        "{resource}#{member}: {subject} is not listed, but got {}",
+                        told(&answer)
+                    ));
                 }
             }
         }
@@ -142,11 +174,20 @@ impl<'a> Stage<'a> {
 
     fn ask(&self, question: &Question) -> Result<Decision, Failed> {
         let query = self.query(question)?;
-        Ok(eval::check(&self.snapshot, &query, self.environment(&question.context))?)
+        Ok(eval::check(
+            &self.snapshot,
+            &query,
+            self.environment(&question.context),
+        )?)
     }
 
     fn query(&self, question: &Question) -> Result<Query, QueryError> {
-        Query::resolve(&self.snapshot, &question.resource, question.member.as_str(), &question.subject)
+        Query::resolve(
+            &self.snapshot,
+            &question.resource,
+            question.member.as_str(),
+            &question.subject,
+        )
     }
 
     fn why(&self, question: &Question) -> String {
@@ -154,8 +195,17 @@ impl<'a> Stage<'a> {
             return String::new();
         };
         let environment = self.environment(&question.context);
-        let told = eval::explain(&self.snapshot, &query, &question.resource, &question.subject, environment);
-        told.map_or_else(|_| String::new(), |told| format!("\n{}", told.to_string().trim_end()))
+        let told = eval::explain(
+            &self.snapshot,
+            &query,
+            &question.resource,
+            &question.subject,
+            environment,
+        );
+        told.map_or_else(
+            |_| String::new(),
+            |told| format!("\n{}", told.to_string().trim_end()),
+        )
     }
 
     fn environment<'e>(&self, context: &'e Context) -> Environment<'e> {
@@ -190,17 +240,24 @@ impl ExpectedError {
 
 fn question(validation: &Validation, subject: SubjectRef) -> Question {
     let member: RelationName = validation.member.clone();
-    Question { resource: validation.resource.clone(), member, subject, context: Context::default() }
+    Question {
+        resource: validation.resource.clone(),
+        member,
+        subject,
+        context: Context::default(),
+    }
 }
 
 /// By its own name, or by a wildcard that does not take it out for certain.
 fn is_listed(validation: &Validation, subject: &SubjectRef) -> bool {
     validation.subjects.iter().any(|listed| {
         let listed = &listed.value;
-        let is_wildcard =
-            listed.subject.id == SubjectId::Wildcard && listed.subject.definition == subject.definition;
-        let is_taken_out =
-            listed.exceptions.iter().any(|exception| exception.subject == *subject && !exception.is_conditional);
+        let is_wildcard = listed.subject.id == SubjectId::Wildcard
+            && listed.subject.definition == subject.definition;
+        let is_taken_out = listed
+            .exceptions
+            .iter()
+            .any(|exception| exception.subject == *subject && !exception.is_conditional);
         listed.subject == *subject || is_wildcard && !is_taken_out
     })
 }

@@ -362,7 +362,9 @@ fn the_engine_agrees_with_every_scenario() {
         let scenario = Scenario::read(&file.name, &file.text, |path| Err(path.to_owned())).unwrap();
         let stage = Stage::of(&scenario, model::Timestamp::EPOCH).unwrap();
         let found = stage.run().into_iter();
-        failures.extend(found.map(|failure| format!("{}:{}: {}", file.name, failure.position, failure.message)));
+        failures.extend(
+            found.map(|failure| format!("{}:{}: {}", file.name, failure.position, failure.message)),
+        );
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

@@ -1,7 +1,10 @@
 //! What existing relationships forbid a new schema: nothing that is stored may lose its meaning.
 
 use engine::graph::Snapshot;
-use model::{DefinitionName, RelationName, Relationship, RelationshipFilter, SubjectFilter, SubjectRelationFilter};
+use model::{
+    DefinitionName, RelationName, Relationship, RelationshipFilter, SubjectFilter,
+    SubjectRelationFilter,
+};
 use schema::{AllowedSubject, Caveat, Definition, Member, MemberKind, Schema, SubjectKind};
 
 use crate::error::{Error, Reason};
@@ -32,12 +35,16 @@ pub(super) fn check(snapshot: &Snapshot, new: &Schema) -> Result<(), Error> {
             let MemberKind::Relation(allowed) = &member.kind else {
                 continue;
             };
-            let kept = kept.and_then(|ix| new.member_ix(ix, member.name.as_str())).map(|ix| new.member(ix));
+            let kept = kept
+                .and_then(|ix| new.member_ix(ix, member.name.as_str()))
+                .map(|ix| new.member(ix));
             match kept.map(|member| &member.kind) {
                 Some(MemberKind::Relation(still)) => {
                     check_types(snapshot, new, definition, member, allowed, still)?;
                 }
-                Some(MemberKind::Permission(_)) | None => check_deleted(snapshot, definition, member)?,
+                Some(MemberKind::Permission(_)) | None => {
+                    check_deleted(snapshot, definition, member)?
+                }
             }
         }
     }
@@ -47,14 +54,19 @@ pub(super) fn check(snapshot: &Snapshot, new: &Schema) -> Result<(), Error> {
 fn check_caveat(old: &Caveat, new: &Caveat) -> Result<(), Error> {
     let name = &old.name;
     for parameter in old.program.parameters() {
-        let (operation, what) =
-            match new.program.parameters().iter().find(|other| other.name == parameter.name) {
-                None => ("remove_parameter", "cannot remove parameter"),
-                Some(other) if other.ty != parameter.ty => {
-                    ("change_parameter_type", "cannot change the type of parameter")
-                }
-                Some(_) => continue,
-            };
+        let (operation, what) = match new
+            .program
+            .parameters()
+            .iter()
+            .find(|other| other.name == parameter.name)
+        {
+            None => ("remove_parameter", "cannot remove parameter"),
+            Some(other) if other.ty != parameter.ty => (
+                "change_parameter_type",
+                "cannot change the type of parameter",
+            ),
+            Some(_) => continue,
+        };
         let message = format!("{what} `{}` on caveat `{name}`", parameter.name);
         return Err(refusal(operation, message)
             .with("caveat_name", name)
@@ -63,7 +75,11 @@ fn check_caveat(old: &Caveat, new: &Caveat) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_deleted(snapshot: &Snapshot, definition: &Definition, member: &Member) -> Result<(), Error> {
+fn check_deleted(
+    snapshot: &Snapshot,
+    definition: &Definition,
+    member: &Member,
+) -> Result<(), Error> {
     let (definition, relation) = (&definition.name, &member.name);
     let under_it = in_relation(definition, relation);
     let as_subject = RelationshipFilter {
@@ -102,7 +118,10 @@ fn check_types(
     new_types: &[AllowedSubject],
 ) -> Result<(), Error> {
     let old = snapshot.schema();
-    let kept: Vec<String> = new_types.iter().map(|allowed| allowed.to_text(new)).collect();
+    let kept: Vec<String> = new_types
+        .iter()
+        .map(|allowed| allowed.to_text(new))
+        .collect();
     for allowed in old_types {
         let text = allowed.to_text(old);
         if kept.contains(&text) {
@@ -141,22 +160,36 @@ fn first(
 }
 
 fn in_definition(definition: &DefinitionName) -> RelationshipFilter {
-    RelationshipFilter { definition: Some(definition.clone()), ..RelationshipFilter::default() }
+    RelationshipFilter {
+        definition: Some(definition.clone()),
+        ..RelationshipFilter::default()
+    }
 }
 
 fn in_relation(definition: &DefinitionName, relation: &RelationName) -> RelationshipFilter {
-    RelationshipFilter { relation: Some(relation.clone()), ..in_definition(definition) }
+    RelationshipFilter {
+        relation: Some(relation.clone()),
+        ..in_definition(definition)
+    }
 }
 
 fn subject_filter(schema: &Schema, allowed: &AllowedSubject) -> SubjectFilter {
     let (id, relation) = match allowed.kind {
         SubjectKind::Object => (None, SubjectRelationFilter::None),
-        SubjectKind::Wildcard => (Some(model::SubjectId::Wildcard), SubjectRelationFilter::None),
-        SubjectKind::Set(member) => {
-            (None, SubjectRelationFilter::Relation(schema.member(member).name.clone()))
-        }
+        SubjectKind::Wildcard => (
+            Some(model::SubjectId::Wildcard),
+            SubjectRelationFilter::None,
+        ),
+        SubjectKind::Set(member) => (
+            None,
+            SubjectRelationFilter::Relation(schema.member(member).name.clone()),
+        ),
     };
-    SubjectFilter { definition: schema.definition(allowed.definition).name.clone(), id, relation }
+    SubjectFilter {
+        definition: schema.definition(allowed.definition).name.clone(),
+        id,
+        relation,
+    }
 }
 
 fn refusal(operation: &'static str, message: String) -> Error {

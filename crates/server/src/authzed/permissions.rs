@@ -70,7 +70,10 @@ impl PermissionsService for PermissionsApi {
         let request = request.into_inner();
         let items = request.items;
         let (consistency, parsed) = convert::check_bulk(request.consistency, items.clone())?;
-        let questions: Vec<_> = parsed.iter().filter_map(|question| question.as_ref().ok().cloned()).collect();
+        let questions: Vec<_> = parsed
+            .iter()
+            .filter_map(|question| question.as_ref().ok().cloned())
+            .collect();
         let answered = ops::check::check_bulk(&self.node, &caller, consistency, &questions).await;
         let answered = answered.map_err(error::status)?;
         let mut answers = answered.answer.into_iter();
@@ -93,10 +96,16 @@ impl PermissionsService for PermissionsApi {
                 }
                 Err(status) => Answer::Error(error::to_rpc(&status)),
             };
-            wire::CheckBulkPermissionsPair { request: Some(item), response: Some(response) }
+            wire::CheckBulkPermissionsPair {
+                request: Some(item),
+                response: Some(response),
+            }
         });
         let pairs = pairs.collect();
-        Ok(Response::new(wire::CheckBulkPermissionsResponse { checked_at: zed_token(answered.at), pairs }))
+        Ok(Response::new(wire::CheckBulkPermissionsResponse {
+            checked_at: zed_token(answered.at),
+            pairs,
+        }))
     }
 
     async fn write_relationships(
@@ -105,8 +114,12 @@ impl PermissionsService for PermissionsApi {
     ) -> Result<Response<wire::WriteRelationshipsResponse>, Status> {
         let caller = caller(&request)?;
         let write = convert::write(request.into_inner())?;
-        let at = ops::write::write(&self.node, &caller, write).await.map_err(error::status)?;
-        Ok(Response::new(wire::WriteRelationshipsResponse { written_at: zed_token(at) }))
+        let at = ops::write::write(&self.node, &caller, write)
+            .await
+            .map_err(error::status)?;
+        Ok(Response::new(wire::WriteRelationshipsResponse {
+            written_at: zed_token(at),
+        }))
     }
 
     async fn delete_relationships(
@@ -115,8 +128,14 @@ impl PermissionsService for PermissionsApi {
     ) -> Result<Response<wire::DeleteRelationshipsResponse>, Status> {
         let caller = caller(&request)?;
         let deletion = convert::delete(request.into_inner())?;
-        let deleted = ops::write::delete(&self.node, &caller, deletion).await.map_err(error::status)?;
-        let progress = if deleted.is_complete { DeletionProgress::Complete } else { DeletionProgress::Partial };
+        let deleted = ops::write::delete(&self.node, &caller, deletion)
+            .await
+            .map_err(error::status)?;
+        let progress = if deleted.is_complete {
+            DeletionProgress::Complete
+        } else {
+            DeletionProgress::Partial
+        };
         Ok(Response::new(wire::DeleteRelationshipsResponse {
             deleted_at: zed_token(deleted.at),
             deletion_progress: progress.into(),
@@ -131,7 +150,15 @@ impl PermissionsService for PermissionsApi {
         let caller = caller(&request)?;
         let read = convert::read(request.into_inner())?;
         let (limit, cursor) = (read.limit, read.cursor.as_deref());
-        let reading = ops::read::read(&self.node, &caller, read.consistency, read.filter, limit, cursor).await;
+        let reading = ops::read::read(
+            &self.node,
+            &caller,
+            read.consistency,
+            read.filter,
+            limit,
+            cursor,
+        )
+        .await;
         let reading = reading.map_err(error::status)?;
         let (sender, receiver) = mpsc::channel(READ_PAGE);
         tokio::spawn(send_rows(reading, limit as usize, sender));
@@ -146,10 +173,17 @@ impl PermissionsService for PermissionsApi {
         let mut messages = request.into_inner();
         let mut import = Import::default();
         while let Some(message) = messages.message().await? {
-            import.add(&self.node, convert::import(message)?).map_err(error::status)?;
+            import
+                .add(&self.node, convert::import(message)?)
+                .map_err(error::status)?;
         }
-        let num_loaded = import.commit(&self.node, &caller).await.map_err(error::status)?;
-        Ok(Response::new(wire::ImportBulkRelationshipsResponse { num_loaded }))
+        let num_loaded = import
+            .commit(&self.node, &caller)
+            .await
+            .map_err(error::status)?;
+        Ok(Response::new(wire::ImportBulkRelationshipsResponse {
+            num_loaded,
+        }))
     }
 
     async fn export_bulk_relationships(
@@ -159,9 +193,21 @@ impl PermissionsService for PermissionsApi {
         let caller = caller(&request)?;
         let export = convert::export(request.into_inner())?;
         let (size, cursor) = (export.page_size, export.cursor.as_deref());
-        let reading = ops::read::export(&self.node, &caller, export.consistency, export.filter, size, cursor).await;
+        let reading = ops::read::export(
+            &self.node,
+            &caller,
+            export.consistency,
+            export.filter,
+            size,
+            cursor,
+        )
+        .await;
         let reading = reading.map_err(error::status)?;
-        let page_size = if size == 0 { self.node.settings().limits.export_page_size_max } else { size };
+        let page_size = if size == 0 {
+            self.node.settings().limits.export_page_size_max
+        } else {
+            size
+        };
         let (sender, receiver) = mpsc::channel(STREAM_BUFFER);
         tokio::spawn(send_pages(reading, page_size as usize, sender));
         Ok(Response::new(ReceiverStream::new(receiver)))
@@ -171,7 +217,9 @@ impl PermissionsService for PermissionsApi {
         &self,
         _request: Request<wire::ExpandPermissionTreeRequest>,
     ) -> Result<Response<wire::ExpandPermissionTreeResponse>, Status> {
-        Err(Status::unimplemented("ExpandPermissionTree is not served yet"))
+        Err(Status::unimplemented(
+            "ExpandPermissionTree is not served yet",
+        ))
     }
 
     async fn lookup_resources(
@@ -205,7 +253,9 @@ async fn send_rows(
         for relationship in page {
             let row = wire::ReadRelationshipsResponse {
                 read_at: zed_token(reading.at()),
-                after_result_cursor: Some(wire::Cursor { token: reading.cursor_after(&relationship) }),
+                after_result_cursor: Some(wire::Cursor {
+                    token: reading.cursor_after(&relationship),
+                }),
                 relationship: Some(convert::relationship_to_wire(&relationship)),
             };
             if sender.send(Ok(row)).await.is_err() {
@@ -227,7 +277,9 @@ async fn send_pages(
             return;
         };
         let message = wire::ExportBulkRelationshipsResponse {
-            after_result_cursor: Some(wire::Cursor { token: reading.cursor_after(last) }),
+            after_result_cursor: Some(wire::Cursor {
+                token: reading.cursor_after(last),
+            }),
             relationships: page.iter().map(convert::relationship_to_wire).collect(),
         };
         if sender.send(Ok(message)).await.is_err() {
@@ -237,7 +289,9 @@ async fn send_pages(
 }
 
 fn zed_token(token: Token) -> Option<wire::ZedToken> {
-    Some(wire::ZedToken { token: token.to_string() })
+    Some(wire::ZedToken {
+        token: token.to_string(),
+    })
 }
 
 fn decision(decision: Decision) -> (Permissionship, Option<wire::PartialCaveatInfo>) {
@@ -246,7 +300,9 @@ fn decision(decision: Decision) -> (Permissionship, Option<wire::PartialCaveatIn
         Decision::Denied => (Permissionship::NoPermission, None),
         Decision::Conditional { missing } => (
             Permissionship::ConditionalPermission,
-            Some(wire::PartialCaveatInfo { missing_required_context: missing }),
+            Some(wire::PartialCaveatInfo {
+                missing_required_context: missing,
+            }),
         ),
     }
 }

@@ -28,10 +28,14 @@ impl SchemaService for SchemaApi {
         request: Request<wire::ReadSchemaRequest>,
     ) -> Result<Response<wire::ReadSchemaResponse>, Status> {
         let caller = caller(&request)?;
-        let read = ops::schema::read(&self.node, &caller).await.map_err(error::status)?;
+        let read = ops::schema::read(&self.node, &caller)
+            .await
+            .map_err(error::status)?;
         Ok(Response::new(wire::ReadSchemaResponse {
             schema_text: read.text,
-            read_at: Some(wire::ZedToken { token: read.at.to_string() }),
+            read_at: Some(wire::ZedToken {
+                token: read.at.to_string(),
+            }),
         }))
     }
 
@@ -41,8 +45,12 @@ impl SchemaService for SchemaApi {
     ) -> Result<Response<wire::WriteSchemaResponse>, Status> {
         let caller = caller(&request)?;
         let schema = request.into_inner().schema;
-        let at = ops::schema::write(&self.node, &caller, &schema).await.map_err(error::status)?;
-        let written_at = Some(wire::ZedToken { token: at.to_string() });
+        let at = ops::schema::write(&self.node, &caller, &schema)
+            .await
+            .map_err(error::status)?;
+        let written_at = Some(wire::ZedToken {
+            token: at.to_string(),
+        });
         Ok(Response::new(wire::WriteSchemaResponse { written_at }))
     }
 
@@ -57,14 +65,18 @@ impl SchemaService for SchemaApi {
         &self,
         _request: Request<wire::ComputablePermissionsRequest>,
     ) -> Result<Response<wire::ComputablePermissionsResponse>, Status> {
-        Err(Status::unimplemented("ComputablePermissions is not served yet"))
+        Err(Status::unimplemented(
+            "ComputablePermissions is not served yet",
+        ))
     }
 
     async fn dependent_relations(
         &self,
         _request: Request<wire::DependentRelationsRequest>,
     ) -> Result<Response<wire::DependentRelationsResponse>, Status> {
-        Err(Status::unimplemented("DependentRelations is not served yet"))
+        Err(Status::unimplemented(
+            "DependentRelations is not served yet",
+        ))
     }
 
     async fn diff_schema(

@@ -33,21 +33,38 @@ struct Violation {
 impl Rules {
     /// Refuses the message if a rule is violated.
     pub(super) fn end(self) -> Result<(), Status> {
-        let told: Vec<String> = self.found.iter().map(|(path, what)| format!("{path}: {what}")).collect();
+        let told: Vec<String> = self
+            .found
+            .iter()
+            .map(|(path, what)| format!("{path}: {what}"))
+            .collect();
         let message = match told.as_slice() {
             [] => return Ok(()),
             [one] => format!("validation error: {one}"),
             several => format!("validation errors:\n - {}", several.join("\n - ")),
         };
-        let violations = self.found.into_iter().map(|(_, what)| Violation { message: Some(what) }).collect();
+        let violations = self
+            .found
+            .into_iter()
+            .map(|(_, what)| Violation {
+                message: Some(what),
+            })
+            .collect();
         let detail = prost_types::Any {
             type_url: "type.googleapis.com/buf.validate.Violations".to_owned(),
             value: Violations { violations }.encode_to_vec(),
         };
         let code = Code::InvalidArgument;
-        let status =
-            tonic_types::pb::Status { code: code.into(), message: message.clone(), details: vec![detail] };
-        Err(Status::with_details(code, message, status.encode_to_vec().into()))
+        let status = tonic_types::pb::Status {
+            code: code.into(),
+            message: message.clone(),
+            details: vec![detail],
+        };
+        Err(Status::with_details(
+            code,
+            message,
+            status.encode_to_vec().into(),
+        ))
     }
 
     pub(super) fn question(
@@ -67,11 +84,19 @@ impl Rules {
             return self.add(path, REQUIRED);
         };
         self.object(&format!("{path}.resource"), relationship.resource.as_ref());
-        self.name(&format!("{path}.relation"), RelationName::new(&relationship.relation), RelationName::PATTERN);
+        self.name(
+            &format!("{path}.relation"),
+            RelationName::new(&relationship.relation),
+            RelationName::PATTERN,
+        );
         self.subject(&format!("{path}.subject"), relationship.subject.as_ref());
         if let Some(caveat) = &relationship.optional_caveat {
             let path = format!("{path}.optional_caveat.caveat_name");
-            self.name(&path, CaveatName::new(&caveat.caveat_name), CaveatName::PATTERN);
+            self.name(
+                &path,
+                CaveatName::new(&caveat.caveat_name),
+                CaveatName::PATTERN,
+            );
         }
     }
 
@@ -89,17 +114,31 @@ impl Rules {
         };
         if !filter.resource_type.is_empty() {
             let parsed = DefinitionName::new(&filter.resource_type);
-            self.name(&format!("{path}.resource_type"), parsed, &optional(DefinitionName::PATTERN));
+            self.name(
+                &format!("{path}.resource_type"),
+                parsed,
+                &optional(DefinitionName::PATTERN),
+            );
         }
         for (field, id) in [
             ("optional_resource_id", &filter.optional_resource_id),
-            ("optional_resource_id_prefix", &filter.optional_resource_id_prefix),
+            (
+                "optional_resource_id_prefix",
+                &filter.optional_resource_id_prefix,
+            ),
         ] {
             if !id.is_empty() {
-                self.name(&format!("{path}.{field}"), ObjectId::new(id), &optional(ObjectId::PATTERN));
+                self.name(
+                    &format!("{path}.{field}"),
+                    ObjectId::new(id),
+                    &optional(ObjectId::PATTERN),
+                );
             }
         }
-        self.optional_relation(&format!("{path}.optional_relation"), &filter.optional_relation);
+        self.optional_relation(
+            &format!("{path}.optional_relation"),
+            &filter.optional_relation,
+        );
         if let Some(subject) = &filter.optional_subject_filter {
             self.subject_filter(&format!("{path}.optional_subject_filter"), subject);
         }
@@ -113,7 +152,10 @@ impl Rules {
             self.add(&format!("{path}.token"), "must be at least 1 bytes");
         }
         if cursor.token.len() > CURSOR_BYTES_MAX {
-            self.add(&format!("{path}.token"), &format!("must be at most {CURSOR_BYTES_MAX} bytes"));
+            self.add(
+                &format!("{path}.token"),
+                &format!("must be at most {CURSOR_BYTES_MAX} bytes"),
+            );
         }
     }
 
@@ -131,9 +173,17 @@ impl Rules {
             return self.add(path, REQUIRED);
         };
         let definition = DefinitionName::new(&object.object_type);
-        self.name(&format!("{path}.object_type"), definition, DefinitionName::PATTERN);
+        self.name(
+            &format!("{path}.object_type"),
+            definition,
+            DefinitionName::PATTERN,
+        );
         if object.object_id != "*" {
-            self.name(&format!("{path}.object_id"), ObjectId::new(&object.object_id), OBJECT_ID_PATTERN);
+            self.name(
+                &format!("{path}.object_id"),
+                ObjectId::new(&object.object_id),
+                OBJECT_ID_PATTERN,
+            );
         }
     }
 
@@ -142,25 +192,43 @@ impl Rules {
             return self.add(path, REQUIRED);
         };
         self.object(&format!("{path}.object"), subject.object.as_ref());
-        self.optional_relation(&format!("{path}.optional_relation"), &subject.optional_relation);
+        self.optional_relation(
+            &format!("{path}.optional_relation"),
+            &subject.optional_relation,
+        );
     }
 
     fn subject_filter(&mut self, path: &str, filter: &wire::SubjectFilter) {
         let definition = DefinitionName::new(&filter.subject_type);
-        self.name(&format!("{path}.subject_type"), definition, DefinitionName::PATTERN);
+        self.name(
+            &format!("{path}.subject_type"),
+            definition,
+            DefinitionName::PATTERN,
+        );
         let id = filter.optional_subject_id.as_str();
         if !id.is_empty() && id != "*" {
             let pattern = r"^(([a-zA-Z0-9/_|\-=+]{1,})|\*)?$";
-            self.name(&format!("{path}.optional_subject_id"), ObjectId::new(id), pattern);
+            self.name(
+                &format!("{path}.optional_subject_id"),
+                ObjectId::new(id),
+                pattern,
+            );
         }
         if let Some(relation) = &filter.optional_relation {
-            self.optional_relation(&format!("{path}.optional_relation.relation"), &relation.relation);
+            self.optional_relation(
+                &format!("{path}.optional_relation.relation"),
+                &relation.relation,
+            );
         }
     }
 
     fn optional_relation(&mut self, path: &str, relation: &str) {
         if !relation.is_empty() {
-            self.name(path, RelationName::new(relation), &optional(RelationName::PATTERN));
+            self.name(
+                path,
+                RelationName::new(relation),
+                &optional(RelationName::PATTERN),
+            );
         }
     }
 

@@ -5,15 +5,23 @@ use proptest::prelude::*;
 use super::*;
 
 fn object_of(object_type: &str, object_id: &str) -> Option<wire::ObjectReference> {
-    Some(wire::ObjectReference { object_type: object_type.to_owned(), object_id: object_id.to_owned() })
+    Some(wire::ObjectReference {
+        object_type: object_type.to_owned(),
+        object_id: object_id.to_owned(),
+    })
 }
 
-fn check_of(resource: Option<wire::ObjectReference>, subject: Option<wire::ObjectReference>) -> String {
+fn check_of(
+    resource: Option<wire::ObjectReference>,
+    subject: Option<wire::ObjectReference>,
+) -> String {
     let request = wire::CheckPermissionRequest {
         resource,
         permission: "view".to_owned(),
-        subject: subject
-            .map(|object| wire::SubjectReference { object: Some(object), optional_relation: String::new() }),
+        subject: subject.map(|object| wire::SubjectReference {
+            object: Some(object),
+            optional_relation: String::new(),
+        }),
         ..Default::default()
     };
     check(request).map_or_else(|status| status.message().to_owned(), |_| "ok".to_owned())
@@ -48,30 +56,51 @@ fn violations_are_told_as_the_api_does() {
 
 #[test]
 fn consistency_comes_before_the_rules() {
-    let with = |requirement| Some(wire::Consistency { requirement: Some(requirement) });
+    let with = |requirement| {
+        Some(wire::Consistency {
+            requirement: Some(requirement),
+        })
+    };
     let request = wire::CheckPermissionRequest {
         consistency: with(Requirement::FullyConsistent(false)),
         ..Default::default()
     };
     let status = check(request).unwrap_err();
     assert_eq!(status.code(), tonic::Code::Internal);
-    assert_eq!(status.message(), "missing handling of consistency case in fully_consistent:false");
-    let token = wire::ZedToken { token: String::new() };
+    assert_eq!(
+        status.message(),
+        "missing handling of consistency case in fully_consistent:false"
+    );
+    let token = wire::ZedToken {
+        token: String::new(),
+    };
     let status = consistency(with(Requirement::AtLeastAsFresh(token))).unwrap_err();
     assert_eq!(status.message(), "invalid revision requested");
 }
 
 #[test]
 fn a_wildcard_has_no_relation() {
-    let subject = wire::SubjectReference { object: object_of("user", "*"), optional_relation: "member".to_owned() };
+    let subject = wire::SubjectReference {
+        object: object_of("user", "*"),
+        optional_relation: "member".to_owned(),
+    };
     let status = super::subject(Some(subject)).unwrap_err();
-    assert_eq!(status.message(), "optionalrelation must be empty on subject if object ID is a wildcard");
+    assert_eq!(
+        status.message(),
+        "optionalrelation must be empty on subject if object ID is a wildcard"
+    );
 }
 
 #[test]
 fn an_operation_has_to_be_said() {
-    let update = wire::RelationshipUpdate { operation: 0, relationship: None };
-    let request = wire::WriteRelationshipsRequest { updates: vec![update], ..Default::default() };
+    let update = wire::RelationshipUpdate {
+        operation: 0,
+        relationship: None,
+    };
+    let request = wire::WriteRelationshipsRequest {
+        updates: vec![update],
+        ..Default::default()
+    };
     assert_eq!(
         write(request).unwrap_err().message(),
         "validation errors:\n - updates[0].operation: must not be in list [0]\n - updates[0].relationship: value is required"
@@ -90,8 +119,8 @@ proptest! {
         };
         if let Ok(parsed) = relationship_from_wire(relationship.clone()) {
             let back = relationship_to_wire(&parsed);
-            prop_assert_eq!(back.resource, relationship.resource);
-            prop_assert_eq!(back.subject, relationship.subject);
+            prop_assert_eq!(&back.resource, &relationship.resource);
+            prop_assert_eq!(&back.subject, &relationship.subject);
         }
         let import_request = wire::ImportBulkRelationshipsRequest { relationships: vec![relationship] };
         let _either = import(import_request);

@@ -21,11 +21,20 @@ pub fn context_from_wire(context: Struct) -> Result<Context, Status> {
 /// A context as the wire has it.
 #[must_use]
 pub fn context_to_wire(context: &Context) -> Struct {
-    Struct { fields: context.iter().map(|(name, value)| (name.to_owned(), to_wire(value))).collect() }
+    Struct {
+        fields: context
+            .iter()
+            .map(|(name, value)| (name.to_owned(), to_wire(value)))
+            .collect(),
+    }
 }
 
 fn map(context: Struct, depth: usize) -> Result<BTreeMap<String, Value>, Status> {
-    context.fields.into_iter().map(|(name, value)| Ok((name, from_wire(value, depth + 1)?))).collect()
+    context
+        .fields
+        .into_iter()
+        .map(|(name, value)| Ok((name, from_wire(value, depth + 1)?)))
+        .collect()
 }
 
 fn from_wire(value: prost_types::Value, depth: usize) -> Result<Value, Status> {
@@ -38,12 +47,17 @@ fn from_wire(value: prost_types::Value, depth: usize) -> Result<Value, Status> {
         Some(Kind::BoolValue(value)) => Value::Bool(value),
         Some(Kind::NumberValue(number)) if number.is_finite() => Value::Number(number),
         Some(Kind::NumberValue(_)) => {
-            return Err(Status::invalid_argument("caveat context holds a number that is not finite"));
+            return Err(Status::invalid_argument(
+                "caveat context holds a number that is not finite",
+            ));
         }
         Some(Kind::StringValue(text)) => Value::String(text),
-        Some(Kind::ListValue(list)) => {
-            Value::List(list.values.into_iter().map(|item| from_wire(item, depth + 1)).collect::<Result<_, _>>()?)
-        }
+        Some(Kind::ListValue(list)) => Value::List(
+            list.values
+                .into_iter()
+                .map(|item| from_wire(item, depth + 1))
+                .collect::<Result<_, _>>()?,
+        ),
         Some(Kind::StructValue(inner)) => Value::Map(map(inner, depth)?),
     })
 }
@@ -54,9 +68,14 @@ fn to_wire(value: &Value) -> prost_types::Value {
         Value::Bool(value) => Kind::BoolValue(*value),
         Value::Number(number) => Kind::NumberValue(*number),
         Value::String(text) => Kind::StringValue(text.clone()),
-        Value::List(items) => Kind::ListValue(ListValue { values: items.iter().map(to_wire).collect() }),
+        Value::List(items) => Kind::ListValue(ListValue {
+            values: items.iter().map(to_wire).collect(),
+        }),
         Value::Map(map) => Kind::StructValue(Struct {
-            fields: map.iter().map(|(name, value)| (name.clone(), to_wire(value))).collect(),
+            fields: map
+                .iter()
+                .map(|(name, value)| (name.clone(), to_wire(value)))
+                .collect(),
         }),
     };
     prost_types::Value { kind: Some(kind) }

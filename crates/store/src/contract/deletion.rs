@@ -1,6 +1,6 @@
 //! Deletions by pattern, and housekeeping.
 
-use model::{ResourceIdFilter, SubjectFilter, SubjectRelationFilter};
+use model::{ResourceIdFilter, SubjectFilter, SubjectId, SubjectRelationFilter};
 
 use super::*;
 
@@ -17,35 +17,13 @@ const ROWS: [&str; 8] = [
 
 /// Patterns, and which rows they leave of the eight.
 fn patterns() -> Vec<(RelationshipFilter, Vec<usize>)> {
-    let any = RelationshipFilter::default;
-    let prefix = |text: &str| Some(ResourceIdFilter::Prefix(text.parse().unwrap()));
-    let exact = |text: &str| Some(ResourceIdFilter::Exact(text.parse().unwrap()));
-    let subject = |text: &str, id: bool, relation| {
-        let subject = rel(&format!("any:any#any@{text}")).subject;
-        Some(SubjectFilter {
-            definition: subject.definition,
-            id: id.then_some(subject.id),
-            relation,
-        })
-    };
-    let member = || SubjectRelationFilter::Relation("member".parse().unwrap());
-    let (all, none) = (SubjectRelationFilter::Any, SubjectRelationFilter::None);
+    let any = || SubjectRelationFilter::Any;
+    let none = SubjectRelationFilter::None;
+    let member = SubjectRelationFilter::Relation("member".parse().unwrap());
     vec![
         (of("document"), vec![6, 7]),
-        (
-            RelationshipFilter {
-                resource_id: exact("ab"),
-                ..any()
-            },
-            vec![0, 4, 5],
-        ),
-        (
-            RelationshipFilter {
-                resource_id: prefix("ab"),
-                ..any()
-            },
-            vec![0, 5],
-        ),
+        (with(|all| all.resource_id = exact("ab")), vec![0, 4, 5]),
+        (with(|all| all.resource_id = prefix("ab")), vec![0, 5]),
         (
             RelationshipFilter {
                 resource_id: prefix("a"),
@@ -54,56 +32,68 @@ fn patterns() -> Vec<(RelationshipFilter, Vec<usize>)> {
             vec![5, 6, 7],
         ),
         (
-            RelationshipFilter {
-                relation: Some("editor".parse().unwrap()),
-                ..any()
-            },
+            with(|all| all.relation = Some("editor".parse().unwrap())),
             vec![0, 2, 3, 4, 5, 6, 7],
         ),
         (
-            RelationshipFilter {
-                subject: subject("user:x", false, all.clone()),
-                ..any()
-            },
+            with(|all| all.subject = subject("user", None, any())),
             vec![2, 6],
         ),
         (
-            RelationshipFilter {
-                subject: subject("user:ann", true, all.clone()),
-                ..any()
-            },
+            with(|all| all.subject = subject("user", Some("ann"), any())),
             vec![2, 3, 6, 7],
         ),
         (
-            RelationshipFilter {
-                subject: subject("user:*", true, all.clone()),
-                ..any()
-            },
+            with(|all| all.subject = subject("user", Some("*"), any())),
             vec![0, 1, 2, 4, 5, 6, 7],
         ),
         (
-            RelationshipFilter {
-                subject: subject("group:eng", true, none),
-                ..any()
-            },
+            with(|all| all.subject = subject("group", Some("eng"), none)),
             vec![0, 1, 2, 3, 4, 5, 7],
         ),
         (
-            RelationshipFilter {
-                subject: subject("group:eng", false, member()),
-                ..any()
-            },
+            with(|all| all.subject = subject("group", None, member)),
             vec![0, 1, 3, 4, 5, 6, 7],
         ),
         (
             RelationshipFilter {
-                subject: subject("group:eng", true, all),
+                subject: subject("group", Some("eng"), any()),
                 ..of("folder")
             },
             vec![0, 1, 2, 3, 4, 5, 7],
         ),
-        (any(), vec![]),
+        (RelationshipFilter::default(), vec![]),
     ]
+}
+
+fn with(set: impl FnOnce(&mut RelationshipFilter)) -> RelationshipFilter {
+    let mut filter = RelationshipFilter::default();
+    set(&mut filter);
+    filter
+}
+
+fn exact(text: &str) -> Option<ResourceIdFilter> {
+    Some(ResourceIdFilter::Exact(text.parse().unwrap()))
+}
+
+fn prefix(text: &str) -> Option<ResourceIdFilter> {
+    Some(ResourceIdFilter::Prefix(text.parse().unwrap()))
+}
+
+fn subject(
+    definition: &str,
+    id: Option<&str>,
+    relation: SubjectRelationFilter,
+) -> Option<SubjectFilter> {
+    let id = id.map(|id| match id {
+        "*" => SubjectId::Wildcard,
+        id => SubjectId::Object(id.parse().unwrap()),
+    });
+    Some(SubjectFilter {
+        definition: definition.parse().unwrap(),
+        id,
+        relation,
+    })
 }
 
 pub(super) fn a_deletion_takes_what_matches(harness: &dyn Harness) {

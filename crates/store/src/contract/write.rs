@@ -13,10 +13,10 @@ pub(super) fn a_create_of_an_existing_one_is_refused(harness: &dyn Harness) {
     commit(store, vec![create(ANN)]);
     for again in [ANN, ANN_LATER] {
         let refused = try_commit(store, request(store, vec![create(BOB), create(again)]));
-        assert!(matches!(refused, Err(CommitError::AlreadyExists(key)) if key == rel(ANN).key()));
+        assert!(matches!(refused, Err(CommitError::AlreadyExists(key)) if *key == rel(ANN).key()));
     }
     let twice = try_commit(store, request(store, vec![create(BOB), create(BOB)]));
-    assert!(matches!(twice, Err(CommitError::AlreadyExists(key)) if key == rel(BOB).key()));
+    assert!(matches!(twice, Err(CommitError::AlreadyExists(key)) if *key == rel(BOB).key()));
     assert_eq!(texts(store), [ANN]);
 }
 
@@ -240,7 +240,7 @@ pub(super) fn preconditions_see_the_store_before_the_commit(harness: &dyn Harnes
     else {
         panic!("{refused:?}");
     };
-    assert_eq!(precondition, Precondition::MustMatch(of("folder")));
+    assert_eq!(*precondition, Precondition::MustMatch(of("folder")));
     try_commit(store, with(vec![Precondition::MustNotMatch(of("folder"))])).unwrap();
     let refused = try_commit(store, with(vec![Precondition::MustNotMatch(of("folder"))]));
     assert!(matches!(

@@ -44,7 +44,7 @@ pub(super) fn apply(
         if !work.holds(precondition)? {
             return Err(CommitError::PreconditionFailed {
                 index,
-                precondition: precondition.clone(),
+                precondition: Box::new(precondition.clone()),
             });
         }
     }
@@ -149,7 +149,7 @@ impl<'a> Work<'a> {
         }
         let found = self.find(relationship)?;
         if is_create && !found.relationship.is_expired(self.time) {
-            return Err(CommitError::AlreadyExists(relationship.key()));
+            return Err(CommitError::AlreadyExists(Box::new(relationship.key())));
         }
         if found.relationship == *relationship {
             return Ok(());
@@ -209,7 +209,7 @@ impl<'a> Work<'a> {
         {
             if !is_partial {
                 return Err(CommitError::TooManyToDelete {
-                    filter: filter.clone(),
+                    filter: Box::new(filter.clone()),
                     limit,
                 });
             }

@@ -1,7 +1,13 @@
 //! The tests of the store as its users see it.
 
+// The attribute tells the lints that everything below is test code, helpers included.
+#[cfg(test)]
 mod contract;
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
 mod medium;
+#[cfg(test)]
 mod open;
+#[cfg(test)]
 mod support;

@@ -17,13 +17,19 @@ const QUESTIONS: &str = include_str!("../../../../../examples/company/questions.
 pub(super) async fn load(node: &Node) -> anyhow::Result<()> {
     let snapshot = node.snapshot();
     if !snapshot.schema().is_empty() {
-        bail!("`--demo` needs a fresh store, and this one has a schema; leave `--store` away, or name a new file");
+        bail!(
+            "`--demo` needs a fresh store, and this one has a schema; leave `--store` away, or name a new file"
+        );
     }
     let caller = Caller::without_authentication();
     ops::schema::write(node, &caller, SCHEMA).await?;
-    let lines = RELATIONSHIPS.lines().filter(|line| !line.is_empty() && !line.starts_with("//"));
-    let relationships: Vec<Relationship> =
-        lines.map(str::parse).collect::<Result<_, _>>().context("the example's relationships cannot be read")?;
+    let lines = RELATIONSHIPS
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with("//"));
+    let relationships: Vec<Relationship> = lines
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .context("the example's relationships cannot be read")?;
     let mut import = Import::default();
     import.add(node, relationships)?;
     import.commit(node, &caller).await?;
@@ -34,7 +40,9 @@ pub(super) async fn load(node: &Node) -> anyhow::Result<()> {
 pub(super) fn say_what_to_try(address: SocketAddr, without_key: bool) {
     let key = if without_key { "" } else { " --token KEY" };
     // As this process was started, so that the lines work where it was.
-    let program = std::env::args().next().unwrap_or_else(|| "remit".to_owned());
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "remit".to_owned());
     eprintln!("\nThe example company is loaded. In another terminal, try:\n");
     for question in QUESTIONS.lines().filter(|line| !line.is_empty()) {
         match question.strip_prefix("# ") {

@@ -1,0 +1,13 @@
+//! The server as its clients see it: over real connections, against real stores.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod bad_input;
+mod life;
+mod running;
+mod scenarios;

@@ -1,0 +1,96 @@
+//! A server in this process, on a port of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use identity::PresharedKeys;
+use model::{Clock, SystemClock, Timestamp};
+use ops::{Node, Settings};
+use remit_client::{Client, Connection, Transport};
+use server::{Authentication, Config, Tls};
+use store::{SqliteStore, Store};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub(crate) const KEY: &str = "test-key";
+
+/// A clock that stands still.
+pub(crate) struct At(pub(crate) Timestamp);
+
+impl Clock for At {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+}
+
+pub(crate) struct Running {
+    pub(crate) node: Arc<Node>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) endpoint: String,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<Result<(), server::ServeError>>,
+}
+
+pub(crate) async fn start() -> Running {
+    start_on(
+        Arc::new(SqliteStore::memory().unwrap()),
+        Arc::new(SystemClock),
+        None,
+    )
+    .await
+}
+
+pub(crate) async fn start_on(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    tls: Option<Tls>,
+) -> Running {
+    let node = Node::start(Arc::clone(&store), clock, Settings::default())
+        .await
+        .unwrap();
+    let keys = PresharedKeys::new([KEY, "other:second-key"]).unwrap();
+    let config = Config {
+        grpc_addr: "127.0.0.1:0".parse().unwrap(),
+        tls,
+        authentication: Authentication::PresharedKeys(Arc::new(keys)),
+        request_bytes_max: 4 << 20,
+        shutdown_grace: Duration::from_secs(5),
+    };
+    let listening = server::listen(Arc::clone(&node), config).await.unwrap();
+    let endpoint = listening.address().to_string();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(listening.serve(async {
+        let _asked = stopped.await;
+    }));
+    Running {
+        node,
+        store,
+        endpoint,
+        stop,
+        serving,
+    }
+}
+
+impl Running {
+    pub(crate) async fn client(&self) -> Client {
+        self.client_with(Some(KEY), Transport::Plaintext).await
+    }
+
+    pub(crate) async fn client_with(&self, key: Option<&str>, transport: Transport) -> Client {
+        let connection = Connection {
+            endpoint: self.endpoint.clone(),
+            key: key.map(str::to_owned),
+            transport,
+            connect_timeout: Duration::from_secs(5),
+        };
+        Client::connect(&connection).await.unwrap()
+    }
+
+    /// Stops the server and lets go of the store.
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.serving.await.unwrap().unwrap();
+        self.node.stop();
+        self.store.close().await.unwrap();
+    }
+}
