@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 pub mod check;
 pub mod codegen;
 pub mod command;
+pub mod mutants;
 
 /// The root of the repository.
 #[must_use]

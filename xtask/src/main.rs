@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use xtask::{check, codegen};
+use xtask::{check, codegen, mutants};
 
 const USAGE: &str = "usage: cargo xtask <command>
 
@@ -11,6 +11,7 @@ commands:
   check    set up what the tests need and run them all, with the lints
   clients  only the tests with stock clients
   fix      format, and mend what the lints can mend
+  mutants  put known faults into a copy of the evaluator; the corpus has to catch each
   codegen  generate crates/remit-proto/src/generated from proto/
 ";
 
@@ -32,6 +33,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
     match command.as_str() {
         "check" => check::check(),
         "clients" => check::clients(),
+        "mutants" => mutants::mutants(),
         "fix" => check::fix(),
         "codegen" => codegen::generate(Path::new(codegen::COMMITTED_DIR)),
         "--help" | "help" => {
