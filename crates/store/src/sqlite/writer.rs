@@ -89,6 +89,7 @@ impl Writer {
                 }
                 Command::TrimStep { before, answer } => {
                     let step = self.trim_step(before);
+                    self.has_failed |= step.as_ref().err().is_some_and(is_sync_failure);
                     // Nobody waits any more: the step is done all the same.
                     let _ = answer.send(step);
                 }
@@ -169,6 +170,9 @@ impl Writer {
     }
 
     fn trim_step(&mut self, before: Timestamp) -> Result<TrimStep, StoreError> {
+        if self.has_failed {
+            return Err(sync_failed());
+        }
         let connection = Arc::clone(&self.connection);
         let mut connection = lock(&connection);
         let transaction = connection.transaction()?;
