@@ -27,7 +27,10 @@ struct Mutant {
 pub fn mutants() -> anyhow::Result<()> {
     let mutants = read()?;
     let tree = copy_tree()?;
-    ensure!(corpus(&tree)?.is_empty(), "the corpus fails without a mutant");
+    ensure!(
+        corpus(&tree)?.is_empty(),
+        "the corpus fails without a mutant"
+    );
     let mut survivors = Vec::new();
     for mutant in &mutants {
         let path = tree.join(&mutant.file);
@@ -42,7 +45,11 @@ pub fn mutants() -> anyhow::Result<()> {
         let failed = corpus(&tree);
         fs::write(&path, code)?;
         let is_caught = failed?.iter().any(|name| name.contains(&mutant.scenario));
-        eprintln!("{} {}", if is_caught { "caught  " } else { "SURVIVED" }, mutant.fault);
+        eprintln!(
+            "{} {}",
+            if is_caught { "caught  " } else { "SURVIVED" },
+            mutant.fault
+        );
         if !is_caught {
             survivors.push(mutant.fault.as_str());
         }
@@ -55,10 +62,14 @@ pub fn mutants() -> anyhow::Result<()> {
 fn read() -> anyhow::Result<Vec<Mutant>> {
     let path = root().join("crates/testkit/mutants.toml");
     let table: Table = fs::read_to_string(path)?.parse()?;
-    let list = table.get("mutant").and_then(Value::as_array).context("there is no mutant")?;
+    let list = table
+        .get("mutant")
+        .and_then(Value::as_array)
+        .context("there is no mutant")?;
     let text = |mutant: &Value, key: &str| {
         let text = mutant.get(key).and_then(Value::as_str);
-        text.map(str::to_owned).with_context(|| format!("a mutant lacks `{key}`"))
+        text.map(str::to_owned)
+            .with_context(|| format!("a mutant lacks `{key}`"))
     };
     let mutants = list.iter().map(|mutant| {
         Ok(Mutant {
@@ -102,19 +113,34 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 /// The lines that name scenarios which failed in `tree`.
 fn corpus(tree: &Path) -> anyhow::Result<Vec<String>> {
-    let arguments = ["test", "--package", "engine", "--lib", "--", "the_engine_agrees_with_every_scenario"];
+    let arguments = [
+        "test",
+        "--package",
+        "engine",
+        "--lib",
+        "--",
+        "the_engine_agrees_with_every_scenario",
+    ];
     let output = Command::new("cargo")
         .args(arguments)
         .current_dir(tree)
         .env("CARGO_TARGET_DIR", tree.join("target"))
         .output()
         .context("cannot run cargo")?;
-    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let told = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     if output.status.success() {
         return Ok(Vec::new());
     }
     if told.contains("could not compile") {
         bail!("a mutant does not compile:\n{told}");
     }
-    Ok(told.lines().filter(|line| line.contains(".yaml")).map(str::to_owned).collect())
+    Ok(told
+        .lines()
+        .filter(|line| line.contains(".yaml"))
+        .map(str::to_owned)
+        .collect())
 }

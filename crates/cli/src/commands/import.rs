@@ -1,8 +1,12 @@
 //! `remit import`: relationships from a file, as commits of bounded size, with a progress bar and a checkpoint.
 //!
-//! A batch is read while the one before it is being committed. The checkpoint names the last line that is known to be
-//! stored; a batch that was committed just before a cut is met again, and then written over rather than refused.
+//! Lines are read by windows, and each window is sorted: a commit of neighbours touches few pages of the store, one of rows
+//! from everywhere touches nearly all (a million random rows took 27 s unsorted and 6 s sorted). The next window is read
+//! while a batch is being committed. The checkpoint names the lines of the windows that are stored whole, and how much of
+//! the sorted next one is; a batch that was committed just before a cut is met again, and then written over rather than
+//! refused.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -32,12 +36,17 @@ const MESSAGE_ROWS: usize = 5_000;
 const UPDATES_MAX: usize = 1_000;
 const ALREADY_THERE: &str = "ERROR_REASON_ATTEMPT_TO_RECREATE_RELATIONSHIP";
 
+/// Relationships that are sorted together: about 150 MB of memory.
+const WINDOW_ROWS: usize = 500_000;
+
 /// How far an import has come.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Checkpoint {
     file: String,
     /// Lines whose relationships are stored.
     lines: u64,
+    /// Relationships of the sorted window after those lines that are stored.
+    window_relationships: usize,
     /// Relationships that are stored.
     relationships: u64,
 }
@@ -45,7 +54,7 @@ struct Checkpoint {
 pub(crate) async fn run(arguments: Import) -> anyhow::Result<Outcome> {
     let client = client::connect(&arguments.connection).await?;
     let mut checkpoint = Checkpoint::load(&arguments)?;
-    let resumed_at = checkpoint.lines;
+    let mut is_first_after_cut = checkpoint.relationships > 0;
     let progress = progress_bar(&arguments.file);
     let format = arguments
         .format
@@ -57,22 +66,33 @@ pub(crate) async fn run(arguments: Import) -> anyhow::Result<Outcome> {
         move |file: Box<dyn Read + Send>| Box::new(meter.wrap_read(file)),
     )?;
     reader.skip_to(checkpoint.lines)?;
-    let mut batch = Batch::read(&mut reader, arguments.batch as usize)?;
-    while !batch.relationships.is_empty() {
-        let is_first_after_cut = resumed_at > 0 && checkpoint.lines == resumed_at;
-        let commit = tokio::spawn(commit(
-            client.clone(),
-            batch.relationships,
-            arguments.touch || is_first_after_cut,
-        ));
+    let mut window = Window::read(&mut reader)?;
+    window
+        .rows
+        .drain(..checkpoint.window_relationships.min(window.rows.len()));
+    while !window.rows.is_empty() {
+        let batch = window.take(arguments.batch as usize);
+        let count = batch.len();
+        let write_over = arguments.touch || is_first_after_cut;
+        let commit = tokio::spawn(commit(client.clone(), batch, write_over));
         // Read ahead on this thread; the commit runs on another.
-        let next =
-            tokio::task::block_in_place(|| Batch::read(&mut reader, arguments.batch as usize));
+        let next = if window.rows.is_empty() {
+            Some(tokio::task::block_in_place(|| Window::read(&mut reader)))
+        } else {
+            None
+        };
         checkpoint.relationships += commit.await.context("the import was cut")??;
-        checkpoint.lines = batch.last_line;
-        checkpoint.save(&arguments)?;
+        checkpoint.window_relationships += count;
+        is_first_after_cut = false;
+        if let Some(next) = next {
+            checkpoint.lines = window.last_line;
+            checkpoint.window_relationships = 0;
+            checkpoint.save(&arguments)?;
+            window = next?;
+        } else {
+            checkpoint.save(&arguments)?;
+        }
         progress.set_message(format!("{} relationships", checkpoint.relationships));
-        batch = next?;
     }
     progress.finish_and_clear();
     if arguments.connection.json {
@@ -86,25 +106,36 @@ pub(crate) async fn run(arguments: Import) -> anyhow::Result<Outcome> {
     Ok(Outcome::Success)
 }
 
-/// Relationships that are stored in one commit.
-struct Batch {
-    relationships: Vec<Relationship>,
+/// Relationships that are sorted together.
+struct Window {
+    rows: VecDeque<Relationship>,
     last_line: u64,
 }
 
-impl Batch {
-    fn read(reader: &mut Reader, count_max: usize) -> anyhow::Result<Self> {
-        let mut relationships = Vec::with_capacity(count_max);
-        while relationships.len() < count_max {
+impl Window {
+    fn read(reader: &mut Reader) -> anyhow::Result<Self> {
+        let mut rows = Vec::new();
+        while rows.len() < WINDOW_ROWS {
             let Some(relationship) = reader.next()? else {
                 break;
             };
-            relationships.push(relationship);
+            rows.push(relationship);
         }
+        rows.sort_by(|one, other| {
+            (&one.resource, &one.relation, &one.subject).cmp(&(
+                &other.resource,
+                &other.relation,
+                &other.subject,
+            ))
+        });
         Ok(Self {
-            relationships,
+            rows: rows.into(),
             last_line: reader.line_number(),
         })
+    }
+
+    fn take(&mut self, count_max: usize) -> Vec<Relationship> {
+        self.rows.drain(..count_max.min(self.rows.len())).collect()
     }
 }
 

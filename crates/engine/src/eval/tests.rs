@@ -280,16 +280,13 @@ fn work_is_limited() {
     );
 }
 
+const EXPLAINED: &str = "use expiration\ncaveat on_day(day string) {\n day == \"friday\"\n}\ndefinition user {}\ndefinition folder {\n\
+             relation viewer: user\n}\ndefinition doc {\n relation parent: folder\n relation viewer: user with on_day | user \
+             with expiration\n relation banned: user\n permission view = (viewer + parent->viewer) - banned\n}\n";
+
 #[test]
 fn an_explanation_names_what_is_missing() {
-    let schema = Arc::new(
-        Schema::compile(
-            "use expiration\ncaveat on_day(day string) {\n day == \"friday\"\n}\ndefinition user {}\ndefinition folder {\n\
-             relation viewer: user\n}\ndefinition doc {\n relation parent: folder\n relation viewer: user with on_day | user \
-             with expiration\n relation banned: user\n permission view = (viewer + parent->viewer) - banned\n}\n",
-        )
-        .unwrap(),
-    );
+    let schema = Arc::new(Schema::compile(EXPLAINED).unwrap());
     let rows: Vec<Relationship> = [
         "doc:d#parent@folder:f",
         "folder:f#viewer@user:ann",

@@ -66,66 +66,69 @@ async fn ids_past_their_limits_and_out_of_their_alphabet() {
     running.stop().await;
 }
 
+/// A row, and how it is refused.
+const UNKNOWN: [(&str, Code, &str); 11] = [
+    (
+        "nosuch:a#viewer@user:ann",
+        Code::FailedPrecondition,
+        "UNKNOWN_DEFINITION",
+    ),
+    (
+        "doc:a#nosuch@user:ann",
+        Code::FailedPrecondition,
+        "UNKNOWN_RELATION_OR_PERMISSION",
+    ),
+    (
+        "doc:a#viewer@nosuch:ann",
+        Code::FailedPrecondition,
+        "UNKNOWN_DEFINITION",
+    ),
+    (
+        "doc:a#viewer@group:g#nosuch",
+        Code::FailedPrecondition,
+        "UNKNOWN_RELATION_OR_PERMISSION",
+    ),
+    (
+        "doc:a#view@user:ann",
+        Code::InvalidArgument,
+        "CANNOT_UPDATE_PERMISSION",
+    ),
+    (
+        "doc:a#viewer@group:g",
+        Code::InvalidArgument,
+        "INVALID_SUBJECT_TYPE",
+    ),
+    (
+        "doc:a#viewer@user:*",
+        Code::InvalidArgument,
+        "INVALID_SUBJECT_TYPE",
+    ),
+    (
+        "doc:a#viewer@user:ann[nosuch]",
+        Code::InvalidArgument,
+        "INVALID_SUBJECT_TYPE",
+    ),
+    (
+        "doc:a#banned@user:ann[expiration:2030-01-01T00:00:00Z]",
+        Code::InvalidArgument,
+        "INVALID_SUBJECT_TYPE",
+    ),
+    (
+        r#"doc:a#viewer@user:ann[num:{"bogus":1}]"#,
+        Code::InvalidArgument,
+        "CAVEAT_PARAMETER_TYPE_ERROR",
+    ),
+    (
+        r#"doc:a#viewer@user:ann[num:{"xx":"one"}]"#,
+        Code::InvalidArgument,
+        "CAVEAT_PARAMETER_TYPE_ERROR",
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_schema_does_not_know() {
     let (running, client) = with_schema().await;
-    for (row, code, expected) in [
-        (
-            "nosuch:a#viewer@user:ann",
-            Code::FailedPrecondition,
-            "UNKNOWN_DEFINITION",
-        ),
-        (
-            "doc:a#nosuch@user:ann",
-            Code::FailedPrecondition,
-            "UNKNOWN_RELATION_OR_PERMISSION",
-        ),
-        (
-            "doc:a#viewer@nosuch:ann",
-            Code::FailedPrecondition,
-            "UNKNOWN_DEFINITION",
-        ),
-        (
-            "doc:a#viewer@group:g#nosuch",
-            Code::FailedPrecondition,
-            "UNKNOWN_RELATION_OR_PERMISSION",
-        ),
-        (
-            "doc:a#view@user:ann",
-            Code::InvalidArgument,
-            "CANNOT_UPDATE_PERMISSION",
-        ),
-        (
-            "doc:a#viewer@group:g",
-            Code::InvalidArgument,
-            "INVALID_SUBJECT_TYPE",
-        ),
-        (
-            "doc:a#viewer@user:*",
-            Code::InvalidArgument,
-            "INVALID_SUBJECT_TYPE",
-        ),
-        (
-            "doc:a#viewer@user:ann[nosuch]",
-            Code::InvalidArgument,
-            "INVALID_SUBJECT_TYPE",
-        ),
-        (
-            "doc:a#banned@user:ann[expiration:2030-01-01T00:00:00Z]",
-            Code::InvalidArgument,
-            "INVALID_SUBJECT_TYPE",
-        ),
-        (
-            r#"doc:a#viewer@user:ann[num:{"bogus":1}]"#,
-            Code::InvalidArgument,
-            "CAVEAT_PARAMETER_TYPE_ERROR",
-        ),
-        (
-            r#"doc:a#viewer@user:ann[num:{"xx":"one"}]"#,
-            Code::InvalidArgument,
-            "CAVEAT_PARAMETER_TYPE_ERROR",
-        ),
-    ] {
+    for (row, code, expected) in UNKNOWN {
         // A good row beside the bad one: neither is stored.
         let status = touch(&client, &["doc:a#viewer@user:good", row])
             .await
