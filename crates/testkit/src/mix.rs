@@ -257,6 +257,10 @@ mod tests {
         }
         for above in Operator::ALL {
             for below in Operator::ALL {
+                // A union takes in the operands of a union within it, so no schema keeps the pair; an intersection likewise.
+                if above == below && matches!(above, Operator::Union | Operator::Intersection) {
+                    continue;
+                }
                 let count = mix.nested.get(&(above, below)).copied().unwrap_or(0);
                 assert!(count >= 100, "{below:?} under {above:?}: {mix}");
             }

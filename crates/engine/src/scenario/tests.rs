@@ -1,3 +1,5 @@
+//! Reading scenario files, and the corpus on the naive evaluator and on the engine.
+
 use std::collections::BTreeSet;
 
 use model::{Decision, Limits, SubjectId};

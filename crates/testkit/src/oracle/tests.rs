@@ -76,7 +76,7 @@ fn a_row_is_one_deep_and_each_node_one_more() {
 fn an_arrow_counts_the_node_that_it_leads_to() {
     let schema = "
 use self
-definition user { permission own = self }
+definition user { permission own = self; }
 definition folder {
     relation parent: folder
     relation viewer: user
