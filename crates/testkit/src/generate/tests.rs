@@ -1,3 +1,5 @@
+//! Generated cases are valid, and a function of their seed.
+
 use std::collections::BTreeSet;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Heights, circles, errors and conditions, each on a schema of its own.
+
 use model::{Decision, Limits};
 
 use super::*;
