@@ -20,6 +20,9 @@ pub struct PresharedKeys {
 struct Key {
     name: String,
     hash: Hash,
+    is_short: bool,
+    /// Which of the keys, or which line of a file, from 1.
+    number: usize,
 }
 
 /// Why nobody was let in.
@@ -45,11 +48,31 @@ pub enum KeyError {
         /// Which of the keys, or which line of a file, from 1.
         number: usize,
     },
+    /// What stands before the separator is no name, and may well be a part of a key: so it is not told.
+    #[error(
+        "what key {number} has before its first `:` is no name of 1 to {NAME_BYTES_MAX} letters, digits, `_`, `.` or `-`"
+    )]
+    Name {
+        /// Which of the keys, or which line of a file, from 1.
+        number: usize,
+    },
     /// Two keys have the same name.
-    #[error("two keys are called `{name}`")]
+    #[error("key {number} has the name `{name}` of another")]
     SameName {
+        /// Which of the keys, or which line of a file, from 1.
+        number: usize,
         /// The name.
         name: String,
+    },
+    /// One key stands under two names, so that it would not tell who calls.
+    #[error("key {number}, called `{name}`, is the same as the one called `{other}`")]
+    SameKey {
+        /// Which of the keys, or which line of a file, from 1.
+        number: usize,
+        /// Its name.
+        name: String,
+        /// The name that the key has already.
+        other: String,
     },
     /// There is no key at all.
     #[error("there is no key")]
@@ -58,25 +81,31 @@ pub enum KeyError {
 
 /// A name and a key, separated by this, or a key alone.
 const SEPARATOR: char = ':';
+const NAME_BYTES_MAX: usize = 64;
+/// A random key of fewer bytes, each worth at most 8 bits, has less than the 128 bits that nobody can guess.
+const SHORT_BYTES_MAX: usize = 15;
 
 impl PresharedKeys {
-    /// The keys of `texts`: each `NAME:KEY`, or a key alone, which is called `key-1` and so on.
+    /// The keys of `texts`: each `NAME:KEY`, or a key alone, which is called `key-1` and so on. A key that holds a `:`
+    /// of its own needs a name.
     ///
     /// # Errors
-    /// [`KeyError`] if there is none, one is empty, or two have one name.
+    /// [`KeyError`] if there is none, one is empty, a name is none, or two have one name or are one key.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, KeyError> {
         let keys = parse(
             texts
                 .into_iter()
                 .enumerate()
                 .map(|(ix, text)| (ix + 1, text)),
+            "key",
         )?;
         Ok(Self {
             keys: ArcSwap::from_pointee(keys),
         })
     }
 
-    /// The keys of a file: one a line, as in [`Self::new`]; blank lines and those that begin with `#` are passed over.
+    /// The keys of a file: one a line, as in [`Self::new`], but a key alone is called `line-1` and so on. Blank lines
+    /// and those that begin with `#` are passed over.
     ///
     /// # Errors
     /// As [`Self::new`], with the number of the line.
@@ -85,7 +114,8 @@ impl PresharedKeys {
             .lines()
             .enumerate()
             .map(|(ix, line)| (ix + 1, line.trim()));
-        let keys = parse(lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')))?;
+        let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let keys = parse(lines, "line")?;
         Ok(Self {
             keys: ArcSwap::from_pointee(keys),
         })
@@ -99,20 +129,23 @@ impl PresharedKeys {
     /// These keys and those of `other`.
     ///
     /// # Errors
-    /// [`KeyError::SameName`] if two have one name.
+    /// [`KeyError::SameName`] or [`KeyError::SameKey`] if two have one name or are one key.
     pub fn joined(self, other: &Self) -> Result<Self, KeyError> {
         let mut keys = self.keys.load().as_ref().clone();
         for key in other.keys.load().iter() {
-            if keys.iter().any(|known| known.name == key.name) {
-                return Err(KeyError::SameName {
-                    name: key.name.clone(),
-                });
-            }
-            keys.push(key.clone());
+            add(&mut keys, key.clone())?;
         }
         Ok(Self {
             keys: ArcSwap::from_pointee(keys),
         })
+    }
+
+    /// The names of the keys that are too short to withstand guessing, for a warning. They let callers in all the same.
+    #[must_use]
+    pub fn short(&self) -> Vec<String> {
+        let keys = self.keys.load();
+        let short = keys.iter().filter(|key| key.is_short);
+        short.map(|key| key.name.clone()).collect()
     }
 
     /// Lets a caller in by the value of an `authorization` header.
@@ -139,29 +172,59 @@ impl PresharedKeys {
     }
 }
 
-fn parse<'a>(texts: impl Iterator<Item = (usize, &'a str)>) -> Result<Vec<Key>, KeyError> {
-    let mut keys: Vec<Key> = Vec::new();
+fn parse<'a>(
+    texts: impl Iterator<Item = (usize, &'a str)>,
+    unnamed: &str,
+) -> Result<Vec<Key>, KeyError> {
+    let mut keys = Vec::new();
     for (number, text) in texts {
         let (name, key) = match text.split_once(SEPARATOR) {
             Some((name, key)) => (name.trim().to_owned(), key.trim()),
-            None => (format!("key-{number}"), text.trim()),
+            None => (format!("{unnamed}-{number}"), text.trim()),
         };
-        if key.is_empty() || name.is_empty() {
+        if !is_name(&name) {
+            return Err(KeyError::Name { number });
+        }
+        if key.is_empty() {
             return Err(KeyError::Empty { number });
         }
-        if keys.iter().any(|known| known.name == name) {
-            return Err(KeyError::SameName { name });
-        }
-        keys.push(Key {
+        let key = Key {
             name,
             hash: blake3::hash(key.as_bytes()),
-        });
+            is_short: key.len() <= SHORT_BYTES_MAX,
+            number,
+        };
+        add(&mut keys, key)?;
     }
     if keys.is_empty() {
         Err(KeyError::None)
     } else {
         Ok(keys)
     }
+}
+
+fn add(keys: &mut Vec<Key>, key: Key) -> Result<(), KeyError> {
+    let Key { number, name, .. } = key.clone();
+    if keys.iter().any(|known| known.name == name) {
+        return Err(KeyError::SameName { number, name });
+    }
+    if let Some(known) = keys.iter().find(|known| known.hash == key.hash) {
+        let other = known.name.clone();
+        return Err(KeyError::SameKey {
+            number,
+            name,
+            other,
+        });
+    }
+    keys.push(key);
+    Ok(())
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
 /// A fresh key of 32 random bytes, as hexadecimal text.
@@ -228,21 +291,58 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_without_the_key() {
-        assert_eq!(PresharedKeys::new([]).unwrap_err(), KeyError::None);
+        for (text, error) in [
+            ("", "there is no key"),
+            ("# none\n", "there is no key"),
+            ("\nname:", "key 2 is empty"),
+            ("a:x\n\na:secret", "key 3 has the name `a` of another"),
+            (
+                "a:secret\nb:secret",
+                "key 2, called `b`, is the same as the one called `a`",
+            ),
+            (
+                "sec/ret:secret",
+                "what key 1 has before its first `:` is no name of 1 to 64 letters, digits, `_`, `.` or `-`",
+            ),
+        ] {
+            let told = PresharedKeys::from_file_text(text).unwrap_err();
+            assert_eq!(told.to_string(), error);
+        }
         assert_eq!(
-            PresharedKeys::from_file_text("a:x\n\na:secret")
-                .unwrap_err()
-                .to_string(),
-            "two keys are called `a`"
-        );
-        assert_eq!(
-            PresharedKeys::from_file_text("\nname:").unwrap_err(),
-            KeyError::Empty { number: 2 }
+            PresharedKeys::new([""]).unwrap_err(),
+            KeyError::Empty { number: 1 }
         );
         assert_eq!(
             format!("{:?}", PresharedKeys::new(["a:secret"]).unwrap()),
             r#"PresharedKeys { names: ["a"], .. }"#
         );
+    }
+
+    #[test]
+    fn keys_of_a_file_join_those_given_beside_it() {
+        let keys = PresharedKeys::new(["given"]).unwrap();
+        let of_file = PresharedKeys::from_file_text("of-file\nops:of:ops\n").unwrap();
+        let keys = keys.joined(&of_file).unwrap();
+        for (key, name) in [("given", "key-1"), ("of-file", "line-1"), ("of:ops", "ops")] {
+            let caller = keys.authenticate(Some(&format!("Bearer {key}"))).unwrap();
+            assert_eq!(caller.name(), name);
+        }
+        let again = PresharedKeys::from_file_text("# twice\nx:given").unwrap();
+        assert_eq!(
+            keys.joined(&again).unwrap_err(),
+            KeyError::SameKey {
+                number: 2,
+                name: "x".to_owned(),
+                other: "key-1".to_owned()
+            }
+        );
+    }
+
+    #[test]
+    fn short_keys_are_named_and_let_callers_in() {
+        let keys = PresharedKeys::new(["weak:somerandomkey", "somerandomkeyhere"]).unwrap();
+        assert_eq!(keys.short(), ["weak"]);
+        assert!(keys.authenticate(Some("Bearer somerandomkey")).is_ok());
     }
 
     #[test]

@@ -26,6 +26,8 @@ struct Fault {
     metadata: Vec<(&'static str, String)>,
     /// Where, in bytes of the text.
     span: Option<Range<usize>>,
+    /// What a person is shown, where that is less than `span`.
+    marked: Option<Range<usize>>,
     /// Line and column as the wire tells them, from 1; for faults of reading alone.
     position: Option<(usize, usize)>,
     hint: Option<String>,
@@ -33,7 +35,7 @@ struct Fault {
 
 impl SchemaError {
     pub(crate) fn parse(text: &str, span: Range<usize>, message: impl Into<String>) -> Self {
-        let position = line_and_column(text, span.start);
+        let position = line_and_byte(text, span.start);
         let mut error = Self::new(SchemaErrorClass::Parse, Some(span), message.into());
         error.0.position = Some((position.0 + 1, position.1 + 1));
         error
@@ -45,6 +47,7 @@ impl SchemaError {
             message,
             metadata: Vec::new(),
             span,
+            marked: None,
             position: None,
             hint: None,
         }))
@@ -53,7 +56,7 @@ impl SchemaError {
     /// Adds the place as the wire does: from 0, with an end that is inclusive and of its own, and the text there.
     pub(crate) fn located(mut self, text: &str, end: usize, source: &str) -> Self {
         let start = self.0.span.as_ref().map_or(0, |span| span.start);
-        let (start, end) = (line_and_column(text, start), line_and_column(text, end));
+        let (start, end) = (line_and_byte(text, start), line_and_byte(text, end));
         self.0.metadata = vec![
             ("start_line_number", start.0.to_string()),
             ("start_column_position", start.1.to_string()),
@@ -74,6 +77,18 @@ impl SchemaError {
 
     pub(crate) fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         self.0.metadata.push((name, value.to_string()));
+        self
+    }
+
+    /// The one of several faults that the wire tells.
+    pub(crate) fn first(faults: Vec<Self>) -> Self {
+        let none = || Self::other(None, "the schema has a fault");
+        faults.into_iter().next().unwrap_or_else(none)
+    }
+
+    /// Points a person to a smaller part of the text.
+    pub(crate) fn marked(mut self, mark: Option<Range<usize>>) -> Self {
+        self.0.marked = mark;
         self
     }
 
@@ -119,22 +134,26 @@ impl SchemaError {
     pub fn render(&self, source_name: &str, text: &str) -> String {
         let message = self.0.message.lines().next().unwrap_or_default();
         let mut out = message.to_owned();
-        if let Some(span) = &self.0.span {
+        if let Some(span) = self.0.marked.as_ref().or(self.0.span.as_ref()) {
             let (line_ix, column) = line_and_column(text, span.start);
             let number = (line_ix + 1).to_string();
             let margin = " ".repeat(number.len());
-            let line = text.lines().nth(line_ix).unwrap_or_default();
             let marked = text
                 .get(span.clone())
                 .and_then(|marked| marked.lines().next())
                 .unwrap_or_default();
-            let marker = "^".repeat(marked.chars().count().max(1));
-            // Tabs stay tabs, so that the marker stands below what it marks.
-            let lead: String = line
+            let line = text.lines().nth(line_ix).unwrap_or_default();
+            // A line without end, as a program writes it, is shown from near the fault on.
+            let skipped = column.saturating_sub(SHOWN_CHARS_MAX / 2);
+            let line: String = line
                 .chars()
-                .take(column)
-                .map(|c| if c == '\t' { '\t' } else { ' ' })
+                .skip(skipped)
+                .take(SHOWN_CHARS_MAX)
+                .map(shown)
                 .collect();
+            let lead: String = line.chars().take(column - skipped).map(blank).collect();
+            let room = SHOWN_CHARS_MAX - (column - skipped).min(SHOWN_CHARS_MAX);
+            let marker = "^".repeat(marked.chars().count().min(room).max(1));
             out.push_str(&format!(
                 "\n{margin}--> {source_name}:{number}:{}\n{margin} |\n{number} | {line}\n{margin} | {lead}{marker}",
                 column + 1
@@ -154,6 +173,30 @@ impl fmt::Display for SchemaError {
 }
 
 impl std::error::Error for SchemaError {}
+
+/// The most of a line that is shown.
+const SHOWN_CHARS_MAX: usize = 160;
+
+/// A character as it is shown: what would steer a terminal is not.
+fn shown(c: char) -> char {
+    if c.is_control() && c != '\t' {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        c
+    }
+}
+
+/// Tabs stay tabs, so that the marker stands below what it marks.
+fn blank(c: char) -> char {
+    if c == '\t' { '\t' } else { ' ' }
+}
+
+/// The line and the column, in bytes as the wire counts them, of a byte of `text`; both from 0.
+fn line_and_byte(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count(), before.len() - line_start)
+}
 
 /// The line and the column, in characters, of a byte of `text`; both from 0.
 pub(crate) fn line_and_column(text: &str, at: usize) -> (usize, usize) {

@@ -143,13 +143,19 @@ impl<'a> Changes<'a> {
             for kind in changed {
                 self.add(definition, Some(name), kind);
             }
-            if let (Some(old), Some(new)) = (old, new)
-                && old.comment != new.comment
-            {
-                let kind = match new.kind {
-                    MemberKind::Relation(_) => Kind::RelationCommentChanged,
-                    MemberKind::Permission(_) => Kind::PermissionCommentChanged,
-                };
+            let (Some(old), Some(new)) = (old, new) else {
+                continue;
+            };
+            let kind = match (&old.kind, &new.kind) {
+                (MemberKind::Relation(_), MemberKind::Relation(_)) => Kind::RelationCommentChanged,
+                (MemberKind::Permission(_), MemberKind::Permission(_)) => {
+                    Kind::PermissionCommentChanged
+                }
+                // One went and another came, each with what it says.
+                (MemberKind::Relation(_), MemberKind::Permission(_))
+                | (MemberKind::Permission(_), MemberKind::Relation(_)) => continue,
+            };
+            if old.comment != new.comment {
                 self.add(definition, Some(name), kind);
             }
         }

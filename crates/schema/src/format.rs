@@ -2,7 +2,9 @@
 
 mod file;
 
-use crate::compiled::{Arrow, Caveat, Definition, Expression, MemberKind, Quantifier, Schema};
+use crate::compiled::{
+    AllowedSubject, Arrow, Caveat, Definition, Expression, Member, MemberKind, Quantifier, Schema,
+};
 
 pub use file::format;
 
@@ -13,14 +15,15 @@ impl Schema {
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut items = Vec::new();
-        if self.members().any(|(_, member)| matches!(&member.kind, MemberKind::Relation(allowed) if allowed.iter().any(|a| a.expiration))) {
-            items.push("use expiration".to_owned());
-        }
-        if self
-            .members()
-            .any(|(_, member)| matches!(&member.kind, MemberKind::Permission(e) if e.has_self()))
-        {
+        let expressions = || self.members().filter_map(|(_, member)| expression(member));
+        if expressions().any(Expression::has_self) {
             items.push("use self".to_owned());
+        }
+        let mut allowed = self
+            .members()
+            .flat_map(|(_, member)| allowed_subjects(member));
+        if allowed.any(|subject| subject.expiration) {
+            items.push("use expiration".to_owned());
         }
         let mut caveats: Vec<&Caveat> = self.caveats().map(|(_, caveat)| caveat).collect();
         caveats.sort_by(|left, right| left.name.cmp(&right.name));
@@ -140,6 +143,20 @@ impl Expression {
     }
 }
 
+fn expression(member: &Member) -> Option<&Expression> {
+    match &member.kind {
+        MemberKind::Relation(_) => None,
+        MemberKind::Permission(expression) => Some(expression),
+    }
+}
+
+fn allowed_subjects(member: &Member) -> &[AllowedSubject] {
+    match &member.kind {
+        MemberKind::Relation(allowed) => allowed,
+        MemberKind::Permission(_) => &[],
+    }
+}
+
 fn caveat_text(caveat: &Caveat) -> String {
     let mut parameters: Vec<String> = caveat
         .program
@@ -160,6 +177,6 @@ fn caveat_text(caveat: &Caveat) -> String {
 fn with_comment(comment: &str, indent: &str) -> String {
     comment
         .lines()
-        .map(|line| format!("{indent}{}\n", line.trim()))
+        .map(|line| format!("{indent}{line}\n"))
         .collect()
 }

@@ -3,6 +3,7 @@
 //! A statement ends at a newline: after an identifier, a keyword, `}`, `)`, `*` or a string, a newline stands for a
 //! semicolon. Comments are no tokens; they are kept beside them, for documentation and for the formatter.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -35,6 +36,18 @@ pub(crate) enum Kind {
     LessThan,
     GreaterThan,
     Period,
+    // These are of caveat expressions alone; a schema has them only where it is wrong.
+    Percent,
+    ExclamationPoint,
+    QuestionMark,
+    LeftBracket,
+    RightBracket,
+    EqualEqual,
+    NotEqual,
+    ConditionalAnd,
+    ConditionalOr,
+    LessThanOrEqual,
+    GreaterThanOrEqual,
 }
 
 /// A token and where it stands, in bytes.
@@ -50,6 +63,8 @@ pub(crate) struct Comment {
     pub(crate) span: Range<usize>,
     /// Whether nothing but space stands before it on its line.
     pub(crate) is_on_own_line: bool,
+    /// Where the token after it starts: the comment documents what begins there, if anything does.
+    pub(crate) before: usize,
 }
 
 /// The words that are never names.
@@ -71,6 +86,8 @@ pub(crate) struct Lexer<'a> {
     ends_statement: bool,
     line_is_blank: bool,
     pub(crate) comments: Vec<Comment>,
+    /// The first comment whose next token has not been read.
+    pending: usize,
 }
 
 impl<'a> Lexer<'a> {
@@ -81,10 +98,20 @@ impl<'a> Lexer<'a> {
             ends_statement: false,
             line_is_blank: true,
             comments: Vec::new(),
+            pending: 0,
         }
     }
 
     pub(crate) fn next(&mut self) -> Token {
+        let token = self.token();
+        for comment in self.comments.iter_mut().skip(self.pending) {
+            comment.before = token.span.start;
+        }
+        self.pending = self.comments.len();
+        token
+    }
+
+    fn token(&mut self) -> Token {
         if let Some(token) = self.skip_space() {
             return token;
         }
@@ -97,9 +124,7 @@ impl<'a> Lexer<'a> {
             };
         };
         let (kind, length) = if first == '_' || first.is_alphanumeric() {
-            let length = rest
-                .find(|c: char| c != '_' && !c.is_alphanumeric())
-                .unwrap_or(rest.len());
+            let length = word_length(rest);
             let word = rest.get(..length).unwrap_or(rest);
             (
                 if KEYWORDS.contains(&word) {
@@ -138,20 +163,12 @@ impl<'a> Lexer<'a> {
         while let Some(first) = self.rest().chars().next() {
             let rest = self.rest();
             match first {
-                '{' => depth += 1,
                 '}' if depth == 0 => break,
+                '{' => depth += 1,
                 '}' => depth -= 1,
-                '"' | '\'' => {
-                    self.at += string(rest).1;
-                    continue;
-                }
-                '/' if rest.starts_with("//") => {
-                    self.at += rest.find('\n').unwrap_or(rest.len());
-                    continue;
-                }
                 _ => {}
             }
-            self.at += first.len_utf8();
+            self.at += piece(rest, first);
         }
         self.ends_statement = false;
         start..self.at
@@ -183,14 +200,14 @@ impl<'a> Lexer<'a> {
                 self.at += line.trim_end().len();
                 self.comment(start);
             } else if rest.starts_with("/*") {
-                let Some(end) = rest.find("*/") else {
+                let Some(end) = block_comment_length(rest) else {
                     self.at = self.text.len();
                     return Some(Token {
                         kind: Kind::Error,
                         span: start..self.at,
                     });
                 };
-                self.at += end + 2;
+                self.at += end;
                 self.comment(start);
             } else {
                 return None;
@@ -202,6 +219,7 @@ impl<'a> Lexer<'a> {
         self.comments.push(Comment {
             span: start..self.at,
             is_on_own_line: self.line_is_blank,
+            before: self.at,
         });
     }
 }
@@ -229,12 +247,79 @@ fn string(rest: &str) -> (Kind, usize) {
     (Kind::Error, rest.len())
 }
 
-fn symbol(rest: &str, first: char) -> (Kind, usize) {
-    if rest.starts_with("...") {
-        return (Kind::Ellipsis, 3);
+/// The length of a `/* */` comment at the front of `rest`, if it has an end.
+fn block_comment_length(rest: &str) -> Option<usize> {
+    let inner = rest.get(2..)?;
+    inner.find("*/").map(|end| end + 4)
+}
+
+/// The length of what stands at the front of a caveat expression: a string, a comment, a word, or a character.
+fn piece(rest: &str, first: char) -> usize {
+    match first {
+        '"' | '\'' => string(rest).1,
+        '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+        '/' if rest.starts_with("/*") => block_comment_length(rest).unwrap_or(rest.len()),
+        _ if first == '_' || first.is_alphanumeric() => word_or_raw_string(rest),
+        _ => first.len_utf8(),
     }
-    if rest.starts_with("->") {
-        return (Kind::RightArrow, 2);
+}
+
+/// A caveat expression with space in place of its `/* */` comments, which its language does not have.
+pub(crate) fn without_block_comments(source: &str) -> Cow<'_, str> {
+    if !source.contains("/*") {
+        return Cow::Borrowed(source);
+    }
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let (piece, behind) = rest.split_at(piece(rest, first));
+        if piece.starts_with("/*") {
+            out.extend(piece.bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }));
+        } else {
+            out.push_str(piece);
+        }
+        rest = behind;
+    }
+    Cow::Owned(out)
+}
+
+fn word_length(rest: &str) -> usize {
+    rest.find(|c: char| c != '_' && !c.is_alphanumeric())
+        .unwrap_or(rest.len())
+}
+
+/// The length of a word, together with the string behind it if the word says that it is raw: `r"\d"`.
+fn word_or_raw_string(rest: &str) -> usize {
+    let (word, behind) = rest.split_at(word_length(rest));
+    let is_raw = ["r", "br", "rb"]
+        .iter()
+        .any(|raw| word.eq_ignore_ascii_case(raw));
+    let is_triple = behind.starts_with("\"\"\"") || behind.starts_with("'''");
+    match behind.chars().next() {
+        Some(quote @ ('"' | '\'')) if is_raw && !is_triple => {
+            let inner = behind.get(1..).unwrap_or_default();
+            word.len()
+                + inner
+                    .find([quote, '\n'])
+                    .map_or(behind.len(), |end| end + 2)
+        }
+        _ => word.len(),
+    }
+}
+
+fn symbol(rest: &str, first: char) -> (Kind, usize) {
+    const LONG: [(&str, Kind); 8] = [
+        ("...", Kind::Ellipsis),
+        ("->", Kind::RightArrow),
+        ("==", Kind::EqualEqual),
+        ("!=", Kind::NotEqual),
+        ("&&", Kind::ConditionalAnd),
+        ("||", Kind::ConditionalOr),
+        ("<=", Kind::LessThanOrEqual),
+        (">=", Kind::GreaterThanOrEqual),
+    ];
+    if let Some((text, kind)) = LONG.iter().find(|(text, _)| rest.starts_with(text)) {
+        return (*kind, text.len());
     }
     let kind = match first {
         '{' => Kind::LeftBrace,
@@ -255,6 +340,11 @@ fn symbol(rest: &str, first: char) -> (Kind, usize) {
         '<' => Kind::LessThan,
         '>' => Kind::GreaterThan,
         '.' => Kind::Period,
+        '%' => Kind::Percent,
+        '!' => Kind::ExclamationPoint,
+        '?' => Kind::QuestionMark,
+        '[' => Kind::LeftBracket,
+        ']' => Kind::RightBracket,
         _ => Kind::Error,
     };
     (kind, first.len_utf8())
@@ -262,33 +352,10 @@ fn symbol(rest: &str, first: char) -> (Kind, usize) {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Eof => f.write_str("TokenTypeEOF"),
-            Self::String => f.write_str("TokenTypeQuotedString"),
-            Self::Error
-            | Self::Identifier
-            | Self::Keyword
-            | Self::LeftBrace
-            | Self::RightBrace
-            | Self::LeftParen
-            | Self::RightParen
-            | Self::Pipe
-            | Self::Plus
-            | Self::Minus
-            | Self::And
-            | Self::Div
-            | Self::Equals
-            | Self::Colon
-            | Self::Semicolon
-            | Self::SyntheticSemicolon
-            | Self::RightArrow
-            | Self::Hash
-            | Self::Ellipsis
-            | Self::Star
-            | Self::Comma
-            | Self::LessThan
-            | Self::GreaterThan
-            | Self::Period => write!(f, "TokenType{self:?}"),
+        if *self == Self::Eof {
+            f.write_str("TokenTypeEOF")
+        } else {
+            write!(f, "TokenType{self:?}")
         }
     }
 }

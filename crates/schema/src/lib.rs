@@ -1,6 +1,6 @@
 //! The schema language: text in, a [`Schema`] out.
 //!
-//! [`Schema::compile`] parses ([`lexer`], [`parser`], [`syntax`]), then resolves and checks ([`resolve`]); what the engine
+//! [`Schema::compile`] (or [`diagnose`], for every fault at once) parses ([`lexer`], [`parser`], [`syntax`]), then resolves and checks ([`resolve`]); what the engine
 //! reads is in [`compiled`]. [`caveat`] holds the expression language of caveats, [`format`](mod@format) the printers,
 //! [`diff`](mod@diff) what a change means.
 
@@ -12,6 +12,7 @@ pub mod format;
 
 mod lexer;
 mod parser;
+mod reach;
 mod resolve;
 mod syntax;
 
@@ -22,4 +23,6 @@ pub use compiled::{
 pub use diagnostic::{SchemaError, SchemaErrorClass};
 pub use diff::{SchemaChange, SchemaChangeKind, diff};
 pub use format::format;
-pub use resolve::TEXT_BYTES_MAX;
+pub use parser::TEXT_BYTES_MAX;
+pub use reach::SubjectType;
+pub use resolve::diagnose;

@@ -1,13 +1,22 @@
-//! Tokens into a tree: recursive descent, with a guard against depth. It stops at the first fault.
+//! Tokens into a tree: recursive descent, with a guard against depth.
+//!
+//! After a fault it goes on at the next statement or definition, so that several are told at once; the first is the one
+//! that the wire tells.
 
-use crate::diagnostic::SchemaError;
+mod expression;
+
+use crate::diagnostic::{SchemaError, did_you_mean};
 use crate::lexer::{Kind, Lexer, Token};
 use crate::syntax::{
-    ArrowWay, Block, CaveatSyntax, ExpressionSyntax, File, Item, ItemKind, MemberSyntax,
-    MemberSyntaxKind, Name, Operator, ParameterSyntax, ParameterTypeSyntax, TypeKind, TypeSyntax,
+    Block, CaveatSyntax, File, Item, ItemKind, MemberSyntax, MemberSyntaxKind, Name,
+    ParameterSyntax, ParameterTypeSyntax, TypeKind, TypeSyntax,
 };
 
-/// Parentheses within each other, and types of types.
+/// The largest text that is read, in bytes.
+pub const TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The most faults that are told at once.
+pub(crate) const FAULTS_MAX: usize = 20;
+/// Parentheses within each other, operators within each other, and types of types.
 const DEPTH_MAX: usize = 64;
 const FLAGS: [&str; 5] = ["expiration", "import", "partial", "self", "typechecking"];
 
@@ -16,8 +25,15 @@ type Parsed<T> = Result<T, SchemaError>;
 /// Reads a schema file.
 ///
 /// # Errors
-/// [`SchemaError`] at the first fault.
-pub(crate) fn parse(text: &str) -> Parsed<File> {
+/// Every fault that could be told apart, in order; never an empty list.
+pub(crate) fn parse(text: &str) -> Result<File, Vec<SchemaError>> {
+    if text.len() > TEXT_BYTES_MAX {
+        let message = format!(
+            "the schema has {} bytes, at most {TEXT_BYTES_MAX} are allowed",
+            text.len()
+        );
+        return Err(vec![SchemaError::other(None, message)]);
+    }
     let mut lexer = Lexer::new(text);
     let current = lexer.next();
     let mut parser = Parser {
@@ -27,12 +43,15 @@ pub(crate) fn parse(text: &str) -> Parsed<File> {
         last_end: None,
         flags: Vec::new(),
         depth: 0,
+        faults: Vec::new(),
     };
-    let items = parser.file()?;
-    Ok(File {
-        items,
-        comments: parser.lexer.comments,
-    })
+    let items = parser.file();
+    if parser.faults.is_empty() {
+        let comments = parser.lexer.comments;
+        Ok(File { items, comments })
+    } else {
+        Err(parser.faults)
+    }
 }
 
 struct Parser<'a> {
@@ -41,24 +60,62 @@ struct Parser<'a> {
     current: Token,
     /// The last byte of the token before; none at the start.
     last_end: Option<usize>,
+    /// The flags in use, each once.
     flags: Vec<String>,
     depth: usize,
+    faults: Vec<SchemaError>,
 }
 
 impl<'a> Parser<'a> {
-    fn file(&mut self) -> Parsed<Vec<Item>> {
+    fn file(&mut self) -> Vec<Item> {
         let mut items = Vec::new();
+        let mut has_definitions = false;
         loop {
-            while self.take(Kind::Semicolon) || self.take(Kind::SyntheticSemicolon) {}
-            if self.current.kind == Kind::Eof {
-                return Ok(items);
+            while self.take(Kind::SyntheticSemicolon) {}
+            if self.current.kind == Kind::Eof || self.faults.len() >= FAULTS_MAX {
+                return items;
             }
             let start = self.current.span.start;
-            let kind = self.item(items.iter().any(Item::is_defining))?;
-            items.push(Item {
-                span: start..self.end(),
-                kind,
-            });
+            match self.item(has_definitions) {
+                Ok(kind) => {
+                    has_definitions |=
+                        matches!(kind, ItemKind::Definition(_) | ItemKind::Caveat(_));
+                    let span = start..self.end();
+                    items.push(Item { span, kind });
+                    self.take(Kind::Semicolon);
+                }
+                Err(fault) => {
+                    // What is missing at the end of the text follows from what was wrong before.
+                    if self.current.kind != Kind::Eof || self.faults.is_empty() {
+                        self.faults.push(fault);
+                    }
+                    self.depth = 0;
+                    while !self.starts_item() && self.current.kind != Kind::Eof {
+                        self.advance();
+                    }
+                }
+            }
+        }
+    }
+
+    fn starts_item(&self) -> bool {
+        self.current.kind == Kind::Keyword
+            && ["definition", "caveat", "partial"].contains(&self.text_of(&self.current))
+    }
+
+    /// Goes on after a faulty member: past its end, or before what cannot belong to it.
+    fn skip_member(&mut self) {
+        self.depth = 0;
+        loop {
+            let is_member = self.is_keyword("relation") || self.is_keyword("permission");
+            let is_end = matches!(self.current.kind, Kind::RightBrace | Kind::Eof);
+            if is_member || is_end || self.starts_item() {
+                return;
+            }
+            if self.take(Kind::Semicolon) || self.take(Kind::SyntheticSemicolon) {
+                return;
+            }
+            self.advance();
         }
     }
 
@@ -72,21 +129,17 @@ impl<'a> Parser<'a> {
         if self.take_word("use") {
             return Ok(ItemKind::Use(self.use_flag(has_definitions)?));
         }
-        if self.has_flag("partial") && self.take_word("partial") {
+        if self.take_keyword("partial") {
             return Ok(ItemKind::Partial(self.block()?));
         }
-        if self.has_flag("import") && self.take_word("import") {
+        if self.take_keyword("import") {
             if self.current.kind != Kind::String {
                 let found = self.current.kind;
                 return Err(self.error(format!(
                     "Expected quote-delimited string, found token {found}"
                 )));
             }
-            let quoted = self.text_of(&self.current).to_owned();
-            self.advance();
-            return Ok(ItemKind::Import(
-                quoted.trim_matches(['"', '\'']).to_owned(),
-            ));
+            return Ok(ItemKind::Import(self.name().text));
         }
         Err(self.unexpected_at_root())
     }
@@ -101,23 +154,31 @@ impl<'a> Parser<'a> {
                     .collect::<String>(),
             );
         }
+        let word = self.text_of(&self.current);
+        let is_flag = FLAGS.contains(&word);
+        let hint = is_flag.then(|| format!("`use {word}` is missing at the top of the schema"));
         self.error(format!("Unexpected token at root level: {found}"))
+            .hinted(hint)
     }
 
     fn use_flag(&mut self, has_definitions: bool) -> Parsed<Name> {
-        let flag = self.identifier()?;
+        if !matches!(self.current.kind, Kind::Identifier | Kind::Keyword) {
+            let found = self.current.kind;
+            return Err(self.error(format!("Expected keyword, found token {found}")));
+        }
+        let flag = self.name();
         if !FLAGS.contains(&flag.text.as_str()) {
             let options = FLAGS.join(", ");
-            return Err(self.error(format!(
-                "Unknown use flag: `{}`. Options are: {options}",
-                flag.text
-            )));
+            let message = format!("Unknown use flag: `{}`. Options are: {options}", flag.text);
+            let hint = did_you_mean(&flag.text, FLAGS.into_iter());
+            return Err(self.error(message).hinted(hint));
         }
         if has_definitions {
             return Err(self.error("`use` expressions must be declared before any definition"));
         }
-        self.flags.push(flag.text.clone());
-        self.statement_end()?;
+        if !self.has_flag(&flag.text) {
+            self.flags.push(flag.text.clone());
+        }
         Ok(flag)
     }
 
@@ -130,14 +191,28 @@ impl<'a> Parser<'a> {
             if self.take(Kind::RightBrace) {
                 return Ok(Block { name, members });
             }
-            let start = self.current.span.start;
-            let kind = self.member()?;
-            members.push(MemberSyntax {
-                span: start..self.end(),
-                kind,
-            });
-            self.statement_end()?;
+            if self.current.kind == Kind::Eof {
+                return Err(self.expected_end());
+            }
+            match self.statement() {
+                Ok(member) => members.push(member),
+                Err(fault) => {
+                    self.faults.push(fault);
+                    self.skip_member();
+                    if self.starts_item() || self.faults.len() >= FAULTS_MAX {
+                        return Ok(Block { name, members });
+                    }
+                }
+            }
         }
+    }
+
+    fn statement(&mut self) -> Parsed<MemberSyntax> {
+        let start = self.current.span.start;
+        let kind = self.member()?;
+        let span = start..self.end();
+        self.statement_end()?;
+        Ok(MemberSyntax { span, kind })
     }
 
     fn member(&mut self) -> Parsed<MemberSyntaxKind> {
@@ -172,14 +247,8 @@ impl<'a> Parser<'a> {
     fn annotation(&mut self) -> Parsed<Vec<Name>> {
         let mut names = Vec::new();
         if self.take(Kind::Colon) {
-            if self.current.kind != Kind::Identifier {
-                return Err(self.error("Expected type identifier in type annotation"));
-            }
             names.push(self.path()?);
             while self.take(Kind::Pipe) {
-                if self.current.kind != Kind::Identifier {
-                    return Err(self.error("Expected type identifier after '|' in type annotation"));
-                }
                 names.push(self.path()?);
             }
         }
@@ -194,13 +263,18 @@ impl<'a> Parser<'a> {
         } else if self.take(Kind::Hash) {
             if self.take(Kind::Ellipsis) {
                 TypeKind::Object
+            } else if self.current.kind == Kind::Identifier {
+                TypeKind::Set(self.name())
             } else {
-                TypeKind::Set(self.identifier()?)
+                let found = self.current.kind;
+                let expected = "TokenTypeIdentifier TokenTypeEllipsis";
+                return Err(self.error(format!("Expected one of: [{expected}], found: {found}")));
             }
         } else {
             TypeKind::Object
         };
         let mut allowed = TypeSyntax {
+            span: definition.span.start..self.end(),
             definition,
             kind,
             caveat: None,
@@ -209,9 +283,9 @@ impl<'a> Parser<'a> {
         if !self.take_keyword("with") {
             return Ok(allowed);
         }
-        if self.has_flag("expiration") && self.take_word("expiration") {
+        if self.take_keyword("expiration") {
             allowed.expiration = true;
-            if self.is_word("and") {
+            if self.is_keyword("and") {
                 return Err(self.error(
                     "Unexpected keyword after expiration: the caveat must come before expiration, e.g. `with \
                      <caveat_name> and expiration`",
@@ -220,8 +294,8 @@ impl<'a> Parser<'a> {
             return Ok(allowed);
         }
         allowed.caveat = Some(self.path()?);
-        if self.has_flag("expiration") && self.take_word("and") {
-            if !self.take_word("expiration") {
+        if self.take_keyword("and") {
+            if !self.take_keyword("expiration") {
                 return Err(self.expected_end());
             }
             allowed.expiration = true;
@@ -229,108 +303,9 @@ impl<'a> Parser<'a> {
         Ok(allowed)
     }
 
-    fn expression(&mut self) -> Parsed<Option<ExpressionSyntax>> {
-        self.operators(&[
-            (Kind::Minus, Operator::Exclusion),
-            (Kind::And, Operator::Intersection),
-            (Kind::Plus, Operator::Union),
-        ])
-    }
-
-    /// Operators from the loosest to the tightest, each from the left.
-    fn operators(&mut self, levels: &[(Kind, Operator)]) -> Parsed<Option<ExpressionSyntax>> {
-        let Some(((kind, operator), tighter)) = levels.split_first() else {
-            return self.term();
-        };
-        let Some(first) = self.operators(tighter)? else {
-            return Ok(None);
-        };
-        let mut operands = vec![first];
-        while self.take(*kind) {
-            let Some(operand) = self.operators(tighter)? else {
-                let found = self.current.kind;
-                return Err(self.error(format!("Expected right hand expression, found: {found}")));
-            };
-            operands.push(operand);
-            if *operator == Operator::Exclusion && operands.len() > DEPTH_MAX {
-                return Err(self.error(format!("more than {DEPTH_MAX} exclusions in a row")));
-            }
-        }
-        if operands.len() == 1 {
-            return Ok(operands.pop());
-        }
-        Ok(Some(ExpressionSyntax::Operation {
-            operator: *operator,
-            operands,
-        }))
-    }
-
-    fn term(&mut self) -> Parsed<Option<ExpressionSyntax>> {
-        if self.take(Kind::LeftParen) {
-            self.enter()?;
-            let Some(inner) = self.expression()? else {
-                let found = self.current.kind;
-                return Err(self.error(format!("Expected right hand expression, found: {found}")));
-            };
-            self.depth -= 1;
-            self.expect(Kind::RightParen)?;
-            return Ok(Some(inner));
-        }
-        if self.take_keyword("nil") {
-            return Ok(Some(ExpressionSyntax::Nil));
-        }
-        if self.current.kind != Kind::Identifier {
-            return Ok(None);
-        }
-        if self.has_flag("self") && self.take_word("self") {
-            return Ok(Some(ExpressionSyntax::SelfObject));
-        }
-        let left = self.identifier()?;
-        let start = left.span.start;
-        if self.take(Kind::RightArrow) {
-            let right = self.identifier()?;
-            if self.current.kind == Kind::RightArrow {
-                return Err(self
-                    .node_error(start..self.end(), "", "Nested arrows not yet supported")
-                    .hinted(Some(
-                        "name a permission on the object in between, and walk to that".to_owned(),
-                    )));
-            }
-            return Ok(Some(ExpressionSyntax::Arrow {
-                left,
-                way: ArrowWay::Plain,
-                right,
-            }));
-        }
-        if self.take(Kind::Period) {
-            return self.arrow_function(left).map(Some);
-        }
-        Ok(Some(ExpressionSyntax::Member(left)))
-    }
-
-    fn arrow_function(&mut self, left: Name) -> Parsed<ExpressionSyntax> {
-        let function = self.identifier()?;
-        let way = match function.text.as_str() {
-            "any" => ArrowWay::Any,
-            "all" => ArrowWay::All,
-            other => {
-                return Err(self.error(format!(
-                    "Expected 'any' or 'all' for arrow function, found: {other}"
-                )));
-            }
-        };
-        self.expect(Kind::LeftParen)?;
-        let right = self.identifier()?;
-        self.expect(Kind::RightParen)?;
-        Ok(ExpressionSyntax::Arrow { left, way, right })
-    }
-
     fn caveat(&mut self) -> Parsed<CaveatSyntax> {
         let name = self.path()?;
         self.expect(Kind::LeftParen)?;
-        if self.current.kind == Kind::RightParen {
-            return Err(self.unexpected_at_root());
-        }
         let mut parameters = vec![self.parameter()?];
         while self.take(Kind::Comma) {
             parameters.push(self.parameter()?);
@@ -341,11 +316,14 @@ impl<'a> Parser<'a> {
         }
         self.last_end = Some(self.current.span.end - 1);
         let inner = self.lexer.braced();
-        self.current = self.lexer.next();
+        self.current = self.next();
         let source = self.text.get(inner.clone()).unwrap_or_default();
         let expression_start = inner.start + (source.len() - source.trim_start().len());
         let expression = expression_start..expression_start + source.trim().len();
-        if expression.is_empty() || self.current.kind != Kind::RightBrace {
+        if self.current.kind != Kind::RightBrace {
+            return Err(self.expected(Kind::RightBrace));
+        }
+        if expression.is_empty() {
             return Err(self.unexpected_at_root());
         }
         self.advance();
@@ -357,7 +335,10 @@ impl<'a> Parser<'a> {
     }
 
     fn parameter(&mut self) -> Parsed<ParameterSyntax> {
-        let name = self.identifier()?;
+        if self.current.kind != Kind::Identifier {
+            return Err(self.unexpected_at_root());
+        }
+        let name = self.name();
         let ty = self.parameter_type()?;
         let span = name.span.start..self.end();
         Ok(ParameterSyntax { name, ty, span })
@@ -381,9 +362,13 @@ impl<'a> Parser<'a> {
     fn enter(&mut self) -> Parsed<()> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(self.error(format!("nested deeper than {DEPTH_MAX} levels")));
+            return Err(self.too_deep());
         }
         Ok(())
+    }
+
+    fn too_deep(&self) -> SchemaError {
+        self.error(format!("nested deeper than {DEPTH_MAX} levels"))
     }
 
     /// A name with its prefixes: `acme/document`.
@@ -403,12 +388,17 @@ impl<'a> Parser<'a> {
             let found = self.current.kind;
             return Err(self.error(format!("Expected identifier, found token {found}")));
         }
+        Ok(self.name())
+    }
+
+    /// The current token as a name.
+    fn name(&mut self) -> Name {
         let name = Name {
             text: self.text_of(&self.current).to_owned(),
             span: self.current.span.clone(),
         };
         self.advance();
-        Ok(name)
+        name
     }
 
     fn statement_end(&mut self) -> Parsed<()> {
@@ -436,8 +426,14 @@ impl<'a> Parser<'a> {
         let error = self.error(format!(
             "Expected end of statement or definition, found: {found}"
         ));
-        let hint = "a statement ends at a newline or with `;`".to_owned();
-        error.hinted((found == Kind::RightBrace).then_some(hint))
+        let hint = if found == Kind::RightBrace {
+            Some("a statement ends at a newline or with `;`")
+        } else if found == Kind::Identifier && self.text_of(&self.current) == "and" {
+            Some("`use expiration` is missing at the top of the schema")
+        } else {
+            None
+        };
+        error.hinted(hint.map(str::to_owned))
     }
 
     fn expect(&mut self, kind: Kind) -> Parsed<()> {
@@ -462,23 +458,23 @@ impl<'a> Parser<'a> {
     }
 
     fn take_keyword(&mut self, word: &str) -> bool {
-        let is_it = self.current.kind == Kind::Keyword && self.text_of(&self.current) == word;
+        let is_it = self.is_keyword(word);
         if is_it {
             self.advance();
         }
         is_it
+    }
+
+    fn is_keyword(&self, word: &str) -> bool {
+        self.current.kind == Kind::Keyword && self.text_of(&self.current) == word
     }
 
     fn take_word(&mut self, word: &str) -> bool {
-        let is_it = self.is_word(word);
+        let is_it = self.current.kind == Kind::Identifier && self.text_of(&self.current) == word;
         if is_it {
             self.advance();
         }
         is_it
-    }
-
-    fn is_word(&self, word: &str) -> bool {
-        self.current.kind == Kind::Identifier && self.text_of(&self.current) == word
     }
 
     fn has_flag(&self, flag: &str) -> bool {
@@ -487,7 +483,23 @@ impl<'a> Parser<'a> {
 
     fn advance(&mut self) {
         self.last_end = Some(self.current.span.end.saturating_sub(1));
-        self.current = self.lexer.next();
+        self.current = self.next();
+    }
+
+    /// The next token; a flag in use makes keywords of words that are names without it.
+    fn next(&mut self) -> Token {
+        let mut token = self.lexer.next();
+        if token.kind == Kind::Identifier {
+            let word = self.text_of(&token);
+            let is_keyword = match word {
+                "and" => self.has_flag("expiration"),
+                word => FLAGS.contains(&word) && self.has_flag(word),
+            };
+            if is_keyword {
+                token.kind = Kind::Keyword;
+            }
+        }
+        token
     }
 
     fn text_of(&self, token: &Token) -> &'a str {
@@ -519,14 +531,5 @@ impl<'a> Parser<'a> {
     fn node_error(&self, span: std::ops::Range<usize>, source: &str, message: &str) -> SchemaError {
         let end = span.end.saturating_sub(1);
         SchemaError::parse(self.text, span, message).located(self.text, end, source)
-    }
-}
-
-impl Item {
-    fn is_defining(&self) -> bool {
-        match self.kind {
-            ItemKind::Definition(_) | ItemKind::Caveat(_) | ItemKind::Partial(_) => true,
-            ItemKind::Use(_) | ItemKind::Import(_) => false,
-        }
     }
 }

@@ -1,10 +1,11 @@
 //! A tree into a [`Schema`]: names into indices, partials into their definitions, caveats into programs; then the rules
 //! of types ([`types`]).
 
+mod comment;
 mod partials;
 mod types;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use model::{CaveatName, DefinitionName, RelationName};
 
@@ -14,42 +15,63 @@ use crate::compiled::{
     MemberIx, MemberKind, Quantifier, Schema, SubjectKind,
 };
 use crate::diagnostic::{SchemaError, did_you_mean, line_and_column};
-use crate::parser;
+use crate::lexer::without_block_comments;
+use crate::parser::{self, FAULTS_MAX};
+use partials::Partials;
+
 use crate::syntax::{
     ArrowWay, CaveatSyntax, ExpressionSyntax, File, Item, ItemKind, MemberSyntax, MemberSyntaxKind,
     Name, Operator, ParameterTypeSyntax, Span, TypeKind, TypeSyntax,
 };
 
-/// The largest text that is compiled, in bytes.
-pub const TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
-
+/// The longest name of a relation or permission, in bytes.
+const RELATION_BYTES_MAX: usize = 64;
 const DEFINITION_PATTERN: &str = "^([a-z][a-z0-9_]{1,62}[a-z0-9]/)*[a-z][a-z0-9_]{1,62}[a-z0-9]$";
+const SUBJECT_PATTERN: &str = "^([a-z][a-z0-9_]{1,61}[a-z0-9]/)*[a-z][a-z0-9_]{1,62}[a-z0-9]$";
+const SUBJECT_RELATION_PATTERN: &str = r"^(\.\.\.|[a-z][a-z0-9_]{1,62}[a-z0-9])$";
 
 impl Schema {
     /// Reads, resolves and checks a schema. The empty text is the empty schema.
     ///
     /// # Errors
-    /// [`SchemaError`] at the first fault: of reading, of names, of caveats, of types; or past [`TEXT_BYTES_MAX`].
+    /// [`SchemaError`], the first fault: of reading, of names, of caveats, of types; or past
+    /// [`TEXT_BYTES_MAX`](crate::TEXT_BYTES_MAX).
     pub fn compile(text: &str) -> Result<Self, SchemaError> {
-        if text.len() > TEXT_BYTES_MAX {
-            let message = format!(
-                "the schema has {} bytes, at most {TEXT_BYTES_MAX} are allowed",
-                text.len()
-            );
-            return Err(SchemaError::other(None, message));
-        }
-        let file = parser::parse(text)?;
-        let mut resolver = Resolver {
-            text,
-            schema: Self::default(),
-            members: Vec::new(),
-            has_expiration: false,
-        };
-        resolver.names(&file)?;
-        resolver.caveats(&file)?;
-        resolver.members(&file)?;
-        types::check(&resolver.schema, &resolver.members)?;
-        Ok(resolver.schema)
+        compile(text).map_err(SchemaError::first)
+    }
+}
+
+/// Every fault of a schema that can be told at once, at most twenty; none if it compiles.
+///
+/// Faults of reading hide those of names, and these hide those of types: they would only follow from them.
+#[must_use]
+pub fn diagnose(text: &str) -> Vec<SchemaError> {
+    compile(text).err().unwrap_or_default()
+}
+
+fn compile(text: &str) -> Result<Schema, Vec<SchemaError>> {
+    let file = parser::parse(text)?;
+    let mut resolver = Resolver {
+        text,
+        file: &file,
+        schema: Schema::default(),
+        members: Vec::new(),
+        faults: Vec::new(),
+    };
+    resolver.names()?;
+    resolver.caveats()?;
+    resolver.members()?;
+    let is_typechecked = file.uses("typechecking");
+    types::check(&resolver.schema, &resolver.members, is_typechecked)?;
+    Ok(resolver.schema)
+}
+
+/// Adds a fault, if there is one, to those that are told together.
+fn note(faults: &mut Vec<SchemaError>, outcome: Result<(), SchemaError>) {
+    if let Err(fault) = outcome
+        && faults.len() < FAULTS_MAX
+    {
+        faults.push(fault);
     }
 }
 
@@ -61,51 +83,74 @@ struct Written {
 
 struct Resolver<'a> {
     text: &'a str,
+    file: &'a File,
     schema: Schema,
     /// One for each member of the schema.
     members: Vec<Written>,
-    has_expiration: bool,
+    faults: Vec<SchemaError>,
 }
 
 impl<'a> Resolver<'a> {
-    /// Definitions and caveats get their names and places; members come later, since they refer to all of them.
-    fn names(&mut self, file: &File) -> Result<(), SchemaError> {
-        let mut seen: HashMap<&str, bool> = HashMap::new();
-        for item in &file.items {
-            let (name, kind) = match &item.kind {
-                ItemKind::Use(flag) => {
-                    self.has_expiration |= flag.text == "expiration";
-                    continue;
-                }
-                ItemKind::Import(_) => {
-                    let message = "import statements are not allowed in this context";
-                    return Err(self.item_error(item, "", message));
-                }
-                ItemKind::Partial(block) => (&block.name, "partial"),
-                ItemKind::Definition(block) => (&block.name, "definition"),
-                ItemKind::Caveat(caveat) => (&caveat.name, "caveat"),
-            };
-            let is_partial = kind == "partial";
-            match seen.insert(&name.text, is_partial) {
-                Some(true) if !is_partial => {
-                    let message = format!(
-                        "found {kind} with same name as existing partial: {}",
-                        name.text
-                    );
-                    return Err(self.item_error(item, &name.text, &message));
-                }
-                Some(_) => {
-                    let message = format!(
-                        "found name reused between multiple definitions and/or caveats: {}",
-                        name.text
-                    );
-                    return Err(self.item_error(item, &name.text, &message));
-                }
-                None => {}
-            }
-            self.name(item, name)?;
+    /// Ends a phase: what follows a fault would only follow from it.
+    fn ended(&mut self) -> Result<(), Vec<SchemaError>> {
+        if self.faults.is_empty() {
+            Ok(())
+        } else {
+            Err(std::mem::take(&mut self.faults))
         }
-        Ok(())
+    }
+
+    /// Definitions and caveats get their names and places; members come later, since they refer to all of them.
+    fn names(&mut self) -> Result<(), Vec<SchemaError>> {
+        let mut seen: HashSet<&str> = HashSet::new();
+        let mut partials: HashSet<&str> = HashSet::new();
+        let file = self.file;
+        for item in &file.items {
+            if let ItemKind::Partial(block) = &item.kind {
+                partials.insert(&block.name.text);
+            }
+        }
+        for item in &file.items {
+            let outcome = self.item(item, &mut seen, &partials);
+            note(&mut self.faults, outcome);
+        }
+        self.ended()
+    }
+
+    fn item(
+        &mut self,
+        item: &'a Item,
+        seen: &mut HashSet<&'a str>,
+        partials: &HashSet<&'a str>,
+    ) -> Result<(), SchemaError> {
+        let (name, kind) = match &item.kind {
+            ItemKind::Use(_) => return Ok(()),
+            ItemKind::Import(_) => {
+                let message = "import statements are not allowed in this context";
+                return Err(self.item_error(item, "", message));
+            }
+            ItemKind::Partial(block) => (&block.name, "partial"),
+            ItemKind::Definition(block) => (&block.name, "definition"),
+            ItemKind::Caveat(caveat) => (&caveat.name, "caveat"),
+        };
+        let again = !seen.insert(&name.text);
+        if kind != "partial" && partials.contains(name.text.as_str()) {
+            let message = format!(
+                "found {kind} with same name as existing partial: {}",
+                name.text
+            );
+            let error = self.item_error(item, &name.text, &message);
+            return Err(error.marked(Some(name.span.clone())));
+        }
+        if again {
+            let message = format!(
+                "found name reused between multiple definitions and/or caveats: {}",
+                name.text
+            );
+            let error = self.item_error(item, &name.text, &message);
+            return Err(error.marked(Some(name.span.clone())));
+        }
+        self.name(item, name)
     }
 
     fn name(&mut self, item: &Item, name: &Name) -> Result<(), SchemaError> {
@@ -134,38 +179,42 @@ impl<'a> Resolver<'a> {
         Ok(())
     }
 
-    fn caveats(&mut self, file: &File) -> Result<(), SchemaError> {
-        for (item, syntax) in file.items.iter().filter_map(|item| match &item.kind {
-            ItemKind::Caveat(syntax) => Some((item, syntax)),
-            ItemKind::Use(_)
-            | ItemKind::Import(_)
-            | ItemKind::Partial(_)
-            | ItemKind::Definition(_) => None,
-        }) {
-            let name = CaveatName::new(&syntax.name.text).map_err(|_| {
-                let message = format!(
-                    "error in caveat {}: validation error: name: does not match regex pattern `{}`",
-                    syntax.name.text,
-                    CaveatName::PATTERN
-                );
-                self.item_error(item, "", &message)
-            })?;
-            let program = self.program(syntax)?;
-            let ix = CaveatIx(self.schema.caveats.len() as u32);
-            self.schema.caveat_by_name.insert(name.clone(), ix);
-            let comment = self.comment(file, &item.span);
-            self.schema.caveats.push(Caveat {
-                name,
-                comment,
-                program,
-            });
+    fn caveats(&mut self) -> Result<(), Vec<SchemaError>> {
+        let file = self.file;
+        for item in &file.items {
+            if let ItemKind::Caveat(syntax) = &item.kind {
+                let outcome = self.declare_caveat(item, syntax);
+                note(&mut self.faults, outcome);
+            }
         }
+        self.ended()
+    }
+
+    fn declare_caveat(&mut self, item: &Item, syntax: &CaveatSyntax) -> Result<(), SchemaError> {
+        let name = CaveatName::new(&syntax.name.text).map_err(|_| {
+            let message = format!(
+                "error in caveat {}: validation error: name: does not match regex pattern `{}`",
+                syntax.name.text,
+                CaveatName::PATTERN
+            );
+            self.item_error(item, "", &message)
+        })?;
+        let program = self.program(syntax)?;
+        let ix = CaveatIx(self.schema.caveats.len() as u32);
+        self.schema.caveat_by_name.insert(name.clone(), ix);
+        let comment = self.comment(&item.span);
+        self.schema.caveats.push(Caveat {
+            name,
+            comment,
+            program,
+        });
         Ok(())
     }
 
     fn program(&self, syntax: &CaveatSyntax) -> Result<Program, SchemaError> {
         let caveat = &syntax.name.text;
         let mut parameters: Vec<Parameter> = Vec::new();
+        let mut names: HashSet<&str> = HashSet::new();
         for parameter in &syntax.parameters {
             let name = &parameter.name.text;
             let fault = |message: String| {
@@ -175,7 +224,7 @@ impl<'a> Resolver<'a> {
                     name,
                 )
             };
-            if parameters.iter().any(|other| other.name == *name) {
+            if !names.insert(name) {
                 return Err(fault(format!(
                     "duplicate parameter `{name}` defined on caveat `{caveat}`"
                 )));
@@ -192,7 +241,7 @@ impl<'a> Resolver<'a> {
         }
         let span = syntax.expression.clone();
         let source = self.text.get(span.clone()).unwrap_or_default();
-        Program::compile(caveat, source, parameters)
+        Program::compile(caveat, &without_block_comments(source), parameters)
             .map_err(|error| self.caveat_error(caveat, &span, error))
     }
 
@@ -206,7 +255,7 @@ impl<'a> Resolver<'a> {
         }
         let message = format!(
             "invalid expression for caveat `{caveat}`: {}",
-            error.within(line + 1, column + 1)
+            error.clone().within(line + 1, column + 1)
         );
         // The wire's end is that of the last token, and a newline that ends a statement is a token.
         let rest = self.text.get(span.end..).unwrap_or_default();
@@ -222,11 +271,37 @@ impl<'a> Resolver<'a> {
             span.end
         };
         let source = self.text.get(span.start..end).unwrap_or_default();
-        SchemaError::parse(self.text, span.clone(), message).located(self.text, end - 1, source)
+        let mark = error.offset().map(|offset| {
+            let start = (span.start + offset).min(self.text.len());
+            let rest = self.text.get(start..).unwrap_or_default();
+            let is_word = |c: char| c == '_' || c.is_alphanumeric();
+            start..start + rest.find(|c| !is_word(c)).unwrap_or(rest.len())
+        });
+        SchemaError::parse(self.text, span.clone(), message)
+            .located(self.text, end - 1, source)
+            .marked(mark)
     }
 
-    fn members(&mut self, file: &File) -> Result<(), SchemaError> {
-        let partials = partials::flatten(self.text, file)?;
+    fn members(&mut self) -> Result<(), Vec<SchemaError>> {
+        let expanded = self.expanded().map_err(|fault| vec![fault])?;
+        for (definition, member) in &expanded {
+            let outcome = self.declare(*definition, member);
+            note(&mut self.faults, outcome);
+        }
+        self.ended()?;
+        // Every member has its index now, so what refers to them can be resolved.
+        for (definition, member) in &expanded {
+            let outcome = self.define(*definition, member);
+            note(&mut self.faults, outcome);
+        }
+        self.ended()
+    }
+
+    /// The members of every definition, with those of partials at their place.
+    fn expanded(&mut self) -> Result<Vec<(DefinitionIx, &'a MemberSyntax)>, SchemaError> {
+        let file = self.file;
+        let partials = Partials::find(file)?;
+        let (mut found, mut bytes) = (Vec::new(), 0);
         for item in &file.items {
             let ItemKind::Definition(block) = &item.kind else {
                 continue;
@@ -234,48 +309,39 @@ impl<'a> Resolver<'a> {
             let Some(ix) = self.schema.definition_ix(&block.name.text) else {
                 continue;
             };
-            let comment = self.comment(file, &item.span);
+            let comment = self.comment(&item.span);
             if let Some(definition) = self.schema.definitions.get_mut(ix.0 as usize) {
                 definition.comment = comment;
             }
-            for member in partials::members(self.text, &partials, block)? {
-                self.declare(file, ix, member)?;
-            }
+            partials.expand(self.text, file, (ix, block), &mut found, &mut bytes)?;
         }
-        // Every member has its index now, so what refers to them can be resolved.
-        for item in &file.items {
-            let ItemKind::Definition(block) = &item.kind else {
-                continue;
-            };
-            let Some(definition) = self.schema.definition_ix(&block.name.text) else {
-                continue;
-            };
-            for member in partials::members(self.text, &partials, block)? {
-                self.define(definition, member)?;
-            }
-        }
-        Ok(())
+        Ok(found)
     }
 
     fn declare(
         &mut self,
-        file: &File,
         definition: DefinitionIx,
         member: &MemberSyntax,
     ) -> Result<(), SchemaError> {
-        let (name, annotation) = match &member.kind {
-            MemberSyntaxKind::Relation { name, .. } => (name, &[][..]),
+        let (kind, name, annotation) = match &member.kind {
+            MemberSyntaxKind::Relation { name, .. } => ("relation", name, &[][..]),
             MemberSyntaxKind::Permission {
                 name, annotation, ..
-            } => (name, annotation.as_slice()),
+            } => ("permission", name, annotation.as_slice()),
             MemberSyntaxKind::Splat(_) => return Ok(()),
         };
         let parsed = RelationName::new(&name.text).map_err(|_| {
-            let message = format!(
-                "error in relation {}: validation error: name: does not match regex pattern `{}`",
-                name.text,
-                RelationName::PATTERN
-            );
+            let (name, pattern) = (&name.text, RelationName::PATTERN);
+            let message = if name.len() > RELATION_BYTES_MAX {
+                format!(
+                    "error in {kind} {name}: validation errors:\n - name: must be at most {RELATION_BYTES_MAX} \
+                     bytes\n - name: does not match regex pattern `{pattern}`"
+                )
+            } else {
+                format!(
+                    "error in {kind} {name}: validation error: name: does not match regex pattern `{pattern}`"
+                )
+            };
             SchemaError::parse(self.text, member.span.clone(), message).located(
                 self.text,
                 member.span.end - 1,
@@ -283,7 +349,7 @@ impl<'a> Resolver<'a> {
             )
         })?;
         let ix = MemberIx(self.schema.members.len() as u32);
-        let comment = self.comment(file, &member.span);
+        let comment = self.comment(&member.span);
         let Some(owner) = self.schema.definitions.get_mut(definition.0 as usize) else {
             return Ok(());
         };
@@ -340,6 +406,14 @@ impl<'a> Resolver<'a> {
 
     fn allowed(&self, relation: &Name, ty: &TypeSyntax) -> Result<AllowedSubject, SchemaError> {
         let wanted = &ty.definition.text;
+        if DefinitionName::new(wanted).is_err() {
+            return Err(self.type_error(ty, "namespace", SUBJECT_PATTERN));
+        }
+        if let TypeKind::Set(member) = &ty.kind
+            && RelationName::new(&member.text).is_err()
+        {
+            return Err(self.type_error(ty, "relation", SUBJECT_RELATION_PATTERN));
+        }
         let Some(definition) = self.schema.definition_ix(wanted) else {
             let message = format!(
                 "could not lookup definition `{wanted}` for relation `{}`: object definition `{wanted}` not found",
@@ -372,13 +446,22 @@ impl<'a> Resolver<'a> {
         })
     }
 
+    /// A kind of subject with a name that nothing can have.
+    fn type_error(&self, ty: &TypeSyntax, field: &str, pattern: &str) -> SchemaError {
+        let message = format!(
+            "invalid type relation: validation error: {field}: does not match regex pattern `{pattern}`"
+        );
+        let span = ty.span.clone();
+        SchemaError::parse(self.text, span.clone(), message).located(self.text, span.end - 1, "")
+    }
+
     fn caveat(&self, relation: &Name, name: &Name) -> Result<CaveatIx, SchemaError> {
         self.schema.caveat_ix(&name.text).ok_or_else(|| {
             let message = format!(
                 "could not lookup caveat `{0}` for relation `{1}`: caveat with name `{0}` not found",
                 name.text, relation.text
             );
-            let hint = if name.text == "expiration" && !self.has_expiration {
+            let hint = if name.text == "expiration" && !self.file.uses("expiration") {
                 Some("`use expiration` is missing at the top of the schema".to_owned())
             } else {
                 did_you_mean(&name.text, self.schema.caveats.iter().map(|caveat| caveat.name.as_str()))
@@ -433,33 +516,24 @@ impl<'a> Resolver<'a> {
                     "relation/permission `{}` not found under definition `{}`",
                     name.text, owner.name
                 );
-                let known = owner.member_by_name.keys().map(RelationName::as_str);
+                let hint = if name.text == "self" {
+                    Some("`use self` is missing at the top of the schema".to_owned())
+                } else {
+                    let known = owner.member_by_name.keys().map(RelationName::as_str);
+                    did_you_mean(&name.text, known)
+                };
                 SchemaError::typed(name.span.clone(), message)
                     .with("definition_name", &owner.name)
                     .with("relation_or_permission_name", &name.text)
-                    .hinted(did_you_mean(&name.text, known))
+                    .hinted(hint)
             })
     }
 
-    /// The comments right before a node, with their markers.
-    fn comment(&self, file: &File, span: &Span) -> String {
-        let before = file
-            .comments
-            .partition_point(|comment| comment.span.end <= span.start);
-        let comments = file.comments.get(..before).unwrap_or_default();
-        let mut start = span.start;
-        let mut lines: Vec<String> = Vec::new();
-        for comment in comments.iter().rev() {
-            let between = self.text.get(comment.span.end..start).unwrap_or("x");
-            if !comment.is_on_own_line || !between.trim().is_empty() {
-                break;
-            }
-            let text = self.text.get(comment.span.clone()).unwrap_or_default();
-            lines.push(text.lines().map(str::trim).collect::<Vec<_>>().join("\n"));
-            start = comment.span.start;
-        }
-        lines.reverse();
-        lines.join("\n")
+    /// What documents a node: the comments right before it, in the form of the wire.
+    fn comment(&self, span: &Span) -> String {
+        let comments = self.file.comments_of(span.start).iter();
+        let texts = comments.filter_map(|comment| self.text.get(comment.span.clone()));
+        texts.map(comment::canonical).collect::<Vec<_>>().join("\n")
     }
 
     fn item_error(&self, item: &Item, source: &str, message: &str) -> SchemaError {

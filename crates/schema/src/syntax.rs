@@ -15,6 +15,25 @@ pub(crate) struct File {
     pub(crate) comments: Vec<Comment>,
 }
 
+impl File {
+    /// The comments right before a node that starts at `start`: those that document it.
+    pub(crate) fn comments_of(&self, start: usize) -> &[Comment] {
+        let from = self
+            .comments
+            .partition_point(|comment| comment.before < start);
+        let to = self
+            .comments
+            .partition_point(|comment| comment.before <= start);
+        self.comments.get(from..to).unwrap_or_default()
+    }
+
+    pub(crate) fn uses(&self, flag: &str) -> bool {
+        self.items
+            .iter()
+            .any(|item| matches!(&item.kind, ItemKind::Use(used) if used.text == flag))
+    }
+}
+
 /// A name and where it stands.
 #[derive(Debug, Clone)]
 pub(crate) struct Name {
@@ -32,6 +51,7 @@ pub(crate) struct Item {
 #[derive(Debug)]
 pub(crate) enum ItemKind {
     Use(Name),
+    /// The path with its quotes.
     Import(String),
     Partial(Block),
     Definition(Block),
@@ -68,6 +88,8 @@ pub(crate) enum MemberSyntaxKind {
 /// One kind of subject that a relation takes.
 #[derive(Debug, Clone)]
 pub(crate) struct TypeSyntax {
+    /// From the definition to the relation, without traits.
+    pub(crate) span: Span,
     pub(crate) definition: Name,
     pub(crate) kind: TypeKind,
     pub(crate) caveat: Option<Name>,

@@ -5,6 +5,7 @@
 
 mod rules;
 mod value;
+mod violation;
 
 use model::{
     CaveatName, CaveatRef, Context, DefinitionName, ObjectId, ObjectRef, Operation, Precondition,
@@ -21,13 +22,14 @@ use tonic::Status;
 
 use crate::error;
 use rules::Rules;
+use violation::Path;
 
 pub use value::{context_from_wire, context_to_wire};
 
 /// The consistency of a request; none asks for the newest that the node has.
 ///
 /// # Errors
-/// For a token that is none of this server's, and a flag that is false.
+/// For a token that is none of this server's, a flag that is false, and a requirement that is not known.
 pub(crate) fn consistency(consistency: Option<wire::Consistency>) -> Result<Consistency, Status> {
     let token = |token: wire::ZedToken| {
         token
@@ -35,18 +37,20 @@ pub(crate) fn consistency(consistency: Option<wire::Consistency>) -> Result<Cons
             .parse()
             .map_err(|_| Status::invalid_argument("invalid revision requested"))
     };
-    let unhandled = |name: &str| {
-        Status::internal(format!(
-            "missing handling of consistency case in {name}:false"
-        ))
+    let unhandled =
+        |case: &str| Status::internal(format!("missing handling of consistency case in {case}"));
+    let Some(consistency) = consistency else {
+        return Ok(Consistency::MinimizeLatency);
     };
-    match consistency.and_then(|consistency| consistency.requirement) {
-        None | Some(Requirement::MinimizeLatency(true)) => Ok(Consistency::MinimizeLatency),
+    match consistency.requirement {
+        // Perhaps one of a later version of the API: it must not be taken for a weaker one.
+        None => Err(unhandled("")),
+        Some(Requirement::MinimizeLatency(true)) => Ok(Consistency::MinimizeLatency),
         Some(Requirement::FullyConsistent(true)) => Ok(Consistency::FullyConsistent),
         Some(Requirement::AtLeastAsFresh(at)) => Ok(Consistency::AtLeastAsFresh(token(at)?)),
         Some(Requirement::AtExactSnapshot(at)) => Ok(Consistency::AtExactSnapshot(token(at)?)),
-        Some(Requirement::MinimizeLatency(false)) => Err(unhandled("minimize_latency")),
-        Some(Requirement::FullyConsistent(false)) => Err(unhandled("fully_consistent")),
+        Some(Requirement::MinimizeLatency(false)) => Err(unhandled("minimize_latency:false")),
+        Some(Requirement::FullyConsistent(false)) => Err(unhandled("fully_consistent:false")),
     }
 }
 
@@ -56,7 +60,8 @@ pub(crate) fn check(
     let consistency = consistency(request.consistency)?;
     let mut rules = Rules::default();
     rules.question(
-        "",
+        None,
+        2,
         request.resource.as_ref(),
         &request.permission,
         request.subject.as_ref(),
@@ -92,9 +97,10 @@ pub(crate) fn check_bulk(
     let consistency = consistency(consistency_wire)?;
     let mut rules = Rules::default();
     for (ix, item) in items.iter().enumerate() {
-        let path = format!("items[{ix}].");
+        let path = Path::message(None, 2, "items").at(ix);
         rules.question(
-            &path,
+            Some(&path),
+            1,
             item.resource.as_ref(),
             &item.permission,
             item.subject.as_ref(),
@@ -127,9 +133,7 @@ fn question(
 pub(crate) fn write(request: wire::WriteRelationshipsRequest) -> Result<Write, Status> {
     let mut rules = Rules::default();
     for (ix, update) in request.updates.iter().enumerate() {
-        let path = format!("updates[{ix}].");
-        rules.listed(&format!("{path}operation"), update.operation, 1..=3);
-        rules.relationship(&format!("{path}relationship"), update.relationship.as_ref());
+        rules.update(&Path::message(None, 1, "updates").at(ix), update);
     }
     rules.preconditions(&request.optional_preconditions);
     rules.end()?;
@@ -153,15 +157,14 @@ pub(crate) fn write(request: wire::WriteRelationshipsRequest) -> Result<Write, S
 
 pub(crate) fn delete(request: wire::DeleteRelationshipsRequest) -> Result<Deletion, Status> {
     let mut rules = Rules::default();
-    // An empty filter is told as an absent one, as the API's own validation does for a deletion.
-    let filter = request
-        .relationship_filter
-        .filter(|filter| *filter != wire::RelationshipFilter::default());
-    rules.filter("relationship_filter", filter.as_ref());
+    rules.filter(
+        &Path::message(None, 1, "relationship_filter"),
+        request.relationship_filter.as_ref(),
+    );
     rules.preconditions(&request.optional_preconditions);
     rules.end()?;
     Ok(Deletion {
-        filter: self::filter(filter.unwrap_or_default())?,
+        filter: filter(request.relationship_filter.unwrap_or_default())?,
         preconditions: preconditions(request.optional_preconditions)?,
         limit: request.optional_limit,
         is_partial_allowed: request.optional_allow_partial_deletions,
@@ -181,8 +184,14 @@ pub(crate) struct Read {
 pub(crate) fn read(request: wire::ReadRelationshipsRequest) -> Result<Read, Status> {
     let consistency = consistency(request.consistency)?;
     let mut rules = Rules::default();
-    rules.filter("relationship_filter", request.relationship_filter.as_ref());
-    rules.cursor("optional_cursor", request.optional_cursor.as_ref());
+    rules.filter(
+        &Path::message(None, 2, "relationship_filter"),
+        request.relationship_filter.as_ref(),
+    );
+    rules.cursor(
+        &Path::message(None, 4, "optional_cursor"),
+        request.optional_cursor.as_ref(),
+    );
     rules.end()?;
     Ok(Read {
         consistency,
@@ -204,9 +213,13 @@ pub(crate) struct Export {
 pub(crate) fn export(request: wire::ExportBulkRelationshipsRequest) -> Result<Export, Status> {
     let consistency = consistency(request.consistency)?;
     let mut rules = Rules::default();
-    rules.cursor("optional_cursor", request.optional_cursor.as_ref());
+    rules.cursor(
+        &Path::message(None, 3, "optional_cursor"),
+        request.optional_cursor.as_ref(),
+    );
     if let Some(filter) = &request.optional_relationship_filter {
-        rules.filter("optional_relationship_filter", Some(filter));
+        let path = Path::message(None, 4, "optional_relationship_filter");
+        rules.filter(&path, Some(filter));
     }
     rules.end()?;
     Ok(Export {
@@ -225,7 +238,8 @@ pub(crate) fn import(
 ) -> Result<Vec<Relationship>, Status> {
     let mut rules = Rules::default();
     for (ix, relationship) in request.relationships.iter().enumerate() {
-        rules.relationship(&format!("relationships[{ix}]"), Some(relationship));
+        let path = Path::message(None, 1, "relationships").at(ix);
+        rules.relationship(&path, relationship);
     }
     rules.end()?;
     request
@@ -331,7 +345,8 @@ fn subject(subject: Option<wire::SubjectReference>) -> Result<SubjectRef, Status
     let relation = Some(subject.optional_relation).filter(|relation| !relation.is_empty());
     if object.object_id == "*" {
         if relation.is_some() {
-            let message = "optionalrelation must be empty on subject if object ID is a wildcard";
+            let message = "invalid SubjectReference.OptionalRelation: optionalrelation must be empty on subject if object \
+                           ID is a wildcard";
             return Err(Status::invalid_argument(message));
         }
         return Ok(SubjectRef {

@@ -2,19 +2,22 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use schema::{Schema, diff, format};
+use schema::{Schema, diagnose, format};
 
 fuzz_target!(|text: &str| {
     let compiled = Schema::compile(text);
-    if let Err(error) = &compiled {
-        assert!(!error.render("fuzzed", text).is_empty());
+    let faults = diagnose(text);
+    assert_eq!(compiled.as_ref().err(), faults.first());
+    for fault in faults {
+        assert!(!fault.render("fuzzed", text).is_empty());
     }
     let Ok(formatted) = format(text) else {
         return;
     };
     assert_eq!(format(&formatted).as_ref(), Ok(&formatted));
     if let Ok(schema) = compiled {
-        assert!(diff(&schema, &Schema::compile(&formatted).expect("formatted text compiles")).is_empty());
-        assert!(diff(&schema, &Schema::compile(&schema.to_text()).expect("printed text compiles")).is_empty());
+        let back = schema.to_text();
+        assert_eq!(Schema::compile(&formatted).expect("formatted text compiles").to_text(), back);
+        assert_eq!(Schema::compile(&back).expect("printed text compiles").to_text(), back);
     }
 });

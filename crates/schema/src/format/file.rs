@@ -16,7 +16,7 @@ use crate::syntax::{
 /// # Errors
 /// [`SchemaError`] if it cannot be read. Names and types are not looked at.
 pub fn format(text: &str) -> Result<String, SchemaError> {
-    let file = parser::parse(text)?;
+    let file = parser::parse(text).map_err(SchemaError::first)?;
     let mut printer = Printer {
         text,
         comments: &file.comments,
@@ -24,6 +24,7 @@ pub fn format(text: &str) -> Result<String, SchemaError> {
         at: 0,
         out: String::new(),
         is_first: true,
+        held: Vec::new(),
     };
     printer.file(&file);
     Ok(printer.out)
@@ -39,17 +40,21 @@ struct Printer<'a> {
     out: String,
     /// Whether nothing has been printed in this block.
     is_first: bool,
+    /// Comments that document nothing, for the end of the next statement: before it they would document that.
+    held: Vec<&'a str>,
 }
 
-impl Printer<'_> {
+impl<'a> Printer<'a> {
     fn file(&mut self, file: &File) {
         let mut was_use = false;
-        for item in &file.items {
+        for (place, item) in file.items.iter().enumerate() {
             let is_use = matches!(item.kind, ItemKind::Use(_) | ItemKind::Import(_));
             let parts = !(self.is_first || was_use && is_use);
+            self.hold(item.span.start);
             self.lead(item.span.start, "", parts);
             self.item(item);
-            self.trail(item.span.end);
+            let next = file.items.get(place + 1).map(|item| item.span.start);
+            self.trail(item.span.end, next);
             was_use = is_use;
         }
         self.lead(self.text.len(), "", false);
@@ -58,7 +63,7 @@ impl Printer<'_> {
     fn item(&mut self, item: &Item) {
         match &item.kind {
             ItemKind::Use(flag) => self.push(&format!("use {}", flag.text)),
-            ItemKind::Import(path) => self.push(&format!("import \"{path}\"")),
+            ItemKind::Import(path) => self.push(&format!("import {path}")),
             ItemKind::Partial(block) => self.block("partial", block, &item.span),
             ItemKind::Definition(block) => self.block("definition", block, &item.span),
             ItemKind::Caveat(caveat) => self.caveat(caveat),
@@ -69,26 +74,35 @@ impl Printer<'_> {
         self.push(&format!("{keyword} {} {{", block.name.text));
         self.at = block.name.span.end;
         let has_comments = self.comments_before(span.end).next().is_some();
-        if block.members.is_empty() && !has_comments {
+        if block.members.is_empty() && !has_comments && self.held.is_empty() {
             self.push("}");
             return;
         }
-        let first = block
-            .members
-            .first()
-            .map_or(span.end.saturating_sub(1), |member| member.span.start);
+        let end = span.end.saturating_sub(1);
+        let first = block.members.first().map(|member| member.span.start);
+        if let Some(first) = first {
+            self.hold(first);
+        }
         let header = self
-            .comments_before(first)
+            .comments_before(first.unwrap_or(end))
             .take_while(|comment| !comment.is_on_own_line)
             .count();
+        // With members, those that were kept would document the first one here.
+        let held = match first {
+            Some(_) => std::mem::take(&mut self.held),
+            None => Vec::new(),
+        };
         self.end_line(header);
+        self.held.extend(held);
         let outer = std::mem::replace(&mut self.is_first, true);
-        for member in &block.members {
+        for (place, member) in block.members.iter().enumerate() {
+            self.hold(member.span.start);
             self.lead(member.span.start, "\t", false);
             self.push(&format!("\t{}", member_text(member)));
-            self.trail(member.span.end);
+            let next = block.members.get(place + 1).map(|member| member.span.start);
+            self.trail(member.span.end, next);
         }
-        self.lead(span.end.saturating_sub(1), "\t", false);
+        self.lead(end, "\t", false);
         self.is_first = outer;
         self.push("}");
     }
@@ -105,15 +119,28 @@ impl Printer<'_> {
             parameters.join(", ")
         ));
         let source = self.text.get(caveat.expression.clone()).unwrap_or_default();
-        for line in source.lines() {
-            let line = line.trim();
-            self.push(&if line.is_empty() {
-                "\n".to_owned()
-            } else {
-                format!("\t{line}\n")
-            });
+        // The lines of a string are its own.
+        let has_long_string = source.contains("\"\"\"") || source.contains("'''");
+        if has_long_string {
+            self.push(&format!("\t{source}\n"));
+        } else {
+            for line in source.lines() {
+                self.push(format!("\t{}", line.trim()).trim_end());
+                self.push("\n");
+            }
         }
         self.push("}");
+    }
+
+    /// Keeps the comments before a node that do not document it for the end of the node.
+    fn hold(&mut self, start: usize) {
+        while let Some(comment) = self.comments.get(self.next)
+            && comment.span.start < start
+            && comment.before != start
+        {
+            self.held.extend(self.text.get(comment.span.clone()));
+            self.next += 1;
+        }
     }
 
     /// Prints the comments up to `until`, each on a line; a blank line where the source has one, or where `parts` asks.
@@ -129,8 +156,10 @@ impl Printer<'_> {
             }
             needs_blank = false;
             let comment = self.text.get(span.clone()).unwrap_or_default().to_owned();
-            for line in comment.lines() {
-                self.push(&format!("{indent}{}\n", line.trim()));
+            for line in comment.lines().map(str::trim) {
+                let hang = if line.starts_with('*') { " " } else { "" };
+                self.push(format!("{indent}{hang}{line}").trim_end());
+                self.push("\n");
             }
             self.is_first = false;
             self.at = span.end;
@@ -146,9 +175,9 @@ impl Printer<'_> {
         self.is_first = false;
     }
 
-    /// Ends a line that goes up to `end` in the source. Comments within the statement, and those that stand on its line,
-    /// follow it: before it they would document it, and before the next one that.
-    fn trail(&mut self, end: usize) {
+    /// Ends a statement that goes up to `end` in the source, with the comments that are within it, that stand on its line
+    /// or before its `;`, and that were kept: none of them documents anything, and here they still do not.
+    fn trail(&mut self, end: usize, next: Option<usize>) {
         let line_end = self
             .text
             .get(end..)
@@ -159,10 +188,14 @@ impl Printer<'_> {
         for comment in self.comments.get(self.next..).unwrap_or_default() {
             let start = comment.span.start;
             let between = self.text.get(reached..start).unwrap_or_default();
-            let follows = !comment.is_on_own_line
-                && start < line_end
-                && between.trim_matches([' ', '\t', ';']).is_empty();
-            if start >= end && !follows {
+            let is_next = between
+                .trim_matches([' ', '\t', '\r', '\n', ';'])
+                .is_empty();
+            let is_on_line = !comment.is_on_own_line && start < line_end;
+            let behind = self.text.get(comment.before..).unwrap_or_default();
+            let is_before_end = behind.starts_with(['\n', ';']);
+            let is_trailing = is_next && (is_on_line || is_before_end);
+            if start >= end && (!is_trailing || Some(comment.before) == next) {
                 break;
             }
             reached = reached.max(comment.span.end);
@@ -172,23 +205,20 @@ impl Printer<'_> {
         self.at = reached;
     }
 
-    /// Ends a line with the next `count` comments, those to the end of the line last.
+    /// Ends a line with the comments that were kept and the next `count`, those to the end of the line last.
     fn end_line(&mut self, count: usize) {
-        let comments = self
-            .comments
-            .get(self.next..)
-            .unwrap_or_default()
-            .iter()
-            .take(count);
-        let texts = comments.map(|comment| self.text.get(comment.span.clone()).unwrap_or_default());
+        let mut texts = std::mem::take(&mut self.held);
+        let comments = self.comments.get(self.next..).unwrap_or_default();
+        let spans = comments.iter().take(count);
+        texts.extend(spans.filter_map(|comment| self.text.get(comment.span.clone())));
+        self.next += count;
         let (to_line_end, within): (Vec<&str>, Vec<&str>) =
-            texts.partition(|text| text.starts_with("//"));
+            texts.into_iter().partition(|text| text.starts_with("//"));
         for text in within.into_iter().chain(to_line_end) {
             let lines: Vec<&str> = text.lines().map(str::trim).collect();
             self.out.push(' ');
             self.out.push_str(&lines.join("\n"));
         }
-        self.next += count;
         self.push("\n");
     }
 

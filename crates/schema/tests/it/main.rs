@@ -3,4 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod properties;
+mod rules;
+mod shape;
 mod wire;

@@ -1,256 +1,263 @@
 //! The rule of each field, in the words of the API's own validation. All violations of a message are told together.
+//!
+//! Fields are looked at in the order in which their message declares them, and a string that breaks both of its rules
+//! is told twice, its length first: so does the API.
 
 use std::ops::RangeInclusive;
 
 use model::{CaveatName, DefinitionName, NameError, ObjectId, RelationName};
-use prost::Message as _;
 use remit_proto::authzed::api::v1 as wire;
-use tonic::{Code, Status};
+use tonic::Status;
+
+use super::violation::{Found, Path, Rule};
 
 const CURSOR_BYTES_MAX: usize = 102_400;
-const OBJECT_ID_PATTERN: &str = r"^(([a-zA-Z0-9/_|\-=+]{1,})|\*)$";
-const REQUIRED: &str = "value is required";
+const OBJECT_ID_OR_WILDCARD: &str = r"^(([a-zA-Z0-9/_|\-=+]{1,})|\*)$";
+const OPTIONAL_OBJECT_ID: &str = r"^([a-zA-Z0-9/_|\-=+]{1,})?$";
+const OPTIONAL_OBJECT_ID_OR_WILDCARD: &str = r"^(([a-zA-Z0-9/_|\-=+]{1,})|\*)?$";
+const OPTIONAL_DEFINITION: &str =
+    r"^(([a-z][a-z0-9_]{1,61}[a-z0-9]/)*[a-z][a-z0-9_]{1,62}[a-z0-9])?$";
+const OPTIONAL_RELATION: &str = r"^([a-z][a-z0-9_]{1,62}[a-z0-9])?$";
 
-/// Violations found so far.
+/// The rules of one message, and what it violates.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
-    found: Vec<(String, String)>,
-}
-
-/// The detail that clients of the API may look into.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Violations {
-    #[prost(message, repeated, tag = "1")]
-    violations: Vec<Violation>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Violation {
-    #[prost(string, optional, tag = "3")]
-    message: Option<String>,
+    found: Found,
 }
 
 impl Rules {
     /// Refuses the message if a rule is violated.
     pub(super) fn end(self) -> Result<(), Status> {
-        let told: Vec<String> = self
-            .found
-            .iter()
-            .map(|(path, what)| format!("{path}: {what}"))
-            .collect();
-        let message = match told.as_slice() {
-            [] => return Ok(()),
-            [one] => format!("validation error: {one}"),
-            several => format!("validation errors:\n - {}", several.join("\n - ")),
-        };
-        let violations = self
-            .found
-            .into_iter()
-            .map(|(_, what)| Violation {
-                message: Some(what),
-            })
-            .collect();
-        let detail = prost_types::Any {
-            type_url: "type.googleapis.com/buf.validate.Violations".to_owned(),
-            value: Violations { violations }.encode_to_vec(),
-        };
-        let code = Code::InvalidArgument;
-        let status = tonic_types::pb::Status {
-            code: code.into(),
-            message: message.clone(),
-            details: vec![detail],
-        };
-        Err(Status::with_details(
-            code,
-            message,
-            status.encode_to_vec().into(),
-        ))
+        self.found.end()
     }
 
+    /// A resource, a permission and a subject, which are the fields from `number` on.
     pub(super) fn question(
         &mut self,
-        path: &str,
+        parent: Option<&Path<'_>>,
+        number: i32,
         resource: Option<&wire::ObjectReference>,
         permission: &str,
         subject: Option<&wire::SubjectReference>,
     ) {
-        self.object(&format!("{path}resource"), resource);
-        self.optional_relation(&format!("{path}permission"), permission);
-        self.subject(&format!("{path}subject"), subject);
+        self.object(&Path::message(parent, number, "resource"), resource);
+        self.optional_relation(&Path::string(parent, number + 1, "permission"), permission);
+        self.subject(&Path::message(parent, number + 2, "subject"), subject);
     }
 
-    pub(super) fn relationship(&mut self, path: &str, relationship: Option<&wire::Relationship>) {
-        let Some(relationship) = relationship else {
-            return self.add(path, REQUIRED);
-        };
-        self.object(&format!("{path}.resource"), relationship.resource.as_ref());
-        self.name(
-            &format!("{path}.relation"),
-            RelationName::new(&relationship.relation),
-            RelationName::PATTERN,
+    pub(super) fn update(&mut self, path: &Path<'_>, update: &wire::RelationshipUpdate) {
+        self.enumeration(
+            &Path::enumeration(path, 1, "operation"),
+            update.operation,
+            1..=3,
         );
-        self.subject(&format!("{path}.subject"), relationship.subject.as_ref());
+        let path = Path::message(Some(path), 2, "relationship");
+        match &update.relationship {
+            Some(relationship) => self.relationship(&path, relationship),
+            None => self.found.add(&path, Rule::Required),
+        }
+    }
+
+    pub(super) fn relationship(&mut self, path: &Path<'_>, relationship: &wire::Relationship) {
+        let within = Some(path);
+        self.object(
+            &Path::message(within, 1, "resource"),
+            relationship.resource.as_ref(),
+        );
+        let relation = RelationName::new(&relationship.relation);
+        // A relation that is too long is also none by its pattern.
+        self.name(
+            &Path::string(within, 2, "relation"),
+            relation,
+            RelationName::PATTERN,
+            || false,
+        );
+        self.subject(
+            &Path::message(within, 3, "subject"),
+            relationship.subject.as_ref(),
+        );
         if let Some(caveat) = &relationship.optional_caveat {
-            let path = format!("{path}.optional_caveat.caveat_name");
-            self.name(
-                &path,
-                CaveatName::new(&caveat.caveat_name),
-                CaveatName::PATTERN,
-            );
+            let path = Path::message(within, 4, "optional_caveat");
+            let name = CaveatName::new(&caveat.caveat_name);
+            let path = Path::string(Some(&path), 1, "caveat_name");
+            self.name(&path, name, CaveatName::PATTERN, || false);
         }
     }
 
     pub(super) fn preconditions(&mut self, preconditions: &[wire::Precondition]) {
         for (ix, precondition) in preconditions.iter().enumerate() {
-            let path = format!("optional_preconditions[{ix}]");
-            self.listed(&format!("{path}.operation"), precondition.operation, 1..=2);
-            self.filter(&format!("{path}.filter"), precondition.filter.as_ref());
+            let path = Path::message(None, 2, "optional_preconditions").at(ix);
+            self.enumeration(
+                &Path::enumeration(&path, 1, "operation"),
+                precondition.operation,
+                1..=2,
+            );
+            self.filter(
+                &Path::message(Some(&path), 2, "filter"),
+                precondition.filter.as_ref(),
+            );
         }
     }
 
-    pub(super) fn filter(&mut self, path: &str, filter: Option<&wire::RelationshipFilter>) {
+    /// A filter that has to be there; what it holds may all be absent.
+    pub(super) fn filter(&mut self, path: &Path<'_>, filter: Option<&wire::RelationshipFilter>) {
         let Some(filter) = filter else {
-            return self.add(path, REQUIRED);
+            return self.found.add(path, Rule::Required);
         };
+        let within = Some(path);
         if !filter.resource_type.is_empty() {
-            let parsed = DefinitionName::new(&filter.resource_type);
-            self.name(
-                &format!("{path}.resource_type"),
-                parsed,
-                &optional(DefinitionName::PATTERN),
+            self.definition(
+                &Path::string(within, 1, "resource_type"),
+                &filter.resource_type,
+                OPTIONAL_DEFINITION,
             );
         }
-        for (field, id) in [
-            ("optional_resource_id", &filter.optional_resource_id),
+        for (number, name, id) in [
+            (2, "optional_resource_id", &filter.optional_resource_id),
             (
+                5,
                 "optional_resource_id_prefix",
                 &filter.optional_resource_id_prefix,
             ),
         ] {
             if !id.is_empty() {
-                self.name(
-                    &format!("{path}.{field}"),
-                    ObjectId::new(id),
-                    &optional(ObjectId::PATTERN),
-                );
+                self.object_id(&Path::string(within, number, name), id, OPTIONAL_OBJECT_ID);
             }
         }
         self.optional_relation(
-            &format!("{path}.optional_relation"),
+            &Path::string(within, 3, "optional_relation"),
             &filter.optional_relation,
         );
         if let Some(subject) = &filter.optional_subject_filter {
-            self.subject_filter(&format!("{path}.optional_subject_filter"), subject);
+            self.subject_filter(
+                &Path::message(within, 4, "optional_subject_filter"),
+                subject,
+            );
         }
     }
 
-    pub(super) fn cursor(&mut self, path: &str, cursor: Option<&wire::Cursor>) {
+    pub(super) fn cursor(&mut self, path: &Path<'_>, cursor: Option<&wire::Cursor>) {
         let Some(cursor) = cursor else {
             return;
         };
+        let path = Path::string(Some(path), 1, "token");
         if cursor.token.is_empty() {
-            self.add(&format!("{path}.token"), "must be at least 1 bytes");
+            self.found.add(&path, Rule::BytesMin(1));
         }
         if cursor.token.len() > CURSOR_BYTES_MAX {
-            self.add(
-                &format!("{path}.token"),
-                &format!("must be at most {CURSOR_BYTES_MAX} bytes"),
-            );
+            self.found.add(&path, Rule::BytesMax(CURSOR_BYTES_MAX));
         }
     }
 
     /// An enumeration whose zero is not allowed.
-    pub(super) fn listed(&mut self, path: &str, value: i32, known: RangeInclusive<i32>) {
+    fn enumeration(&mut self, path: &Path<'_>, value: i32, known: RangeInclusive<i32>) {
         if value == 0 {
-            self.add(path, "must not be in list [0]");
+            self.found.add(path, Rule::NotZero);
         } else if !known.contains(&value) {
-            self.add(path, "must be one of the defined enum values");
+            self.found.add(path, Rule::Defined);
         }
     }
 
-    fn object(&mut self, path: &str, object: Option<&wire::ObjectReference>) {
+    fn object(&mut self, path: &Path<'_>, object: Option<&wire::ObjectReference>) {
         let Some(object) = object else {
-            return self.add(path, REQUIRED);
+            return self.found.add(path, Rule::Required);
         };
-        let definition = DefinitionName::new(&object.object_type);
-        self.name(
-            &format!("{path}.object_type"),
-            definition,
+        self.definition(
+            &Path::string(Some(path), 1, "object_type"),
+            &object.object_type,
             DefinitionName::PATTERN,
         );
         if object.object_id != "*" {
-            self.name(
-                &format!("{path}.object_id"),
-                ObjectId::new(&object.object_id),
-                OBJECT_ID_PATTERN,
+            self.object_id(
+                &Path::string(Some(path), 2, "object_id"),
+                &object.object_id,
+                OBJECT_ID_OR_WILDCARD,
             );
         }
     }
 
-    fn subject(&mut self, path: &str, subject: Option<&wire::SubjectReference>) {
+    fn subject(&mut self, path: &Path<'_>, subject: Option<&wire::SubjectReference>) {
         let Some(subject) = subject else {
-            return self.add(path, REQUIRED);
+            return self.found.add(path, Rule::Required);
         };
-        self.object(&format!("{path}.object"), subject.object.as_ref());
+        self.object(
+            &Path::message(Some(path), 1, "object"),
+            subject.object.as_ref(),
+        );
         self.optional_relation(
-            &format!("{path}.optional_relation"),
+            &Path::string(Some(path), 2, "optional_relation"),
             &subject.optional_relation,
         );
     }
 
-    fn subject_filter(&mut self, path: &str, filter: &wire::SubjectFilter) {
-        let definition = DefinitionName::new(&filter.subject_type);
-        self.name(
-            &format!("{path}.subject_type"),
-            definition,
+    fn subject_filter(&mut self, path: &Path<'_>, filter: &wire::SubjectFilter) {
+        let within = Some(path);
+        self.definition(
+            &Path::string(within, 1, "subject_type"),
+            &filter.subject_type,
             DefinitionName::PATTERN,
         );
         let id = filter.optional_subject_id.as_str();
         if !id.is_empty() && id != "*" {
-            let pattern = r"^(([a-zA-Z0-9/_|\-=+]{1,})|\*)?$";
-            self.name(
-                &format!("{path}.optional_subject_id"),
-                ObjectId::new(id),
-                pattern,
+            self.object_id(
+                &Path::string(within, 2, "optional_subject_id"),
+                id,
+                OPTIONAL_OBJECT_ID_OR_WILDCARD,
             );
         }
         if let Some(relation) = &filter.optional_relation {
+            let path = Path::message(within, 3, "optional_relation");
             self.optional_relation(
-                &format!("{path}.optional_relation.relation"),
+                &Path::string(Some(&path), 1, "relation"),
                 &relation.relation,
             );
         }
     }
 
-    fn optional_relation(&mut self, path: &str, relation: &str) {
+    fn optional_relation(&mut self, path: &Path<'_>, relation: &str) {
         if !relation.is_empty() {
-            self.name(
-                path,
-                RelationName::new(relation),
-                &optional(RelationName::PATTERN),
-            );
+            self.name(path, RelationName::new(relation), OPTIONAL_RELATION, || {
+                false
+            });
         }
     }
 
-    fn name<T>(&mut self, path: &str, parsed: Result<T, NameError>, pattern: &str) {
+    fn definition(&mut self, path: &Path<'_>, text: &str, pattern: &str) {
+        self.name(path, DefinitionName::new(text), pattern, || {
+            /// Segments before a `/` are one character shorter than a name.
+            const PREFIX_BYTES_MAX: usize = 63;
+            let is_name = |segment: &str| DefinitionName::new(segment).is_ok();
+            let mut segments = text.rsplit('/');
+            segments.next().is_some_and(is_name)
+                && segments.all(|prefix| prefix.len() <= PREFIX_BYTES_MAX && is_name(prefix))
+        });
+    }
+
+    fn object_id(&mut self, path: &Path<'_>, text: &str, pattern: &str) {
+        self.name(path, ObjectId::new(text), pattern, || {
+            let mut buffer = [0; 4];
+            text.chars()
+                .all(|each| ObjectId::new(each.encode_utf8(&mut buffer)).is_ok())
+        });
+    }
+
+    /// `is_shape` says of a name that is too long whether it is none but for that.
+    fn name<T>(
+        &mut self,
+        path: &Path<'_>,
+        parsed: Result<T, NameError>,
+        pattern: &str,
+        is_shape: impl FnOnce() -> bool,
+    ) {
         match parsed {
             Ok(_) => {}
             Err(NameError::TooLong { bytes_max, .. }) => {
-                self.add(path, &format!("must be at most {bytes_max} bytes"));
+                self.found.add(path, Rule::BytesMax(bytes_max));
+                if !is_shape() {
+                    self.found.add(path, Rule::Pattern(pattern));
+                }
             }
-            Err(NameError::Pattern { .. }) => {
-                self.add(path, &format!("does not match regex pattern `{pattern}`"));
-            }
+            Err(NameError::Pattern { .. }) => self.found.add(path, Rule::Pattern(pattern)),
         }
     }
-
-    fn add(&mut self, path: &str, what: &str) {
-        self.found.push((path.to_owned(), what.to_owned()));
-    }
-}
-
-/// The pattern of a field that may be empty.
-fn optional(pattern: &str) -> String {
-    let inner = pattern.trim_start_matches('^').trim_end_matches('$');
-    format!("^({inner})?$")
 }
