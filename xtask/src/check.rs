@@ -1,9 +1,7 @@
 //! `cargo xtask check`: everything that has to hold before a change lands. CI runs this and nothing else.
 
-use std::path::PathBuf;
-
-use crate::command::run;
-use crate::root;
+use crate::command::{run, target};
+use crate::mutants::mutants;
 
 /// Sets up what the tests need and runs them all.
 ///
@@ -23,6 +21,7 @@ pub fn check() -> anyhow::Result<()> {
         ],
     )?;
     run("cargo", &["test", "--workspace"])?;
+    mutants()?;
     clients()
 }
 
@@ -72,15 +71,4 @@ pub fn clients() -> anyhow::Result<()> {
     let remit = target().join("debug/remit").display().to_string();
     run(&python, &["e2e/python/story.py", "--remit", &remit])?;
     run(&python, &["e2e/python/debian.py", "--remit", &remit])
-}
-
-/// The folder that cargo builds into.
-fn target() -> PathBuf {
-    // The test of a build: this program runs from `target/debug/xtask`.
-    let own = std::env::current_exe().ok();
-    let folder = own
-        .as_deref()
-        .and_then(|own| own.parent())
-        .and_then(|debug| debug.parent());
-    folder.map_or_else(|| root().join("target"), std::path::Path::to_path_buf)
 }

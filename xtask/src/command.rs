@@ -1,5 +1,6 @@
 //! Running other programs, loudly.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -24,4 +25,16 @@ pub fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
     eprintln!("── {:.1} s", started.elapsed().as_secs_f32());
     ensure!(status.success(), "`{what}` failed");
     Ok(())
+}
+
+/// The folder that cargo builds into.
+#[must_use]
+pub fn target() -> PathBuf {
+    // This program runs from `target/debug/xtask`.
+    let own = std::env::current_exe().ok();
+    let folder = own
+        .as_deref()
+        .and_then(|own| own.parent())
+        .and_then(|debug| debug.parent());
+    folder.map_or_else(|| root().join("target"), Path::to_path_buf)
 }

@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 use toml::{Table, Value};
 
+use crate::command::target;
 use crate::root;
 
 struct Mutant {
@@ -84,11 +85,13 @@ fn read() -> anyhow::Result<Vec<Mutant>> {
 }
 
 fn copy_tree() -> anyhow::Result<PathBuf> {
-    let tree = std::env::temp_dir().join("remit-mutants");
-    if tree.exists() {
-        fs::remove_dir_all(&tree)?;
-    }
+    let tree = target().join("mutants");
     for folder in ["crates", "scenarios", "xtask", "proto", "examples"] {
+        // What was built before stays; the sources are those of now.
+        let stale = tree.join(folder);
+        if stale.exists() {
+            fs::remove_dir_all(&stale)?;
+        }
         copy(&root().join(folder), &tree.join(folder))?;
     }
     for file in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
