@@ -167,6 +167,12 @@ fn authentication(arguments: &Serve, is_empty: bool) -> anyhow::Result<Authentic
         &arguments.preshared_key,
         arguments.preshared_key_file.as_deref(),
     )?;
+    for name in keys.short() {
+        tracing::warn!(
+            key = name,
+            "a preshared key is short enough to be guessed; use 32 random bytes"
+        );
+    }
     Ok(Authentication::PresharedKeys(Arc::new(keys)))
 }
 

@@ -261,10 +261,9 @@ fn create(path: &Path) -> Result<(), OpenError> {
 pub(super) fn publish(from: &Path, to: &Path) -> io::Result<()> {
     File::open(from)?.sync_all()?;
     fs::rename(from, to)?;
-    match to.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
+    // A bare file name has the empty path as its parent, which means the folder one is in.
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn open_existing(path: &Path) -> Result<Connection, OpenError> {
