@@ -22,6 +22,10 @@ use engine::graph::{Loader, MemoryUse, RelationshipParts, Snapshot};
 use model::{CaveatRef, Context, Decision, ObjectRef, Revision, SubjectRef, Timestamp};
 use schema::Schema;
 
+/// As the binary has it: where nodes lie decides how often a check misses the cache.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SIZES: [u64; 2] = [10_000, 1_000_000];
 const QUESTIONS_PER_ANSWER: usize = 100_000;
 /// Tries before a small graph is taken to have no more questions.
