@@ -10,6 +10,9 @@ use model::{CaveatName, DefinitionName, RelationName};
 
 use crate::caveat::Program;
 
+/// A fast hash: each check looks up three names, and the keys are those of the schema, not of a caller.
+pub(crate) type ByName<N, I> = HashMap<N, I, foldhash::fast::RandomState>;
+
 /// A definition of its schema, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DefinitionIx(pub u32);
@@ -28,8 +31,8 @@ pub struct Schema {
     pub(crate) definitions: Vec<Definition>,
     pub(crate) members: Vec<Member>,
     pub(crate) caveats: Vec<Caveat>,
-    pub(crate) definition_by_name: HashMap<DefinitionName, DefinitionIx>,
-    pub(crate) caveat_by_name: HashMap<CaveatName, CaveatIx>,
+    pub(crate) definition_by_name: ByName<DefinitionName, DefinitionIx>,
+    pub(crate) caveat_by_name: ByName<CaveatName, CaveatIx>,
 }
 
 /// A kind of object.
@@ -41,7 +44,7 @@ pub struct Definition {
     pub comment: String,
     /// Its relations and permissions, in the order of the source (those of a partial at the place of its `...`).
     pub members: Vec<MemberIx>,
-    pub(crate) member_by_name: HashMap<RelationName, MemberIx>,
+    pub(crate) member_by_name: ByName<RelationName, MemberIx>,
 }
 
 /// A relation or a permission.

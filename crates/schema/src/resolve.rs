@@ -11,7 +11,7 @@ use model::{CaveatName, DefinitionName, RelationName};
 
 use crate::caveat::{CompileError, Parameter, ParameterType, Program};
 use crate::compiled::{
-    AllowedSubject, Arrow, Caveat, CaveatIx, Definition, DefinitionIx, Expression, Member,
+    AllowedSubject, Arrow, ByName, Caveat, CaveatIx, Definition, DefinitionIx, Expression, Member,
     MemberIx, MemberKind, Quantifier, Schema, SubjectKind,
 };
 use crate::diagnostic::{SchemaError, did_you_mean, line_and_column};
@@ -170,7 +170,7 @@ impl<'a> Resolver<'a> {
                     name: parsed,
                     comment: String::new(),
                     members: Vec::new(),
-                    member_by_name: HashMap::new(),
+                    member_by_name: ByName::default(),
                 });
             }
             ItemKind::Use(_) | ItemKind::Import(_) | ItemKind::Partial(_) | ItemKind::Caveat(_) => {

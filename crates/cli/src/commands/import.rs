@@ -14,6 +14,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use model::Relationship;
+use prost::Message as _;
 use remit_client::Client;
 use remit_client::proto::authzed::api::v1::relationship_update::Operation;
 use remit_client::proto::authzed::api::v1::{
@@ -30,8 +31,8 @@ use crate::exit::Outcome;
 use crate::output;
 use crate::records::Reader;
 
-/// Relationships in one message of an import: about 100 bytes each, within any server's message limit.
-const MESSAGE_ROWS: usize = 5_000;
+/// Bytes of relationships in one message of an import, more or less: half of what servers take by default.
+const MESSAGE_BYTES: usize = 2 << 20;
 /// Updates in one write, which is the API's limit.
 const UPDATES_MAX: usize = 1_000;
 const ALREADY_THERE: &str = "ERROR_REASON_ATTEMPT_TO_RECREATE_RELATIONSHIP";
@@ -151,12 +152,18 @@ async fn commit(client: Client, batch: Vec<Relationship>, write_over: bool) -> a
 }
 
 async fn create(client: &Client, batch: &[Relationship]) -> Result<u64, Status> {
-    let messages: Vec<ImportBulkRelationshipsRequest> = batch
-        .chunks(MESSAGE_ROWS)
-        .map(|rows| ImportBulkRelationshipsRequest {
-            relationships: rows.iter().map(convert::relationship_to_wire).collect(),
-        })
-        .collect();
+    let mut messages = vec![ImportBulkRelationshipsRequest::default()];
+    let mut bytes = 0;
+    for row in batch.iter().map(convert::relationship_to_wire) {
+        bytes += row.encoded_len();
+        if bytes > MESSAGE_BYTES {
+            messages.push(ImportBulkRelationshipsRequest::default());
+            bytes = row.encoded_len();
+        }
+        if let Some(message) = messages.last_mut() {
+            message.relationships.push(row);
+        }
+    }
     let stream = tokio_stream::iter(messages);
     Ok(client
         .permissions()
