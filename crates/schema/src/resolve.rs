@@ -5,7 +5,7 @@ mod comment;
 mod partials;
 mod types;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use model::{CaveatName, DefinitionName, RelationName};
 
