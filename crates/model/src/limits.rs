@@ -27,8 +27,6 @@ pub struct Limits {
     pub transaction_metadata_bytes_max: usize,
     /// Text of a schema, in bytes.
     pub schema_bytes_max: usize,
-    /// A cursor, in bytes.
-    pub cursor_bytes_max: usize,
     /// A request message, in bytes.
     pub request_bytes_max: usize,
     /// Relationships in one bulk import, which is one commit.
@@ -49,7 +47,6 @@ impl Default for Limits {
             request_context_bytes_max: 4_096,
             transaction_metadata_bytes_max: 65_000,
             schema_bytes_max: 4 * 1024 * 1024,
-            cursor_bytes_max: 100 * 1024,
             request_bytes_max: 4 * 1024 * 1024,
             import_relationships_max: 1_000_000,
         }

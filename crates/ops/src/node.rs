@@ -16,7 +16,6 @@ use crate::error::{Error, Kind};
 use crate::follow::{self, Follower, RecentHashes};
 use crate::head::HeadQuestions;
 use crate::history::History;
-use crate::write::later;
 
 /// What a node is set to.
 #[derive(Debug, Clone)]
@@ -152,7 +151,7 @@ impl Node {
     /// The present instant: never before that of the newest commit here.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        later(self.clock.now(), self.current.load().snapshot.time())
+        self.clock.now().max(self.current.load().snapshot.time())
     }
 
     /// What a request of that consistency sees.
@@ -196,10 +195,6 @@ impl Node {
     pub(crate) fn schema_position(&self) -> (Arc<Snapshot>, Revision) {
         let current = self.current.load();
         (Arc::clone(&current.snapshot), current.schema_revision)
-    }
-
-    pub(crate) async fn catch_up(&self, head: Revision) -> Result<(), Error> {
-        self.reached(head).await
     }
 
     pub(crate) fn write_gate(&self) -> &tokio::sync::RwLock<()> {
@@ -250,7 +245,7 @@ impl Node {
         View {
             snapshot: Arc::clone(snapshot),
             token: self.token(snapshot.revision(), hash),
-            now: later(self.clock.now(), snapshot.time()),
+            now: self.clock.now().max(snapshot.time()),
         }
     }
 
@@ -264,7 +259,7 @@ impl Node {
     }
 
     /// Waits until this node has reached `revision`.
-    async fn reached(&self, revision: Revision) -> Result<(), Error> {
+    pub(crate) async fn reached(&self, revision: Revision) -> Result<(), Error> {
         let mut seen = self.revision.subscribe();
         let waiting = seen.wait_for(|reached| *reached >= revision || self.stopped.get().is_some());
         match tokio::time::timeout(self.settings.wait_max, waiting).await {

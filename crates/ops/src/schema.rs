@@ -56,7 +56,7 @@ pub async fn write(node: &Node, caller: &Caller, text: &str) -> Result<Token, Er
         };
         match node.store().commit(request).await {
             Ok(committed) => return node.published(committed.revision, committed.hash).await,
-            Err(CommitError::Conflict { head }) => node.catch_up(head).await?,
+            Err(CommitError::Conflict { head }) => node.reached(head).await?,
             Err(error) => return Err(write::refused(error)),
         }
     }

@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 
 use identity::Caller;
-use model::{
-    Precondition, RelationshipFilter, RelationshipKey, RelationshipUpdate, Timestamp, Token,
-};
+use model::{Precondition, RelationshipFilter, RelationshipKey, RelationshipUpdate, Token};
 use schema::Schema;
 use store::{Base, ChangeRequest, CommitError, CommitRequest, Committed, Provenance, StoreError};
 
@@ -148,7 +146,7 @@ pub(crate) async fn commit(
         };
         match node.store().commit(request).await {
             Ok(committed) => return Ok(committed),
-            Err(CommitError::Conflict { head }) => node.catch_up(head).await?,
+            Err(CommitError::Conflict { head }) => node.reached(head).await?,
             Err(error) => return Err(refused(error)),
         }
     }
@@ -291,9 +289,4 @@ pub(crate) fn check_context_size(node: &Node, update: &RelationshipUpdate) -> Re
         .with("relationship", key)
         .with("max_allowed_size", bytes_max)
         .with("context_size", bytes))
-}
-
-/// The latest instant that both the clock and the graph have reached.
-pub(crate) fn later(clock: Timestamp, commit: Timestamp) -> Timestamp {
-    clock.max(commit)
 }
