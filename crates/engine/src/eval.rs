@@ -15,6 +15,7 @@ mod components;
 mod edge;
 mod explain;
 mod formula;
+mod lookup;
 mod memo;
 mod plan;
 mod query;
@@ -27,6 +28,9 @@ use model::{Context, Decision, ObjectRef, Relationship, SubjectRef, Timestamp};
 use crate::graph::Snapshot;
 
 pub use explain::{Explanation, Outcome, Step};
+pub use lookup::{
+    Found, Interrupt, Membership, ResourcesQuery, SubjectsQuery, lookup_resources, lookup_subjects,
+};
 pub use plan::Plan;
 pub use query::{Query, QueryError, Subject};
 pub use value::EvalError;

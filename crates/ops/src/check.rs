@@ -132,17 +132,24 @@ fn decide(node: &Node, view: &View, question: &Question) -> Result<Decision, Err
     )?)
 }
 
-fn resolve(node: &Node, view: &View, question: &Question) -> Result<Query, Error> {
-    let bytes_max = node.settings().limits.request_context_bytes_max;
-    if !question.context.is_empty() {
-        let bytes = question.context.to_json().len();
-        if bytes > bytes_max {
-            let message = format!(
-                "request caveat context should have less than {bytes_max} bytes but had {bytes}"
-            );
-            return Err(Error::new(Kind::InvalidArgument, message));
-        }
+/// Refuses a context that is larger than a request may have.
+pub(crate) fn limit_context(node: &Node, context: &Context) -> Result<(), Error> {
+    if context.is_empty() {
+        return Ok(());
     }
+    let bytes_max = node.settings().limits.request_context_bytes_max;
+    let bytes = context.to_json().len();
+    if bytes > bytes_max {
+        let message = format!(
+            "request caveat context should have less than {bytes_max} bytes but had {bytes}"
+        );
+        return Err(Error::new(Kind::InvalidArgument, message));
+    }
+    Ok(())
+}
+
+fn resolve(node: &Node, view: &View, question: &Question) -> Result<Query, Error> {
+    limit_context(node, &question.context)?;
     Ok(Query::resolve(
         &view.snapshot,
         &question.resource,
@@ -151,7 +158,7 @@ fn resolve(node: &Node, view: &View, question: &Question) -> Result<Query, Error
     )?)
 }
 
-fn environment<'a>(node: &Node, view: &View, context: &'a Context) -> Environment<'a> {
+pub(crate) fn environment<'a>(node: &Node, view: &View, context: &'a Context) -> Environment<'a> {
     let limits = &node.settings().limits;
     Environment {
         context,

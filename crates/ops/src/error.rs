@@ -229,6 +229,7 @@ impl From<EvalError> for Error {
                 Self::invalid(Reason::CaveatEvaluationError, message).with("caveat_name", caveat)
             }
             EvalError::WorkExceeded { .. } => Self::new(Kind::LimitExceeded, message),
+            EvalError::Interrupted => Self::new(Kind::Cancelled, message),
         }
     }
 }

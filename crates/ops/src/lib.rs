@@ -9,6 +9,7 @@ pub mod consistency;
 pub mod cursor;
 pub mod error;
 pub mod housekeeping;
+pub mod lookup;
 pub mod node;
 pub mod read;
 pub mod schema;

@@ -12,10 +12,15 @@ use store::{Store, StoreIdentity, TokenRefused, TokenVerdict};
 use tokio::sync::watch;
 
 use crate::consistency::{Consistency, View};
+use crate::cursor::Cursor;
 use crate::error::{Error, Kind};
 use crate::follow::{self, Follower, RecentHashes};
 use crate::head::HeadQuestions;
 use crate::history::History;
+use crate::lookup::{Kept, Turns};
+
+/// How far the clocks of two nodes may be apart.
+const CLOCK_OFFSET_MAX: Duration = Duration::from_millis(500);
 
 /// What a node is set to.
 #[derive(Debug, Clone)]
@@ -65,6 +70,8 @@ pub struct Node {
     /// Schema changes take it whole, so that no write moves the head they are evaluated at.
     write_gate: tokio::sync::RwLock<()>,
     stopping: watch::Sender<bool>,
+    kept_look_ups: Kept,
+    look_up_turns: Turns,
 }
 
 impl Node {
@@ -95,6 +102,8 @@ impl Node {
             stopped: OnceLock::new(),
             write_gate: tokio::sync::RwLock::new(()),
             stopping: watch::Sender::new(false),
+            kept_look_ups: Kept::default(),
+            look_up_turns: Turns::default(),
             store,
             clock,
             settings,
@@ -179,6 +188,46 @@ impl Node {
         }
         let current = self.current.load_full();
         Ok(self.view_of(&current.snapshot, current.hash.short()))
+    }
+
+    /// What the further pages of an answer see: the snapshot and the instant of its first page.
+    ///
+    /// # Errors
+    /// As [`Self::view`]; [`Kind::RevisionGone`] for an instant at which no page can have been given out that may still
+    /// be read on, so that no cursor brings back what has expired since.
+    pub(crate) async fn view_of_cursor(&self, cursor: &Cursor) -> Result<View, Error> {
+        let view = self
+            .view(Consistency::AtExactSnapshot(cursor.token))
+            .await?;
+        let age_micros = view.now.as_micros().saturating_sub(cursor.now.as_micros());
+        let age_max = self
+            .settings
+            .snapshots_retained
+            .saturating_add(CLOCK_OFFSET_MAX);
+        let is_kept = u128::try_from(age_micros).is_ok_and(|age| age <= age_max.as_micros());
+        let is_to_come = cursor.now.as_micros() > self.ahead_micros();
+        if !is_kept && age_micros > 0 || is_to_come || cursor.now < view.snapshot.time() {
+            let message =
+                "invalid revision: the cursor is too old to be read on; begin again without it";
+            return Err(Error::new(Kind::RevisionGone, message));
+        }
+        Ok(View {
+            now: cursor.now,
+            ..view
+        })
+    }
+
+    fn ahead_micros(&self) -> i64 {
+        let ahead = i64::try_from(CLOCK_OFFSET_MAX.as_micros()).unwrap_or(i64::MAX);
+        self.now().as_micros().saturating_add(ahead)
+    }
+
+    pub(crate) fn kept_look_ups(&self) -> &Kept {
+        &self.kept_look_ups
+    }
+
+    pub(crate) fn look_up_turns(&self) -> &Turns {
+        &self.look_up_turns
     }
 
     /// The token of a commit, once this node answers from it.

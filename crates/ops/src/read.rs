@@ -38,14 +38,7 @@ impl Reading {
             });
         };
         let cursor = Cursor::decode(cursor, query)?;
-        // The first page's snapshot and instant hold for all of them.
-        let view = node
-            .view(Consistency::AtExactSnapshot(cursor.token))
-            .await?;
-        let view = View {
-            now: cursor.now,
-            ..view
-        };
+        let view = node.view_of_cursor(&cursor).await?;
         let after: Relationship = cursor.after.parse().map_err(|_| {
             Error::invalid(
                 Reason::InvalidCursor,

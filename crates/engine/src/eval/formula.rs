@@ -8,7 +8,7 @@ use super::Environment;
 use super::edge;
 use super::memo::NodeKey;
 use super::plan::{ArrowStep, Node, RelationSteps, Steps};
-use super::query::{Query, Subject};
+use super::query::Subject;
 use super::value::{EvalError, Value};
 use crate::graph::{Annotation, ClassIx, ObjectIx, Snapshot};
 
@@ -40,31 +40,34 @@ pub(super) struct Row {
     pub(super) subject: ObjectIx,
 }
 
-/// The equations of a question. Node 0 is the one that is asked.
+/// The equations of a question. The first nodes are those that are asked, in their order.
 pub(super) struct Equations {
     pub(super) nodes: Vec<NodeKey>,
     pub(super) formulas: Vec<Formula>,
 }
 
 impl Equations {
-    /// Writes down every equation that `query` can reach.
+    /// Writes down every equation that the asked nodes, each another one, can reach.
     ///
     /// # Errors
     /// [`EvalError::WorkExceeded`] past `edges_visited_max` edges.
     pub(super) fn of(
         snapshot: &Snapshot,
-        query: &Query,
+        asked: &[NodeKey],
+        subject: Subject,
         environment: Environment<'_>,
     ) -> Result<Self, EvalError> {
         let mut builder = Builder {
             snapshot,
-            query: *query,
+            subject,
             environment,
             edges_visited: 0,
             nodes: Vec::new(),
             numbers: HashMap::default(),
         };
-        builder.node(query.resource, query.member);
+        for key in asked {
+            builder.node(key.object, key.member);
+        }
         let mut formulas: Vec<Formula> = Vec::new();
         while let Some(key) = builder.nodes.get(formulas.len()).copied() {
             let formula = builder.formula(key)?;
@@ -79,7 +82,7 @@ impl Equations {
 
 struct Builder<'a> {
     snapshot: &'a Snapshot,
-    query: Query,
+    subject: Subject,
     environment: Environment<'a>,
     edges_visited: u64,
     nodes: Vec<NodeKey>,
@@ -98,7 +101,7 @@ impl<'a> Builder<'a> {
     }
 
     fn formula(&mut self, key: NodeKey) -> Result<Formula, EvalError> {
-        let subject = self.query.subject;
+        let subject = self.subject;
         if subject.set == Some(key.member) && subject.object == key.object {
             return Ok(Formula::Known(Value::Yes));
         }
@@ -110,7 +113,7 @@ impl<'a> Builder<'a> {
     }
 
     fn relation(&mut self, steps: &RelationSteps, object: ObjectIx) -> Result<Formula, EvalError> {
-        let subject = self.query.subject;
+        let subject = self.subject;
         let mut edges = Vec::new();
         if subject.set.is_none() {
             let ends = [
@@ -142,7 +145,7 @@ impl<'a> Builder<'a> {
     }
 
     fn permission(&mut self, node: &Node, key: NodeKey) -> Result<Formula, EvalError> {
-        let subject = self.query.subject;
+        let subject = self.subject;
         let mut each = |operands: &[Node]| -> Result<Vec<Formula>, EvalError> {
             operands
                 .iter()

@@ -23,6 +23,8 @@ pub(super) struct MemberPlan {
     pub(super) steps: Steps,
     /// Whether relationships can lead from an object with this member to another with it.
     pub(super) is_recursive: bool,
+    /// The members that can lead to each other share a number; what a member leads to otherwise has a smaller one.
+    pub(super) component: u32,
     reach: Reach,
 }
 
@@ -93,6 +95,7 @@ impl Plan {
                     }
                 },
                 is_recursive: false,
+                component: 0,
                 reach: Reach::default(),
             })
             .collect();
@@ -185,13 +188,15 @@ fn mark_recursive(members: &mut [MemberPlan]) {
         let leads_to_itself = successors
             .get(ix)
             .is_some_and(|next| next.contains(&(ix as u32)));
+        member.component = number;
         member.is_recursive =
             leads_to_itself || sizes.get(number as usize).is_some_and(|size| *size > 1);
     }
 }
 
 impl Steps {
-    fn successors(&self) -> Vec<u32> {
+    /// The members that this one is made of.
+    pub(super) fn successors(&self) -> Vec<u32> {
         let mut found = Vec::new();
         match self {
             Self::Relation(steps) => found.extend(steps.sets.iter().map(|set| set.member.0)),

@@ -13,7 +13,8 @@ use model::Decision;
 use super::Environment;
 use super::components::components;
 use super::formula::{Equations, Formula};
-use super::query::Query;
+use super::memo::NodeKey;
+use super::query::{Query, Subject};
 use super::value::{EvalError, Flags, Value};
 use crate::graph::Snapshot;
 
@@ -62,7 +63,24 @@ pub(super) fn solve(
     query: &Query,
     environment: Environment<'_>,
 ) -> Result<Solution, EvalError> {
-    let equations = Equations::of(snapshot, query, environment)?;
+    let asked = NodeKey {
+        member: query.member,
+        object: query.resource,
+    };
+    solve_all(snapshot, &[asked], query.subject, environment)
+}
+
+/// Solves the equations of several nodes, each another one, for one subject.
+///
+/// # Errors
+/// As [`solve`].
+pub(super) fn solve_all(
+    snapshot: &Snapshot,
+    asked: &[NodeKey],
+    subject: Subject,
+    environment: Environment<'_>,
+) -> Result<Solution, EvalError> {
+    let equations = Equations::of(snapshot, asked, subject, environment)?;
     let successors: Vec<Vec<u32>> = equations
         .formulas
         .iter()
@@ -102,7 +120,12 @@ pub(super) fn solve(
 impl Solution {
     /// What the question comes to.
     pub(super) fn decision(&self) -> Result<Decision, EvalError> {
-        let root = self.node(0);
+        self.decision_of(0)
+    }
+
+    /// What one of the nodes that were asked comes to.
+    pub(super) fn decision_of(&self, node: u32) -> Result<Decision, EvalError> {
+        let root = self.node(node);
         let value = if root.lower {
             Value::Yes
         } else if root.upper {

@@ -14,7 +14,7 @@ use crate::graph::{Change, Loader, RelationshipParts, Snapshot};
 
 const EDGES_MAX: u64 = 1_000_000;
 
-fn snapshot(schema: &Arc<Schema>, relationships: &[Relationship]) -> Snapshot {
+pub(super) fn snapshot(schema: &Arc<Schema>, relationships: &[Relationship]) -> Snapshot {
     let changes: Vec<Change> = relationships.iter().cloned().map(Change::Put).collect();
     Snapshot::empty(Arc::clone(schema))
         .apply(Revision(1), Timestamp::EPOCH, &changes)
@@ -41,7 +41,7 @@ fn loaded(schema: &Arc<Schema>, relationships: &[Relationship]) -> Snapshot {
     loader.finish(Revision(1), Timestamp::EPOCH)
 }
 
-fn environment(question: &Question, depth_max: u16) -> Environment<'_> {
+pub(super) fn environment(question: &Question, depth_max: u16) -> Environment<'_> {
     Environment {
         context: &question.context,
         now: question.now,
@@ -78,6 +78,7 @@ fn tell(error: EvalError) -> String {
         EvalError::CyclicExclusion => "cycle".to_owned(),
         EvalError::Caveat(error) => error.to_string(),
         EvalError::WorkExceeded { .. } => "work".to_owned(),
+        EvalError::Interrupted => "interrupted".to_owned(),
     }
 }
 

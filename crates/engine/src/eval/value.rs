@@ -20,6 +20,9 @@ pub enum EvalError {
     /// A caveat could not be evaluated.
     #[error(transparent)]
     Caveat(#[from] EvaluationError),
+    /// Nobody waits for the answer any more.
+    #[error("the caller has gone before the answer was found")]
+    Interrupted,
     /// Too many edges had to be looked at.
     #[error("the evaluation visited more than {edges_visited_max} relationships")]
     WorkExceeded {

@@ -233,7 +233,7 @@ impl ExpectedError {
             EvalError::DepthExceeded { .. } => self == Self::DepthExceeded,
             EvalError::CyclicExclusion => self == Self::CyclicExclusion,
             EvalError::Caveat(_) => self == Self::Caveat,
-            EvalError::WorkExceeded { .. } => false,
+            EvalError::WorkExceeded { .. } | EvalError::Interrupted => false,
         }
     }
 }

@@ -1,0 +1,196 @@
+//! Look-ups against checks: whatever a look-up says of an object, a check of it says too.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use model::{Decision, ObjectId, ObjectRef, RelationName, Relationship, SubjectId, SubjectRef};
+use schema::Schema;
+use testkit::{Case, Question};
+
+use super::{Found, Membership, ResourcesQuery, SubjectsQuery, lookup_resources, lookup_subjects};
+use crate::eval::tests::{environment, snapshot};
+use crate::eval::{EvalError, Query, check};
+use crate::graph::Snapshot;
+
+type Told = Result<Decision, EvalError>;
+
+/// An id that no case has.
+const NOBODY: &str = "nobody-in-particular";
+
+fn by_check(
+    case: &Case,
+    snapshot: &Snapshot,
+    question: &Question,
+    resource: &ObjectRef,
+    subject: &SubjectRef,
+) -> Told {
+    let query = Query::resolve(snapshot, resource, question.member.as_str(), subject).unwrap();
+    check(snapshot, &query, environment(question, case.depth_max))
+}
+
+/// What a look-up says of `id`; nothing where it says that it does not know.
+fn by_lookup(found: &Found, snapshot: &Snapshot, id: &ObjectId) -> Decision {
+    let decision = |membership: Membership| match membership {
+        Membership::Certain => Decision::Allowed,
+        Membership::Conditional { missing } => Decision::Conditional { missing },
+    };
+    if let Some((_, own)) = found
+        .members(snapshot, None)
+        .find(|(member, _)| member == id)
+    {
+        return decision(own);
+    }
+    let taken_out = found
+        .excluded(snapshot)
+        .into_iter()
+        .find(|(member, _)| member == id);
+    match (found.everybody(), taken_out) {
+        (None, _) | (Some(_), Some((_, Membership::Certain))) => Decision::Denied,
+        (Some(everybody), None) => decision(everybody),
+        (Some(_), Some((_, conditional))) => decision(conditional),
+    }
+}
+
+fn differs(found: &Found, snapshot: &Snapshot, id: &ObjectId, right: &Told) -> Option<String> {
+    let told = by_lookup(found, snapshot, id);
+    match right {
+        Ok(right) if told == *right => None,
+        Err(_) if told == Decision::Denied && found.error().is_some() => None,
+        Ok(_) | Err(_) => Some(format!("`{id}` is {told:?}, but a check says {right:?}")),
+    }
+}
+
+/// Order, and that every place to go on from leads to the rest.
+fn pages_fault(found: &Found, snapshot: &Snapshot) -> Option<String> {
+    let all: Vec<_> = found.members(snapshot, None).collect();
+    if !all.is_sorted_by(|left, right| left.0.as_str() < right.0.as_str())
+        || all.len() != found.count()
+    {
+        return Some(format!("not in order or not all: {all:?}"));
+    }
+    (0..all.len()).find_map(|at| {
+        let rest: Vec<_> = found.members(snapshot, Some(all[at].0.as_str())).collect();
+        (rest != all[at + 1..]).then(|| format!("after {} come {rest:?}", all[at].0))
+    })
+}
+
+fn ids(rows: &[Relationship], definition: &str, asked: [&ObjectId; 2]) -> BTreeSet<ObjectId> {
+    let mut ids: BTreeSet<ObjectId> = asked.into_iter().cloned().collect();
+    ids.insert(ObjectId::new(NOBODY).unwrap());
+    for row in rows {
+        if row.resource.definition.as_str() == definition {
+            ids.insert(row.resource.id.clone());
+        }
+        if let (SubjectId::Object(id), true) = (
+            &row.subject.id,
+            row.subject.definition.as_str() == definition,
+        ) {
+            ids.insert(id.clone());
+        }
+    }
+    ids
+}
+
+fn fault(case: &Case) -> Option<String> {
+    let schema = Arc::new(Schema::compile(&case.schema_text).unwrap());
+    let snapshot = snapshot(&schema, &case.relationships);
+    case.questions.iter().find_map(|question| {
+        resources_fault(case, &snapshot, question)
+            .or_else(|| subjects_fault(case, &snapshot, question))
+            .map(|fault| format!("{question}: {fault}"))
+    })
+}
+
+fn resources_fault(case: &Case, snapshot: &Snapshot, question: &Question) -> Option<String> {
+    let definition = &question.resource.definition;
+    let query = ResourcesQuery::resolve(
+        snapshot,
+        definition.as_str(),
+        question.member.as_str(),
+        &question.subject,
+    )
+    .unwrap();
+    let environment = environment(question, case.depth_max);
+    let found = lookup_resources(snapshot, &query, environment, &AtomicBool::new(false)).unwrap();
+    let SubjectId::Object(subject_id) = &question.subject.id else {
+        return None;
+    };
+    let mut errors = BTreeSet::new();
+    let asked = [&question.resource.id, subject_id];
+    for id in ids(&case.relationships, definition.as_str(), asked) {
+        let resource = ObjectRef {
+            definition: definition.clone(),
+            id: id.clone(),
+        };
+        let right = by_check(case, snapshot, question, &resource, &question.subject);
+        errors.extend(right.clone().err());
+        if let Some(fault) = differs(&found, snapshot, &id, &right) {
+            return Some(format!("resources: {fault}"));
+        }
+    }
+    if found.error() != errors.first() {
+        return Some(format!(
+            "resources: {:?} instead of {errors:?}",
+            found.error()
+        ));
+    }
+    pages_fault(&found, snapshot)
+}
+
+fn subjects_fault(case: &Case, snapshot: &Snapshot, question: &Question) -> Option<String> {
+    let definition = &question.subject.definition;
+    let relation = question.subject.relation.as_ref();
+    let query = SubjectsQuery::resolve(
+        snapshot,
+        &question.resource,
+        question.member.as_str(),
+        definition.as_str(),
+        relation.map(RelationName::as_str),
+    )
+    .unwrap();
+    let environment = environment(question, case.depth_max);
+    let found = lookup_subjects(snapshot, &query, environment, &AtomicBool::new(false)).unwrap();
+    let SubjectId::Object(subject_id) = &question.subject.id else {
+        return None;
+    };
+    let mut errors = BTreeSet::new();
+    let asked = [subject_id, &question.resource.id];
+    for id in ids(&case.relationships, definition.as_str(), asked) {
+        let subject = SubjectRef {
+            id: SubjectId::Object(id.clone()),
+            ..question.subject.clone()
+        };
+        let right = by_check(case, snapshot, question, &question.resource, &subject);
+        errors.extend(right.clone().err());
+        if let Some(fault) = differs(&found, snapshot, &id, &right) {
+            return Some(format!("subjects: {fault}"));
+        }
+    }
+    if found.error() != errors.first() {
+        return Some(format!(
+            "subjects: {:?} instead of {errors:?}",
+            found.error()
+        ));
+    }
+    pages_fault(&found, snapshot)
+}
+
+#[test]
+fn look_ups_agree_with_checks() {
+    let seeds = if std::env::var_os("RUN_SLOW_TESTS").is_some() {
+        0..200_000
+    } else {
+        0..4_000
+    };
+    for seed in seeds {
+        let case = testkit::case(seed);
+        if let Some(first) = fault(&case) {
+            let small = testkit::shrink(case, |case| fault(case).is_some());
+            panic!(
+                "seed {seed}: {first}\nshrunk: {}\n{small}",
+                fault(&small).unwrap()
+            );
+        }
+    }
+}

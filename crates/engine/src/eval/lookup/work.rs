@@ -1,0 +1,62 @@
+//! What a look-up may still do: so many edges, and only for as long as somebody waits for it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::eval::Environment;
+use crate::eval::edge;
+use crate::eval::value::{EvalError, Value};
+use crate::graph::{Annotation, Snapshot};
+
+/// Tells a look-up that nobody waits for it any more. It ends soon after with [`EvalError::Interrupted`].
+pub type Interrupt = AtomicBool;
+
+/// Edges visited between two looks at the interrupt.
+const EDGES_PER_LOOK: u64 = 4_096;
+
+pub(super) struct Work<'a> {
+    pub(super) environment: Environment<'a>,
+    interrupt: &'a Interrupt,
+    edges_visited: u64,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(environment: Environment<'a>, interrupt: &'a Interrupt) -> Self {
+        Self {
+            environment,
+            interrupt,
+            edges_visited: 0,
+        }
+    }
+
+    pub(super) fn visit(&mut self) -> Result<(), EvalError> {
+        self.edges_visited += 1;
+        if self.edges_visited > self.environment.edges_visited_max {
+            return Err(EvalError::WorkExceeded {
+                edges_visited_max: self.environment.edges_visited_max,
+            });
+        }
+        if self.edges_visited.is_multiple_of(EDGES_PER_LOOK) {
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// [`EvalError::Interrupted`] once nobody waits.
+    pub(super) fn look(&self) -> Result<(), EvalError> {
+        if self.interrupt.load(Ordering::Relaxed) {
+            return Err(EvalError::Interrupted);
+        }
+        Ok(())
+    }
+
+    /// What an edge counts for.
+    pub(super) fn edge(
+        &mut self,
+        snapshot: &Snapshot,
+        annotation: Option<&Annotation>,
+    ) -> Result<Value, EvalError> {
+        self.visit()?;
+        Ok(edge::value(snapshot.schema(), annotation, self.environment))
+    }
+}

@@ -1,0 +1,378 @@
+//! Which resources may this subject have, and which subjects may have this resource?
+//!
+//! A look-up is worked out whole on one snapshot and then read in the order of the ids. A cursor goes on from an id on
+//! the snapshot of the first page, on this node or another; this node keeps the latest answers, so that a page does not
+//! work the whole out again.
+
+mod kept;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use engine::eval::{
+    self, Environment, EvalError, Found, Interrupt, Membership, QueryError, ResourcesQuery,
+    SubjectsQuery,
+};
+use engine::graph::Snapshot;
+use identity::Caller;
+use model::{Context, DefinitionName, ObjectId, ObjectRef, RelationName, SubjectRef, Token};
+
+use crate::check;
+use crate::consistency::{Consistency, View};
+use crate::cursor::Cursor;
+use crate::error::{Error, Kind, Reason};
+use crate::node::Node;
+
+pub(crate) use kept::{Kept, Turns};
+
+/// The id of everybody in an answer and in a cursor; it sorts before every object id.
+const EVERYBODY: &str = "*";
+
+/// On which objects of a definition does a subject have a permission?
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resources {
+    /// The definition of the resources.
+    pub definition: DefinitionName,
+    /// The permission (or relation) of it; any text, since it may well be unknown.
+    pub permission: String,
+    /// Who is asked about.
+    pub subject: SubjectRef,
+    /// Values for the parameters of caveats.
+    pub context: Context,
+    /// The most resources of a page, 0 for all.
+    pub limit: u32,
+    /// The page to go on from.
+    pub cursor: Option<String>,
+}
+
+/// Which subjects have a permission on a resource?
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subjects {
+    /// The resource.
+    pub resource: ObjectRef,
+    /// The permission (or relation) of its definition; any text, since it may well be unknown.
+    pub permission: String,
+    /// The definition of the subjects.
+    pub definition: DefinitionName,
+    /// The relation of subject sets; none for the objects themselves.
+    pub relation: Option<RelationName>,
+    /// Values for the parameters of caveats.
+    pub context: Context,
+    /// Whether everybody is left out of the answer where a wildcard grants.
+    pub is_without_everybody: bool,
+    /// The most subjects of a page besides everybody, 0 for all.
+    pub limit: u32,
+    /// The page to go on from.
+    pub cursor: Option<String>,
+}
+
+/// One of what a look-up has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// An object.
+    Object {
+        /// Its id.
+        id: ObjectId,
+        /// For certain, or on a condition.
+        membership: Membership,
+    },
+    /// Every object of the definition, by a wildcard.
+    Everybody {
+        /// For certain, or on a condition.
+        membership: Membership,
+        /// But these, for certain or on a condition.
+        excluded: Vec<(ObjectId, Membership)>,
+    },
+}
+
+/// The answer of a look-up, from a place on.
+#[derive(Debug)]
+pub struct Page {
+    view: View,
+    found: Arc<Found>,
+    query: [u8; 16],
+    after: Option<String>,
+    is_without_everybody: bool,
+    limit: usize,
+}
+
+/// Looks up resources.
+///
+/// # Errors
+/// [`Error`] as for a check; [`Reason::InvalidCursor`] for a cursor of another query; a limit past `page_size_max`; too
+/// much work; too many look-ups at once. What fails for single resources comes with [`Page::end`].
+pub async fn resources(
+    node: &Arc<Node>,
+    _caller: &Caller,
+    consistency: Consistency,
+    asked: &Resources,
+) -> Result<Page, Error> {
+    let parameters = format!(
+        "{} {} {} {} {}",
+        asked.definition,
+        asked.permission,
+        asked.subject,
+        asked.context.to_json(),
+        asked.limit
+    );
+    let query = Cursor::digest("lookup resources", &parameters);
+    let place = Place::open(
+        node,
+        consistency,
+        query,
+        asked.limit,
+        asked.cursor.as_deref(),
+    )
+    .await?;
+    check::limit_context(node, &asked.context)?;
+    let resolved = ResourcesQuery::resolve(
+        &place.view.snapshot,
+        asked.definition.as_str(),
+        &asked.permission,
+        &asked.subject,
+    );
+    let resolved = resolved.map_err(|error| match error {
+        QueryError::WildcardSubject => Error::invalid(
+            Reason::WildcardNotAllowed,
+            "invalid argument: cannot perform lookup resources on wildcard",
+        )
+        .with("field", "subject_id"),
+        QueryError::UnknownDefinition { .. } | QueryError::UnknownMember { .. } => error.into(),
+    })?;
+    place
+        .page(
+            node,
+            &asked.context,
+            false,
+            move |snapshot, environment, interrupt| {
+                eval::lookup_resources(snapshot, &resolved, environment, interrupt)
+            },
+        )
+        .await
+}
+
+/// Looks up subjects.
+///
+/// # Errors
+/// As [`resources`].
+pub async fn subjects(
+    node: &Arc<Node>,
+    _caller: &Caller,
+    consistency: Consistency,
+    asked: &Subjects,
+) -> Result<Page, Error> {
+    let parameters = format!(
+        "{} {} {} {:?} {} {} {}",
+        asked.resource,
+        asked.permission,
+        asked.definition,
+        asked.relation,
+        asked.context.to_json(),
+        asked.is_without_everybody,
+        asked.limit
+    );
+    let query = Cursor::digest("lookup subjects", &parameters);
+    let place = Place::open(
+        node,
+        consistency,
+        query,
+        asked.limit,
+        asked.cursor.as_deref(),
+    )
+    .await?;
+    check::limit_context(node, &asked.context)?;
+    let resolved = SubjectsQuery::resolve(
+        &place.view.snapshot,
+        &asked.resource,
+        &asked.permission,
+        asked.definition.as_str(),
+        asked.relation.as_ref().map(RelationName::as_str),
+    )?;
+    let is_without_everybody = asked.is_without_everybody;
+    place
+        .page(
+            node,
+            &asked.context,
+            is_without_everybody,
+            move |snapshot, environment, interrupt| {
+                eval::lookup_subjects(snapshot, &resolved, environment, interrupt)
+            },
+        )
+        .await
+}
+
+/// Where a look-up begins.
+struct Place {
+    view: View,
+    query: [u8; 16],
+    after: Option<String>,
+    limit: u32,
+}
+
+impl Place {
+    async fn open(
+        node: &Node,
+        consistency: Consistency,
+        query: [u8; 16],
+        limit: u32,
+        cursor: Option<&str>,
+    ) -> Result<Self, Error> {
+        let limit_max = node.settings().limits.page_size_max;
+        if limit > limit_max {
+            return Err(Error::limit_too_big(limit, limit_max));
+        }
+        let (view, after) = match cursor {
+            None => (node.view(consistency).await?, None),
+            Some(cursor) => {
+                let cursor = Cursor::decode(cursor, query)?;
+                (node.view_of_cursor(&cursor).await?, Some(cursor.after))
+            }
+        };
+        Ok(Self {
+            view,
+            query,
+            after,
+            limit,
+        })
+    }
+
+    /// Works the answer out, unless this node still has it, and opens it at this place.
+    async fn page(
+        self,
+        node: &Arc<Node>,
+        context: &Context,
+        is_without_everybody: bool,
+        look_up: impl FnOnce(&Snapshot, Environment<'_>, &Interrupt) -> Result<Found, EvalError>
+        + Send
+        + 'static,
+    ) -> Result<Page, Error> {
+        let kept = self
+            .after
+            .is_some()
+            .then(|| node.kept_look_ups().get(&self.view, self.query))
+            .flatten();
+        let found = match kept {
+            Some(found) => found,
+            None => {
+                let found = Arc::new(self.work_out(node, context.clone(), look_up).await?);
+                if self.limit > 0 && found.count() > self.limit as usize {
+                    node.kept_look_ups().keep(&self.view, self.query, &found);
+                }
+                found
+            }
+        };
+        Ok(Page {
+            view: self.view,
+            found,
+            query: self.query,
+            after: self.after,
+            is_without_everybody,
+            limit: if self.limit == 0 {
+                usize::MAX
+            } else {
+                self.limit as usize
+            },
+        })
+    }
+
+    /// Runs a look-up away from the calls that answer at once; it ends soon after this is dropped.
+    async fn work_out(
+        &self,
+        node: &Arc<Node>,
+        context: Context,
+        look_up: impl FnOnce(&Snapshot, Environment<'_>, &Interrupt) -> Result<Found, EvalError>
+        + Send
+        + 'static,
+    ) -> Result<Found, Error> {
+        let _turn = node.look_up_turns().take().await?;
+        let interrupt = Arc::new(AtomicBool::new(false));
+        let gone = InterruptOnDrop(Arc::clone(&interrupt));
+        let (view, on) = (self.view.clone(), Arc::clone(node));
+        let task = tokio::task::spawn_blocking(move || {
+            let environment = Environment {
+                edges_visited_max: on.settings().limits.look_up_edges_visited_max,
+                ..check::environment(&on, &view, &context)
+            };
+            look_up(&view.snapshot, environment, &interrupt)
+        });
+        let found = task
+            .await
+            .map_err(|error| Error::new(Kind::Internal, "the look-up failed").caused_by(error))?;
+        drop(gone);
+        Ok(found?)
+    }
+}
+
+struct InterruptOnDrop(Arc<AtomicBool>);
+
+impl Drop for InterruptOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Page {
+    /// The token of the snapshot that the answer holds for.
+    #[must_use]
+    pub fn at(&self) -> Token {
+        self.view.token
+    }
+
+    /// How many objects the whole answer has, on all of its pages and without everybody.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.found.count()
+    }
+
+    /// What the page holds, in the byte order of the ids, everybody first.
+    pub fn items(&self) -> impl Iterator<Item = Item> + '_ {
+        let everybody = match &self.after {
+            None if !self.is_without_everybody => self.found.everybody(),
+            None | Some(_) => None,
+        };
+        let everybody = everybody.map(|membership| Item::Everybody {
+            membership,
+            excluded: self.found.excluded(&self.view.snapshot),
+        });
+        let objects = self
+            .found
+            .members(&self.view.snapshot, self.after.as_deref());
+        let objects = objects
+            .take(self.limit)
+            .map(|(id, membership)| Item::Object { id, membership });
+        everybody.into_iter().chain(objects)
+    }
+
+    /// How the page ends: well, if the answer goes on after it or is complete.
+    ///
+    /// # Errors
+    /// [`Error`] where it is not known of some objects whether they belong to the answer.
+    pub fn end(&self) -> Result<(), Error> {
+        let goes_on = self.limit != usize::MAX
+            && self
+                .found
+                .members(&self.view.snapshot, self.after.as_deref())
+                .nth(self.limit)
+                .is_some();
+        match self.found.error() {
+            Some(error) if !goes_on => Err(error.clone().into()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The cursor that goes on after `item`.
+    #[must_use]
+    pub fn cursor_after(&self, item: &Item) -> String {
+        let after = match item {
+            Item::Object { id, .. } => id.as_str(),
+            Item::Everybody { .. } => EVERYBODY,
+        };
+        let cursor = Cursor {
+            token: self.view.token,
+            now: self.view.now,
+            query: self.query,
+            after: after.to_owned(),
+        };
+        cursor.encode()
+    }
+}

@@ -1,0 +1,112 @@
+//! The latest answers that are read in pages, and turns for those who want one worked out.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use engine::eval::Found;
+use model::{Timestamp, Token};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::consistency::View;
+use crate::error::{Error, Kind};
+
+/// Objects in all of the kept answers together, at some four bytes each; the latest answer is kept at any size.
+const OBJECTS_MAX: usize = 8_000_000;
+/// Kept answers: each also keeps what its sets hold.
+const ANSWERS_MAX: usize = 64;
+/// Look-ups that wait for their turn.
+const WAITING_MAX: usize = 1_024;
+
+/// The latest answers that have more pages to come.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    answers: Mutex<VecDeque<Answer>>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    key: Key,
+    found: Arc<Found>,
+}
+
+/// Everything that an answer depends on: the snapshot, the instant and the query with its context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key {
+    token: Token,
+    now: Timestamp,
+    query: [u8; 16],
+}
+
+impl Key {
+    fn of(view: &View, query: [u8; 16]) -> Self {
+        Self {
+            token: view.token,
+            now: view.now,
+            query,
+        }
+    }
+}
+
+impl Kept {
+    pub(crate) fn get(&self, view: &View, query: [u8; 16]) -> Option<Arc<Found>> {
+        let key = Key::of(view, query);
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = answers.iter().find(|answer| answer.key == key)?;
+        Some(Arc::clone(&answer.found))
+    }
+
+    pub(crate) fn keep(&self, view: &View, query: [u8; 16], found: &Arc<Found>) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.push_back(Answer {
+            key: Key::of(view, query),
+            found: Arc::clone(found),
+        });
+        let mut objects: usize = answers.iter().map(|answer| answer.found.count()).sum();
+        while answers.len() > 1 && (answers.len() > ANSWERS_MAX || objects > OBJECTS_MAX) {
+            if let Some(oldest) = answers.pop_front() {
+                objects -= oldest.found.count();
+            }
+        }
+    }
+}
+
+/// Turns to work a look-up out: as many at once as there are processors, so that checks keep their share.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    running: Semaphore,
+    admitted: Semaphore,
+}
+
+/// A turn; it ends when this is dropped.
+pub(crate) struct Turn<'a> {
+    _running: SemaphorePermit<'a>,
+    _admitted: SemaphorePermit<'a>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            running: Semaphore::new(processors),
+            admitted: Semaphore::new(processors + WAITING_MAX),
+        }
+    }
+}
+
+impl Turns {
+    /// # Errors
+    /// [`Kind::Overloaded`] if too many wait already.
+    pub(crate) async fn take(&self) -> Result<Turn<'_>, Error> {
+        let overloaded = || {
+            let message =
+                format!("more than {WAITING_MAX} look-ups wait for their turn; try again later");
+            Error::new(Kind::Overloaded, message)
+        };
+        let admitted = self.admitted.try_acquire().map_err(|_| overloaded())?;
+        let running = self.running.acquire().await.map_err(|_| overloaded())?;
+        Ok(Turn {
+            _running: running,
+            _admitted: admitted,
+        })
+    }
+}
