@@ -9,9 +9,9 @@ mod kept;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use engine::eval::Membership;
 use engine::eval::{
-    self, Environment, EvalError, Found, Interrupt, Membership, QueryError, ResourcesQuery,
-    SubjectsQuery,
+    self, Environment, EvalError, Found, Interrupt, QueryError, ResourcesQuery, SubjectsQuery,
 };
 use engine::graph::Snapshot;
 use identity::Caller;

@@ -3,6 +3,7 @@
 //! The order is that of the API: consistency first, then every field's rule ([`rules`], all violations told together),
 //! then what no rule of a field can say.
 
+pub(crate) mod lookup;
 mod rules;
 mod value;
 mod violation;
@@ -123,11 +124,15 @@ fn question(
         resource: object(resource)?,
         permission,
         subject: self::subject(subject)?,
-        context: context
-            .map(context_from_wire)
-            .transpose()?
-            .unwrap_or_default(),
+        context: self::context(context)?,
     })
+}
+
+fn context(context: Option<prost_types::Struct>) -> Result<Context, Status> {
+    Ok(context
+        .map(context_from_wire)
+        .transpose()?
+        .unwrap_or_default())
 }
 
 pub(crate) fn write(request: wire::WriteRelationshipsRequest) -> Result<Write, Status> {

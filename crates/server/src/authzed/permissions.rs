@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::{Decision, Token};
 use ops::Node;
 use ops::bulk::Import;
+use ops::lookup::{Item, Page};
 use ops::read::Reading;
 use remit_proto::authzed::api::v1 as wire;
 use remit_proto::authzed::api::v1::check_permission_response::Permissionship;
@@ -224,16 +225,29 @@ impl PermissionsService for PermissionsApi {
 
     async fn lookup_resources(
         &self,
-        _request: Request<wire::LookupResourcesRequest>,
+        request: Request<wire::LookupResourcesRequest>,
     ) -> Result<Response<Self::LookupResourcesStream>, Status> {
-        Err(Status::unimplemented("LookupResources is not served yet"))
+        let caller = caller(&request)?;
+        let (consistency, asked) = convert::lookup::resources(request.into_inner())?;
+        let page = ops::lookup::resources(&self.node, &caller, consistency, &asked).await;
+        let page = page.map_err(error::status)?;
+        let (sender, receiver) = mpsc::channel(READ_PAGE);
+        tokio::spawn(send_found(page, convert::lookup::resource_to_wire, sender));
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
     async fn lookup_subjects(
         &self,
-        _request: Request<wire::LookupSubjectsRequest>,
+        request: Request<wire::LookupSubjectsRequest>,
     ) -> Result<Response<Self::LookupSubjectsStream>, Status> {
-        Err(Status::unimplemented("LookupSubjects is not served yet"))
+        let caller = caller(&request)?;
+        let (consistency, asked) = convert::lookup::subjects(request.into_inner())?;
+        let page = ops::lookup::subjects(&self.node, &caller, consistency, &asked).await;
+        let page = page.map_err(error::status)?;
+        let (sender, receiver) = mpsc::channel(READ_PAGE);
+        let to_wire = |page: &_, item: &_| Some(convert::lookup::subject_to_wire(page, item));
+        tokio::spawn(send_found(page, to_wire, sender));
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }
 
@@ -285,6 +299,25 @@ async fn send_pages(
         if sender.send(Ok(message)).await.is_err() {
             return;
         }
+    }
+}
+
+/// Sends what a look-up has found and how it ends, unless the reader is gone before.
+async fn send_found<T>(
+    page: Page,
+    to_wire: impl Fn(&Page, &Item) -> Option<T> + Send,
+    sender: mpsc::Sender<Result<T, Status>>,
+) {
+    for item in page.items() {
+        if let Some(message) = to_wire(&page, &item)
+            && sender.send(Ok(message)).await.is_err()
+        {
+            return;
+        }
+    }
+    if let Err(failed) = page.end() {
+        // A reader that is gone has no use for it.
+        let _gone = sender.send(Err(error::status(failed))).await;
     }
 }
 

@@ -64,14 +64,8 @@ impl Rules {
             &Path::message(within, 1, "resource"),
             relationship.resource.as_ref(),
         );
-        let relation = RelationName::new(&relationship.relation);
         // A relation that is too long is also none by its pattern.
-        self.name(
-            &Path::string(within, 2, "relation"),
-            relation,
-            RelationName::PATTERN,
-            || false,
-        );
+        self.relation(&Path::string(within, 2, "relation"), &relationship.relation);
         self.subject(
             &Path::message(within, 3, "subject"),
             relationship.subject.as_ref(),
@@ -158,7 +152,7 @@ impl Rules {
         }
     }
 
-    fn object(&mut self, path: &Path<'_>, object: Option<&wire::ObjectReference>) {
+    pub(super) fn object(&mut self, path: &Path<'_>, object: Option<&wire::ObjectReference>) {
         let Some(object) = object else {
             return self.found.add(path, Rule::Required);
         };
@@ -176,7 +170,7 @@ impl Rules {
         }
     }
 
-    fn subject(&mut self, path: &Path<'_>, subject: Option<&wire::SubjectReference>) {
+    pub(super) fn subject(&mut self, path: &Path<'_>, subject: Option<&wire::SubjectReference>) {
         let Some(subject) = subject else {
             return self.found.add(path, Rule::Required);
         };
@@ -214,7 +208,19 @@ impl Rules {
         }
     }
 
-    fn optional_relation(&mut self, path: &Path<'_>, relation: &str) {
+    /// A name of a definition that has to be there.
+    pub(super) fn definition_name(&mut self, path: &Path<'_>, name: &str) {
+        self.definition(path, name, DefinitionName::PATTERN);
+    }
+
+    /// A name of a relation or permission that has to be there.
+    pub(super) fn relation(&mut self, path: &Path<'_>, name: &str) {
+        self.name(path, RelationName::new(name), RelationName::PATTERN, || {
+            false
+        });
+    }
+
+    pub(super) fn optional_relation(&mut self, path: &Path<'_>, relation: &str) {
         if !relation.is_empty() {
             self.name(path, RelationName::new(relation), OPTIONAL_RELATION, || {
                 false
