@@ -98,10 +98,10 @@ impl Query {
 }
 
 /// Stand-ins for ids that the graph does not hold. A dictionary never grows so far, so no edge has them as an end.
-const UNKNOWN_RESOURCE: ObjectIx = ObjectIx(u32::MAX);
+pub(super) const UNKNOWN_RESOURCE: ObjectIx = ObjectIx(u32::MAX);
 const UNKNOWN_SUBJECT: ObjectIx = ObjectIx(u32::MAX - 1);
 
-fn definition_ix(schema: &Schema, name: &str) -> Result<DefinitionIx, QueryError> {
+pub(super) fn definition_ix(schema: &Schema, name: &str) -> Result<DefinitionIx, QueryError> {
     schema
         .definition_ix(name)
         .ok_or_else(|| QueryError::UnknownDefinition {
@@ -109,7 +109,7 @@ fn definition_ix(schema: &Schema, name: &str) -> Result<DefinitionIx, QueryError
         })
 }
 
-fn member_ix(
+pub(super) fn member_ix(
     schema: &Schema,
     definition: DefinitionIx,
     name: &str,

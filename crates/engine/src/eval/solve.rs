@@ -13,6 +13,7 @@ use model::Decision;
 use super::Environment;
 use super::components::components;
 use super::formula::{Equations, Formula};
+use super::memo::NodeKey;
 use super::query::Query;
 use super::value::{EvalError, Flags, Value};
 use crate::graph::Snapshot;
@@ -102,16 +103,21 @@ pub(super) fn solve(
 impl Solution {
     /// What the question comes to.
     pub(super) fn decision(&self) -> Result<Decision, EvalError> {
-        let root = self.node(0);
-        let value = if root.lower {
+        self.decision_of(0)
+    }
+
+    /// What a node would come to were it the question.
+    pub(super) fn decision_of(&self, node: u32) -> Result<Decision, EvalError> {
+        let node = self.node(node);
+        let value = if node.lower {
             Value::Yes
-        } else if root.upper {
-            Value::Undecided(Box::new(root.flags.clone()))
+        } else if node.upper {
+            Value::Undecided(Box::new(node.flags.clone()))
         } else {
             Value::No
         };
         let decision = value.into_decision()?;
-        if decision != Decision::Denied && root.height > u32::from(self.depth_max) {
+        if decision != Decision::Denied && node.height > u32::from(self.depth_max) {
             return Err(EvalError::DepthExceeded {
                 depth_max: self.depth_max,
             });
@@ -125,6 +131,16 @@ impl Solution {
             .formulas
             .get(node as usize)
             .unwrap_or(NOTHING)
+    }
+
+    /// What a node stands for.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a node's number is only made with its key"
+    )]
+    pub(super) fn key(&self, node: u32) -> NodeKey {
+        // PANIC: as above.
+        self.equations.nodes[node as usize]
     }
 
     pub(super) fn is_yes(&self, formula: &Formula) -> bool {
