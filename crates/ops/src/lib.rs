@@ -8,10 +8,12 @@ pub mod check;
 pub mod consistency;
 pub mod cursor;
 pub mod error;
+pub mod expand;
 pub mod housekeeping;
 pub mod node;
 pub mod read;
 pub mod schema;
+pub mod trace;
 pub mod write;
 
 mod follow;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use model::{CaveatName, CaveatRef, Context, Decision};
+use model::{CaveatName, CaveatRef, Context, Decision, Value};
 use schema::caveat::Program;
 use schema::{CaveatIx, Schema};
 
@@ -54,6 +54,9 @@ const CAVEATS_MAX: usize = 64;
 const EXPRESSION_BYTES_MAX: usize = 16 << 10;
 /// What stands for a part that is elided.
 const ELISION: &str = "…";
+/// Values within values of a context that is told; deeper ones are left out, since few clients decode them that far down
+/// in a message.
+const VALUE_LEVELS_MAX: usize = 5;
 
 impl Clause {
     pub(super) fn all(operands: impl IntoIterator<Item = Self>) -> Self {
@@ -258,8 +261,11 @@ impl<'a> Applied<'a> {
 
 /// Every value of the contexts, told apart where those of one name differ.
 fn merged(contexts: &[&Context]) -> Context {
-    let mut by_name: BTreeMap<&str, Vec<&model::Value>> = BTreeMap::new();
+    let mut by_name: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for (name, value) in contexts.iter().flat_map(|context| context.iter()) {
+        if levels(value) > VALUE_LEVELS_MAX {
+            continue;
+        }
         let values = by_name.entry(name).or_default();
         if !values.contains(&value) {
             values.push(value);
@@ -280,4 +286,13 @@ fn merged(contexts: &[&Context]) -> Context {
         }
     }
     Context::new(all)
+}
+
+fn levels(value: &Value) -> usize {
+    let deepest = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        Value::List(items) => items.iter().map(levels).max(),
+        Value::Map(map) => map.values().map(levels).max(),
+    };
+    1 + deepest.unwrap_or(0)
 }
