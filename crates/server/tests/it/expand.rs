@@ -220,3 +220,34 @@ async fn no_tree_is_too_large_for_its_client() {
     }
     running.stop().await;
 }
+
+/// Where the limit of levels comes from: one more, and a client could not decode the answer.
+#[test]
+fn decoders_refuse_the_level_after_the_last() {
+    use prost::Message as _;
+    for (levels, is_decoded) in [(49, true), (50, false)] {
+        let object = convert::object_to_wire(&"doc:a".parse().unwrap());
+        let subject = convert::subject_to_wire(&"group:g#member".parse().unwrap());
+        let node = |content| wire::PermissionRelationshipTree {
+            expanded_object: Some(object.clone()),
+            expanded_relation: "view".to_owned(),
+            tree_type: Some(content),
+        };
+        let leaf = node(TreeType::Leaf(wire::DirectSubjectSet {
+            subjects: vec![subject],
+        }));
+        let root = (1..levels).fold(leaf, |below, _| {
+            node(TreeType::Intermediate(wire::AlgebraicSubjectSet {
+                operation: 1,
+                children: vec![below],
+            }))
+        });
+        let answer = wire::ExpandPermissionTreeResponse {
+            expanded_at: None,
+            tree_root: Some(root),
+        };
+        let bytes = answer.encode_to_vec();
+        let decoded = wire::ExpandPermissionTreeResponse::decode(bytes.as_slice());
+        assert_eq!(decoded.is_ok(), is_decoded, "{levels} levels");
+    }
+}
