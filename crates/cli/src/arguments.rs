@@ -454,6 +454,9 @@ pub(crate) struct Limits {
         default_value_t = 1_000_000
     )]
     pub(crate) import_relationships_max: usize,
+    /// Bytes in one answer whose size depends on data: a tree of who has a permission, or the traces of checks.
+    #[arg(long, env = "REMIT_ANSWER_BYTES_MAX", default_value_t = 4_194_304)]
+    pub(crate) answer_bytes_max: usize,
     /// Bytes in one request.
     #[arg(long, env = "REMIT_REQUEST_BYTES_MAX", default_value_t = 4_194_304)]
     pub(crate) request_bytes_max: usize,
