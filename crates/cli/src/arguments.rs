@@ -40,9 +40,11 @@ pub(crate) enum Command {
     /// Run the server.
     Serve(Box<Serve>),
     /// Ask whether a subject has a permission on a resource.
-    Check(Question),
+    Check(Check),
     /// Say why a subject has a permission or not.
     Explain(Question),
+    /// Show who has a permission, as the schema writes it.
+    Expand(Expand),
     /// Read, write, validate, format and compare schemas.
     #[command(subcommand)]
     Schema(Schema),
@@ -100,6 +102,15 @@ pub(crate) struct Freshness {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) question: Question,
+    /// Say why, below the answer.
+    #[arg(long)]
+    pub(crate) explain: bool,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "Examples:
   remit check document:handbook view user:ana-ruiz
   remit check document:handbook view user:ana-ruiz --context '{\"ip\": \"10.0.0.1\"}' --json")]
@@ -117,6 +128,27 @@ pub(crate) struct Question {
     pub(crate) freshness: Freshness,
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  remit expand document:handbook#view")]
+pub(crate) struct Expand {
+    /// The permission or relation of an object: `document:handbook#view`.
+    #[arg(value_name = "RESOURCE#PERMISSION", value_parser = resource_and_permission)]
+    pub(crate) permission: (ObjectRef, String),
+    #[command(flatten)]
+    pub(crate) freshness: Freshness,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+fn resource_and_permission(text: &str) -> Result<(ObjectRef, String), String> {
+    let (resource, permission) = text
+        .split_once('#')
+        .ok_or("expected `RESOURCE#PERMISSION`, such as `document:handbook#view`")?;
+    let resource = resource.parse().map_err(|error| format!("{error}"))?;
+    Ok((resource, permission.to_owned()))
 }
 
 #[derive(Debug, Subcommand)]
@@ -422,6 +454,9 @@ pub(crate) struct Limits {
         default_value_t = 1_000_000
     )]
     pub(crate) import_relationships_max: usize,
+    /// Bytes in one answer whose size depends on data: a tree of who has a permission, or the traces of checks.
+    #[arg(long, env = "REMIT_ANSWER_BYTES_MAX", default_value_t = 4_194_304)]
+    pub(crate) answer_bytes_max: usize,
     /// Bytes in one request.
     #[arg(long, env = "REMIT_REQUEST_BYTES_MAX", default_value_t = 4_194_304)]
     pub(crate) request_bytes_max: usize,

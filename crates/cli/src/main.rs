@@ -51,7 +51,8 @@ fn read_arguments() -> anyhow::Result<Arguments> {
 async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     match arguments.command {
         Command::Serve(serve) => commands::serve::run(serve).await,
-        Command::Check(question) => commands::check::run(question).await,
+        Command::Check(check) => commands::check::run(check).await,
+        Command::Expand(expand) => commands::expand::run(expand).await,
         Command::Explain(question) => commands::explain::run(question).await,
         Command::Schema(schema) => commands::schema::run(schema).await,
         Command::Relationship(relationship) => commands::relationship::run(relationship).await,

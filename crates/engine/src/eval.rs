@@ -12,7 +12,9 @@
 mod check;
 mod climb;
 mod components;
+mod condition;
 mod edge;
+mod expand;
 mod explain;
 mod formula;
 mod lookup;
@@ -20,6 +22,7 @@ mod memo;
 mod plan;
 mod query;
 mod solve;
+mod trace;
 mod value;
 mod witness;
 
@@ -27,12 +30,15 @@ use model::{Context, Decision, ObjectRef, Relationship, SubjectRef, Timestamp};
 
 use crate::graph::Snapshot;
 
+pub use condition::{Condition, ConditionResult};
+pub use expand::{ExpandError, SetOperation, Tree, TreeContent};
 pub use explain::{Explanation, Outcome, Step};
 pub use lookup::{
     Found, Interrupt, Membership, ResourcesQuery, SubjectsQuery, lookup_resources, lookup_subjects,
 };
 pub use plan::Plan;
 pub use query::{Query, QueryError, Subject};
+pub use trace::{Trace, TraceNode};
 pub use value::EvalError;
 
 /// What a question is answered with, besides the graph.
@@ -46,6 +52,15 @@ pub struct Environment<'a> {
     pub depth_max: u16,
     /// Edges that may be visited before the answer is given up.
     pub edges_visited_max: u64,
+}
+
+/// How large an answer that is a tree may get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TreeLimits {
+    /// Nodes below each other.
+    pub levels_max: u16,
+    /// What its names take, with a little for each node and subject, in bytes.
+    pub bytes_max: usize,
 }
 
 /// Answers `query` on `snapshot`.
@@ -116,6 +131,45 @@ pub fn explain(
         names,
         environment,
     ))
+}
+
+/// Answers as [`check`] does and tells of every relation and permission that the answer came from.
+///
+/// `resource` and `subject` are those that `query` was resolved from. What is past `limits` is left out and said to be.
+///
+/// # Cost
+/// As [`witness`]; where that visits too many edges, as [`check`], and only the question itself is told of.
+#[must_use]
+pub fn trace(
+    snapshot: &Snapshot,
+    query: &Query,
+    (resource, subject): (&ObjectRef, &SubjectRef),
+    environment: Environment<'_>,
+    limits: TreeLimits,
+) -> Trace {
+    let names = explain::Names { resource, subject };
+    match solve::solve(snapshot, query, environment) {
+        Ok(solution) => trace::trace(snapshot, &solution, names, environment, limits),
+        // Where too much can be reached, a check may still find its answer on the way.
+        Err(_) => trace::only(snapshot, query, names, check(snapshot, query, environment)),
+    }
+}
+
+/// Who has `member` of `resource`, as the schema writes it. The context of `environment` does not matter.
+///
+/// # Errors
+/// [`ExpandError`] for a name that the schema lacks, a permission that depends on itself through an exclusion, and past a
+/// limit.
+/// # Cost
+/// O(edges visited): what is reached in several ways is walked in each.
+pub fn expand(
+    snapshot: &Snapshot,
+    resource: &ObjectRef,
+    member: &str,
+    environment: Environment<'_>,
+    limits: TreeLimits,
+) -> Result<Tree, ExpandError> {
+    expand::expand(snapshot, resource, member, environment, limits)
 }
 
 #[cfg(test)]

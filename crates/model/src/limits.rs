@@ -31,6 +31,8 @@ pub struct Limits {
     pub schema_bytes_max: usize,
     /// A request message, in bytes.
     pub request_bytes_max: usize,
+    /// An answer that is one message, as far as its size depends on data, in bytes: stock clients take no larger ones.
+    pub answer_bytes_max: usize,
     /// Relationships in one bulk import, which is one commit.
     pub import_relationships_max: usize,
 }
@@ -51,6 +53,7 @@ impl Default for Limits {
             transaction_metadata_bytes_max: 65_000,
             schema_bytes_max: 4 * 1024 * 1024,
             request_bytes_max: 4 * 1024 * 1024,
+            answer_bytes_max: 4 * 1024 * 1024,
             import_relationships_max: 1_000_000,
         }
     }

@@ -67,6 +67,19 @@ pub async fn check_bulk(
     consistency: Consistency,
     questions: &[Question],
 ) -> Result<Answered<Vec<Result<Decision, Error>>>, Error> {
+    each(node, consistency, questions, |view, question| {
+        decide(node, view, question)
+    })
+    .await
+}
+
+/// Answers many questions on one snapshot with `answer`, in their order.
+pub(crate) async fn each<T>(
+    node: &Node,
+    consistency: Consistency,
+    questions: &[Question],
+    mut answer: impl FnMut(&View, &Question) -> T,
+) -> Result<Answered<Vec<T>>, Error> {
     /// Questions answered before other tasks of the node get their turn.
     const QUESTIONS_PER_TURN: usize = 100;
     let items_max = node.settings().limits.bulk_check_items_max;
@@ -81,7 +94,7 @@ pub async fn check_bulk(
     let view = node.view(consistency).await?;
     let mut answers = Vec::with_capacity(questions.len());
     for turn in questions.chunks(QUESTIONS_PER_TURN) {
-        answers.extend(turn.iter().map(|question| decide(node, &view, question)));
+        answers.extend(turn.iter().map(|question| answer(&view, question)));
         tokio::task::yield_now().await;
     }
     Ok(Answered {
@@ -123,7 +136,7 @@ pub async fn explain(
     })
 }
 
-fn decide(node: &Node, view: &View, question: &Question) -> Result<Decision, Error> {
+pub(crate) fn decide(node: &Node, view: &View, question: &Question) -> Result<Decision, Error> {
     let query = resolve(node, view, question)?;
     Ok(eval::check(
         &view.snapshot,
@@ -148,7 +161,7 @@ pub(crate) fn limit_context(node: &Node, context: &Context) -> Result<(), Error>
     Ok(())
 }
 
-fn resolve(node: &Node, view: &View, question: &Question) -> Result<Query, Error> {
+pub(crate) fn resolve(node: &Node, view: &View, question: &Question) -> Result<Query, Error> {
     limit_context(node, &question.context)?;
     Ok(Query::resolve(
         &view.snapshot,

@@ -215,7 +215,9 @@ impl From<EvalError> for Error {
             )
             .with_reason(Reason::MaximumDepthExceeded),
             EvalError::CyclicExclusion => {
-                Self::new(Kind::FailedPrecondition, message).with("cause", "cyclic exclusion")
+                Self::new(Kind::FailedPrecondition, message)
+                    .with_reason(Reason::Unspecified)
+                    .with("cause", "cyclic exclusion")
             }
             EvalError::Caveat(EvaluationError::Parameter { caveat, parameter, .. }) => {
                 Self::invalid(Reason::CaveatParameterTypeError, message)

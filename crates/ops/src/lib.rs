@@ -8,11 +8,13 @@ pub mod check;
 pub mod consistency;
 pub mod cursor;
 pub mod error;
+pub mod expand;
 pub mod housekeeping;
 pub mod lookup;
 pub mod node;
 pub mod read;
 pub mod schema;
+pub mod trace;
 pub mod write;
 
 mod follow;

@@ -5,6 +5,8 @@
 
 pub(crate) mod lookup;
 mod rules;
+mod trace;
+mod tree;
 mod value;
 mod violation;
 
@@ -25,6 +27,8 @@ use crate::error;
 use rules::Rules;
 use violation::Path;
 
+pub(crate) use trace::{TraceSource, debug_information, debug_text};
+pub(crate) use tree::tree_to_wire;
 pub use value::{context_from_wire, context_to_wire};
 
 /// The consistency of a request; none asks for the newest that the node has.
@@ -87,6 +91,26 @@ pub(crate) fn explain(request: ExplainRequest) -> Result<(Consistency, Question)
         subject: request.subject,
         context: request.context,
         with_tracing: false,
+    })
+}
+
+/// Whose permission is to be expanded.
+#[derive(Debug)]
+pub(crate) struct Expand {
+    pub(crate) consistency: Consistency,
+    pub(crate) resource: ObjectRef,
+    pub(crate) permission: String,
+}
+
+pub(crate) fn expand(request: wire::ExpandPermissionTreeRequest) -> Result<Expand, Status> {
+    let consistency = consistency(request.consistency)?;
+    let mut rules = Rules::default();
+    rules.object_and_permission(None, 2, request.resource.as_ref(), &request.permission);
+    rules.end()?;
+    Ok(Expand {
+        consistency,
+        resource: object(request.resource)?,
+        permission: request.permission,
     })
 }
 
@@ -268,11 +292,13 @@ pub fn relationship_to_wire(relationship: &Relationship) -> wire::Relationship {
                 caveat_name: caveat.name.to_string(),
                 context: Some(context_to_wire(&caveat.context)),
             }),
-        optional_expires_at: relationship.expires_at.map(|at| {
-            let (seconds, nanos) = at.as_seconds();
-            prost_types::Timestamp { seconds, nanos }
-        }),
+        optional_expires_at: relationship.expires_at.map(timestamp_to_wire),
     }
+}
+
+fn timestamp_to_wire(at: Timestamp) -> prost_types::Timestamp {
+    let (seconds, nanos) = at.as_seconds();
+    prost_types::Timestamp { seconds, nanos }
 }
 
 /// An object as the wire has it.

@@ -5,12 +5,17 @@ use remit_client::proto::authzed::api::v1::{CheckPermissionRequest, CheckPermiss
 use serde_json::json;
 use server::convert;
 
-use crate::arguments::Question;
+use crate::arguments::{Check, Question};
 use crate::client;
+use crate::commands::explain;
 use crate::exit::Outcome;
 use crate::output;
 
-pub(crate) async fn run(question: Question) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(check: Check) -> anyhow::Result<Outcome> {
+    let question = check.question;
+    if check.explain {
+        return explain::below_answer(&question).await;
+    }
     let context = client::context(question.context.as_deref())?;
     let client = client::connect(&question.connection).await?;
     let request = CheckPermissionRequest {

@@ -13,6 +13,39 @@ use crate::exit::Outcome;
 use crate::output;
 
 pub(crate) async fn run(question: Question) -> anyhow::Result<Outcome> {
+    let response = ask(&question).await?;
+    if question.connection.json {
+        output::json(&as_json(&response)?)?;
+    } else {
+        output::text(&as_text(&question, &response)?)?;
+    }
+    Ok(outcome(&response))
+}
+
+/// As `remit check`, with the reasons below the answer.
+pub(crate) async fn below_answer(question: &Question) -> anyhow::Result<Outcome> {
+    let response = ask(question).await?;
+    if question.connection.json {
+        output::json(&as_json(&response)?)?;
+    } else {
+        let mut text = word(response.outcome()).to_owned();
+        if !response.missing_context.is_empty() {
+            let missing = response.missing_context.join(", ");
+            text.push_str(&format!(": the context lacks {missing}"));
+        }
+        text.push('\n');
+        if let Some(root) = &response.root {
+            tree(root, "", "", &mut text);
+        }
+        output::text(&text)?;
+    }
+    match response.outcome() {
+        Told::Yes | Told::No | Told::Conditional => Ok(outcome(&response)),
+        Told::Error | Told::Unspecified => Err(anyhow::anyhow!("{}", response.error)),
+    }
+}
+
+async fn ask(question: &Question) -> anyhow::Result<ExplainResponse> {
     let context = client::context(question.context.as_deref())?;
     let client = client::connect(&question.connection).await?;
     let request = ExplainRequest {
@@ -23,19 +56,16 @@ pub(crate) async fn run(question: Question) -> anyhow::Result<Outcome> {
         context: (!context.is_empty()).then(|| convert::context_to_wire(&context)),
     };
     let response = client.explain().explain(request).await;
-    let response = response
-        .map_err(|status| client::refused(&status))?
-        .into_inner();
-    if question.connection.json {
-        output::json(&as_json(&response)?)?;
-    } else {
-        output::text(&as_text(&question, &response)?)?;
-    }
-    Ok(match response.outcome() {
+    let response = response.map_err(|status| client::refused(&status))?;
+    Ok(response.into_inner())
+}
+
+fn outcome(response: &ExplainResponse) -> Outcome {
+    match response.outcome() {
         Told::Yes => Outcome::Success,
         Told::Conditional => Outcome::Conditional,
         Told::No | Told::Error | Told::Unspecified => Outcome::Negative,
-    })
+    }
 }
 
 fn as_text(question: &Question, response: &ExplainResponse) -> anyhow::Result<String> {

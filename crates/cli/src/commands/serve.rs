@@ -131,6 +131,7 @@ fn settings(arguments: &Serve) -> Settings {
             bulk_check_items_max: given.bulk_check_items_max,
             import_relationships_max: given.import_relationships_max,
             request_bytes_max: given.request_bytes_max,
+            answer_bytes_max: given.answer_bytes_max,
             ..Limits::default()
         },
         snapshots_retained: Duration::from_secs(arguments.snapshots_retained_seconds),

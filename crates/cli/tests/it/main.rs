@@ -108,6 +108,9 @@ fn a_store_is_filled_asked_copied_and_filled_again() {
     let (code, told, _) = run(at, &["check", "doc:d1", "view", "user:u70", "--json"]);
     assert_eq!(code, 1);
     assert!(told.starts_with(r#"{"checked_at":"#), "{told}");
+    let explained = run(at, &["check", "doc:d0", "view", "user:u70", "--explain"]);
+    let told = "allowed\n✓ doc:d0#view\n└─ ✓ doc:d0#viewer\n   └─ ✓ doc:d0#viewer@user:u70\n";
+    assert_eq!(explained, (0, told.to_owned(), String::new()));
     let (code, told, _) = run(at, &["explain", "doc:d1", "view", "user:u70"]);
     assert_eq!(code, 1);
     assert!(told.contains("no relationship with user:u70"), "{told}");
@@ -228,4 +231,49 @@ fn what_is_wrong_is_refused_before_anything_is_served() {
         told.contains("`bogus`, which is no flag of any command"),
         "{told}"
     );
+}
+
+#[test]
+fn a_permission_is_expanded_for_people_and_for_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let _served = serve(at, "memory:");
+    let schema = "definition user {}\ndefinition group {\n\trelation member: user\n}\ndefinition doc {\n\trelation viewer: \
+                  group#member | user\n\trelation banned: user\n\trelation parent: doc\n\tpermission view = (viewer + \
+                  parent->view) - banned\n}\n";
+    std::fs::write(at.join("schema.zed"), schema).unwrap();
+    assert_eq!(run(at, &["schema", "write", "schema.zed"]).0, 0);
+    let rows = [
+        "doc:a#viewer@user:zoe",
+        "doc:a#viewer@user:ann",
+        "doc:a#viewer@group:eng#member",
+    ];
+    assert_eq!(
+        run(at, &[&["relationship", "write"], &rows[..]].concat()).0,
+        0
+    );
+    let told = "doc:a#view: the first without the second of\n\
+                ├─ doc:a#view: any of\n\
+                │  ├─ doc:a#viewer\n\
+                │  │  ├─ user:ann\n\
+                │  │  ├─ user:zoe\n\
+                │  │  └─ group:eng#member\n\
+                │  └─ doc:a#view: nobody\n\
+                └─ doc:a#banned: nobody\n";
+    let expanded = run(
+        at,
+        &["expand", "doc:a#view", "--consistency", "fully-consistent"],
+    );
+    assert_eq!(expanded, (0, told.to_owned(), String::new()));
+    let (code, told, _) = run(at, &["expand", "doc:a#viewer", "--json"]);
+    assert_eq!(code, 0);
+    let root =
+        r#""root":{"of":"doc:a#viewer","subjects":["user:ann","user:zoe","group:eng#member"]}"#;
+    assert!(told.contains(root), "{told}");
+    let (code, _, told) = run(at, &["expand", "doc:a#nothing"]);
+    assert_eq!(code, 4);
+    assert!(told.contains("UNKNOWN_RELATION_OR_PERMISSION"), "{told}");
+    let (code, _, told) = run(at, &["expand", "doc:a"]);
+    assert_eq!(code, 2);
+    assert!(told.contains("RESOURCE#PERMISSION"), "{told}");
 }

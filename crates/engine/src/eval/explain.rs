@@ -50,6 +50,7 @@ pub enum Outcome {
 }
 
 /// What the query was resolved from: the graph has no name for an id that it does not hold.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Names<'a> {
     pub(super) resource: &'a ObjectRef,
     pub(super) subject: &'a SubjectRef,

@@ -123,18 +123,18 @@ impl Solution {
         self.decision_of(0)
     }
 
-    /// What one of the nodes that were asked comes to.
+    /// What a node would come to were it the question.
     pub(super) fn decision_of(&self, node: u32) -> Result<Decision, EvalError> {
-        let root = self.node(node);
-        let value = if root.lower {
+        let node = self.node(node);
+        let value = if node.lower {
             Value::Yes
-        } else if root.upper {
-            Value::Undecided(Box::new(root.flags.clone()))
+        } else if node.upper {
+            Value::Undecided(Box::new(node.flags.clone()))
         } else {
             Value::No
         };
         let decision = value.into_decision()?;
-        if decision != Decision::Denied && root.height > u32::from(self.depth_max) {
+        if decision != Decision::Denied && node.height > u32::from(self.depth_max) {
             return Err(EvalError::DepthExceeded {
                 depth_max: self.depth_max,
             });
@@ -148,6 +148,16 @@ impl Solution {
             .formulas
             .get(node as usize)
             .unwrap_or(NOTHING)
+    }
+
+    /// What a node stands for.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a node's number is only made with its key"
+    )]
+    pub(super) fn key(&self, node: u32) -> NodeKey {
+        // PANIC: as above.
+        self.equations.nodes[node as usize]
     }
 
     pub(super) fn is_yes(&self, formula: &Formula) -> bool {

@@ -1,5 +1,8 @@
 //! The engine against the naive evaluator, on random cases; and what only the engine has.
 
+mod expanding;
+mod tracing;
+
 use std::sync::Arc;
 
 use model::{

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use model::{Decision, Token};
-use ops::Node;
 use ops::bulk::Import;
+use ops::check::Question;
 use ops::lookup::{Item, Page};
 use ops::read::Reading;
+use ops::trace::Traced;
+use ops::{Kind, Node};
 use remit_proto::authzed::api::v1 as wire;
 use remit_proto::authzed::api::v1::check_permission_response::Permissionship;
 use remit_proto::authzed::api::v1::delete_relationships_response::DeletionProgress;
@@ -27,13 +29,69 @@ const READ_PAGE: usize = 256;
 #[derive(Debug)]
 pub(crate) struct PermissionsApi {
     node: Arc<Node>,
+    trace_source: convert::TraceSource,
 }
 
 type Stream<T> = ReceiverStream<Result<T, Status>>;
 
 impl PermissionsApi {
     pub(crate) fn new(node: Arc<Node>) -> Self {
-        Self { node }
+        Self {
+            node,
+            trace_source: convert::TraceSource::new(),
+        }
+    }
+}
+
+/// A decision and how it came about, if that was asked for.
+type Answer = (Decision, Option<wire::DebugInformation>);
+
+impl PermissionsApi {
+    fn traced(&self, traced: Traced, question: &Question) -> Result<Answer, ops::Error> {
+        let subject = &question.subject;
+        let debug = convert::debug_information(&traced, subject, &self.trace_source);
+        match traced.decision {
+            Ok(decision) => Ok((decision, debug)),
+            // What lies in the data is told with what led to it.
+            Err(error) if error.kind == Kind::FailedPrecondition => Err(match &traced.trace {
+                Some(trace) => {
+                    let text = convert::debug_text(trace, subject);
+                    error.with("debug_trace_proto_text", text)
+                }
+                None => error,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether the answer is to come with its trace: asked for in the request, or by the header of older clients.
+fn is_traced<T>(request: &Request<T>, with_tracing: bool) -> bool {
+    with_tracing
+        || request
+            .metadata()
+            .contains_key("io.spicedb.requestdebuginfo")
+}
+
+fn pair(
+    item: wire::CheckBulkPermissionsRequestItem,
+    answer: Result<Answer, Status>,
+) -> wire::CheckBulkPermissionsPair {
+    use wire::check_bulk_permissions_pair::Response as Wire;
+    let response = match answer {
+        Ok((answer, debug_trace)) => {
+            let (permissionship, partial_caveat_info) = decision(answer);
+            Wire::Item(wire::CheckBulkPermissionsResponseItem {
+                permissionship: permissionship.into(),
+                partial_caveat_info,
+                debug_trace,
+            })
+        }
+        Err(status) => Wire::Error(error::to_rpc(&status)),
+    };
+    wire::CheckBulkPermissionsPair {
+        request: Some(item),
+        response: Some(response),
     }
 }
 
@@ -49,15 +107,24 @@ impl PermissionsService for PermissionsApi {
         request: Request<wire::CheckPermissionRequest>,
     ) -> Result<Response<wire::CheckPermissionResponse>, Status> {
         let caller = caller(&request)?;
+        let is_traced = is_traced(&request, request.get_ref().with_tracing);
         let (consistency, question) = convert::check(request.into_inner())?;
-        let answered = ops::check::check(&self.node, &caller, consistency, &question).await;
-        let answered = answered.map_err(error::status)?;
-        let (permissionship, partial_caveat_info) = decision(answered.answer);
+        let (answer, at) = if is_traced {
+            let traced = ops::trace::check(&self.node, &caller, consistency, &question).await;
+            let traced = traced.map_err(error::status)?;
+            (self.traced(traced.answer, &question), traced.at)
+        } else {
+            let checked = ops::check::check(&self.node, &caller, consistency, &question).await;
+            let checked = checked.map_err(error::status)?;
+            (Ok((checked.answer, None)), checked.at)
+        };
+        let (answer, debug_trace) = answer.map_err(error::status)?;
+        let (permissionship, partial_caveat_info) = decision(answer);
         Ok(Response::new(wire::CheckPermissionResponse {
-            checked_at: zed_token(answered.at),
+            checked_at: zed_token(at),
             permissionship: permissionship.into(),
             partial_caveat_info,
-            debug_trace: None,
+            debug_trace,
             optional_expires_at: None,
         }))
     }
@@ -66,8 +133,8 @@ impl PermissionsService for PermissionsApi {
         &self,
         request: Request<wire::CheckBulkPermissionsRequest>,
     ) -> Result<Response<wire::CheckBulkPermissionsResponse>, Status> {
-        use wire::check_bulk_permissions_pair::Response as Answer;
         let caller = caller(&request)?;
+        let is_traced = is_traced(&request, request.get_ref().with_tracing);
         let request = request.into_inner();
         let items = request.items;
         let (consistency, parsed) = convert::check_bulk(request.consistency, items.clone())?;
@@ -75,9 +142,20 @@ impl PermissionsService for PermissionsApi {
             .iter()
             .filter_map(|question| question.as_ref().ok().cloned())
             .collect();
-        let answered = ops::check::check_bulk(&self.node, &caller, consistency, &questions).await;
-        let answered = answered.map_err(error::status)?;
-        let mut answers = answered.answer.into_iter();
+        let (answers, at) = if is_traced {
+            let traced = ops::trace::check_bulk(&self.node, &caller, consistency, &questions);
+            let traced = traced.await.map_err(error::status)?;
+            let each = traced.answer.into_iter().zip(&questions);
+            let each = each.map(|(traced, question)| self.traced(traced?, question));
+            (each.collect(), traced.at)
+        } else {
+            let checked = ops::check::check_bulk(&self.node, &caller, consistency, &questions);
+            let checked = checked.await.map_err(error::status)?;
+            let each = checked.answer.into_iter();
+            let each = each.map(|answer| answer.map(|decision| (decision, None)));
+            (each.collect::<Vec<_>>(), checked.at)
+        };
+        let mut answers = answers.into_iter();
         let pairs = items.into_iter().zip(parsed).map(|(item, parsed)| {
             let answer = match parsed {
                 Err(status) => Err(status),
@@ -86,25 +164,11 @@ impl PermissionsService for PermissionsApi {
                     None => Err(Status::internal("a question has no answer")),
                 },
             };
-            let response = match answer {
-                Ok(answer) => {
-                    let (permissionship, partial_caveat_info) = decision(answer);
-                    Answer::Item(wire::CheckBulkPermissionsResponseItem {
-                        permissionship: permissionship.into(),
-                        partial_caveat_info,
-                        debug_trace: None,
-                    })
-                }
-                Err(status) => Answer::Error(error::to_rpc(&status)),
-            };
-            wire::CheckBulkPermissionsPair {
-                request: Some(item),
-                response: Some(response),
-            }
+            pair(item, answer)
         });
         let pairs = pairs.collect();
         Ok(Response::new(wire::CheckBulkPermissionsResponse {
-            checked_at: zed_token(answered.at),
+            checked_at: zed_token(at),
             pairs,
         }))
     }
@@ -216,11 +280,21 @@ impl PermissionsService for PermissionsApi {
 
     async fn expand_permission_tree(
         &self,
-        _request: Request<wire::ExpandPermissionTreeRequest>,
+        request: Request<wire::ExpandPermissionTreeRequest>,
     ) -> Result<Response<wire::ExpandPermissionTreeResponse>, Status> {
-        Err(Status::unimplemented(
-            "ExpandPermissionTree is not served yet",
-        ))
+        let caller = caller(&request)?;
+        let convert::Expand {
+            consistency,
+            resource,
+            permission,
+        } = convert::expand(request.into_inner())?;
+        let expanded =
+            ops::expand::expand(&self.node, &caller, consistency, &resource, &permission).await;
+        let expanded = expanded.map_err(error::status)?;
+        Ok(Response::new(wire::ExpandPermissionTreeResponse {
+            expanded_at: zed_token(expanded.at),
+            tree_root: Some(convert::tree_to_wire(&expanded.answer)),
+        }))
     }
 
     async fn lookup_resources(

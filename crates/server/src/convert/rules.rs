@@ -40,9 +40,20 @@ impl Rules {
         permission: &str,
         subject: Option<&wire::SubjectReference>,
     ) {
+        self.object_and_permission(parent, number, resource, permission);
+        self.subject(&Path::message(parent, number + 2, "subject"), subject);
+    }
+
+    /// A resource and a permission, which are the fields from `number` on.
+    pub(super) fn object_and_permission(
+        &mut self,
+        parent: Option<&Path<'_>>,
+        number: i32,
+        resource: Option<&wire::ObjectReference>,
+        permission: &str,
+    ) {
         self.object(&Path::message(parent, number, "resource"), resource);
         self.optional_relation(&Path::string(parent, number + 1, "permission"), permission);
-        self.subject(&Path::message(parent, number + 2, "subject"), subject);
     }
 
     pub(super) fn update(&mut self, path: &Path<'_>, update: &wire::RelationshipUpdate) {

@@ -7,6 +7,8 @@
 )]
 
 mod bad_input;
+mod expand;
 mod life;
 mod running;
 mod scenarios;
+mod trace;

@@ -1,0 +1,121 @@
+//! Checks that tell how their answers came about.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engine::eval::{self, Trace, TreeLimits};
+use identity::Caller;
+use model::Decision;
+
+use crate::check::{self, Answered, Question};
+use crate::consistency::{Consistency, View};
+use crate::error::Error;
+use crate::node::Node;
+
+/// An answer and how it came about.
+#[derive(Debug)]
+pub struct Traced {
+    /// What was decided, or why nothing could be.
+    pub decision: Result<Decision, Error>,
+    /// How that came about; none where the traces of a request have become too large together.
+    pub trace: Option<Trace>,
+    /// The text of the schema, if there is room for it.
+    pub schema_text: Option<Arc<str>>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Levels of a trace; deeper ones are cut.
+///
+/// SOURCE: decoders of protobuf refuse more than 100 messages within each other. Each level takes two, what lies around
+/// the first four, and the context of a caveat up to sixteen.
+const LEVELS_MAX: u16 = 40;
+
+/// Answers one question as [`check::check`] does, with its trace.
+///
+/// # Errors
+/// As [`check::check`], but a failure of the evaluation itself comes with a trace as well.
+pub async fn check(
+    node: &Node,
+    _caller: &Caller,
+    consistency: Consistency,
+    question: &Question,
+) -> Result<Answered<Traced>, Error> {
+    let view = node.view(consistency).await?;
+    let answer = Tracer::new(node).answer(&view, question)?;
+    Ok(Answered {
+        answer,
+        at: view.token,
+    })
+}
+
+/// Answers many questions as [`check::check_bulk`] does, with their traces.
+///
+/// # Errors
+/// As [`check::check_bulk`].
+pub async fn check_bulk(
+    node: &Node,
+    _caller: &Caller,
+    consistency: Consistency,
+    questions: &[Question],
+) -> Result<Answered<Vec<Result<Traced, Error>>>, Error> {
+    let mut tracer = Tracer::new(node);
+    check::each(node, consistency, questions, |view, question| {
+        tracer.answer(view, question)
+    })
+    .await
+}
+
+/// What the traces of one request share.
+struct Tracer<'a> {
+    node: &'a Node,
+    bytes_left: usize,
+    schema_text: Option<Arc<str>>,
+}
+
+impl<'a> Tracer<'a> {
+    fn new(node: &'a Node) -> Self {
+        Self {
+            node,
+            // The rest is for the answers themselves.
+            bytes_left: node.settings().limits.answer_bytes_max / 2,
+            schema_text: None,
+        }
+    }
+
+    fn answer(&mut self, view: &View, question: &Question) -> Result<Traced, Error> {
+        let started = Instant::now();
+        let query = check::resolve(self.node, view, question)?;
+        let environment = check::environment(self.node, view, &question.context);
+        if self.bytes_left == 0 {
+            let decision = eval::check(&view.snapshot, &query, environment);
+            return Ok(Traced {
+                decision: decision.map_err(Error::from),
+                trace: None,
+                schema_text: None,
+                took: started.elapsed(),
+            });
+        }
+        let names = (&question.resource, &question.subject);
+        let limits = TreeLimits {
+            levels_max: LEVELS_MAX,
+            bytes_max: self.bytes_left,
+        };
+        let trace = eval::trace(&view.snapshot, &query, names, environment, limits);
+        let took = started.elapsed();
+        self.bytes_left = self.bytes_left.saturating_sub(trace.bytes);
+        Ok(Traced {
+            decision: trace.decision.clone().map_err(Error::from),
+            trace: Some(trace),
+            schema_text: self.schema_text(view),
+            took,
+        })
+    }
+
+    fn schema_text(&mut self, view: &View) -> Option<Arc<str>> {
+        let make = || Arc::from(view.snapshot.schema().to_text());
+        let text = Arc::clone(self.schema_text.get_or_insert_with(make));
+        self.bytes_left = self.bytes_left.checked_sub(text.len())?;
+        Some(text)
+    }
+}
