@@ -12,6 +12,7 @@ pub mod housekeeping;
 pub mod node;
 pub mod read;
 pub mod schema;
+pub mod watch;
 pub mod write;
 
 mod follow;

@@ -6,6 +6,7 @@
 mod rules;
 mod value;
 mod violation;
+mod watch;
 
 use model::{
     CaveatName, CaveatRef, Context, DefinitionName, ObjectId, ObjectRef, Operation, Precondition,
@@ -25,6 +26,8 @@ use rules::Rules;
 use violation::Path;
 
 pub use value::{context_from_wire, context_to_wire};
+pub use watch::WATCH_FROM;
+pub(crate) use watch::{watch, watched_to_wire};
 
 /// The consistency of a request; none asks for the newest that the node has.
 ///

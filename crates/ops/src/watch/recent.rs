@@ -1,0 +1,153 @@
+//! What the watches of a node share: the commits that it applied last, places, turns at the log, and the end.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use model::Revision;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
+
+use super::{Commit, Settings};
+use crate::error::{Error, Kind};
+
+/// The shared part of all watches.
+#[derive(Debug)]
+pub(crate) struct Watches {
+    settings: Settings,
+    recent: RwLock<Recent>,
+    places: Arc<Semaphore>,
+    turns: Semaphore,
+    ending: watch::Sender<bool>,
+}
+
+/// What comes after a revision.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// This commit.
+    Commit(Arc<Commit>),
+    /// Nothing that this node has applied.
+    Nothing,
+    /// Commits that are only in the log of the store.
+    InLog,
+}
+
+/// The newest commits, oldest first and without a gap.
+#[derive(Debug)]
+struct Recent {
+    commits: VecDeque<Arc<Commit>>,
+    bytes: usize,
+    /// The newest revision that was applied.
+    head: Revision,
+}
+
+impl Watches {
+    pub(crate) fn new(settings: Settings, head: Revision) -> Self {
+        Self {
+            recent: RwLock::new(Recent {
+                commits: VecDeque::new(),
+                bytes: 0,
+                head,
+            }),
+            places: Arc::new(Semaphore::new(settings.watches_max)),
+            turns: Semaphore::new(settings.catching_up_max),
+            ending: watch::Sender::new(false),
+            settings,
+        }
+    }
+
+    /// Takes the commits that the node has just applied. The newest one stays for a while, however large it is, so that
+    /// those who follow it need not each read it from the log.
+    pub(crate) fn push(&self, commits: Vec<Arc<Commit>>) {
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        for commit in commits {
+            recent.bytes += commit.memory_bytes();
+            recent.head = commit.token().revision;
+            recent.commits.push_back(commit);
+        }
+        recent.shed(&self.settings, 1);
+    }
+
+    /// Lets go of a large newest commit as well: whoever was waiting for it has it by now.
+    pub(crate) fn settle(&self) {
+        let is_settled = {
+            let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+            recent.bytes <= self.settings.recent_bytes_max
+        };
+        if !is_settled {
+            let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+            recent.shed(&self.settings, 0);
+        }
+    }
+
+    /// Ends all watches and lets none begin.
+    pub(crate) fn end(&self) {
+        self.ending.send_replace(true);
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Done when all watches end.
+    pub(super) fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
+    }
+
+    /// A place for one more watch.
+    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        if *self.ending.borrow() {
+            return Err(stopping());
+        }
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            let watches_max = self.settings.watches_max;
+            let message = format!("this node has {watches_max} watches, which is all it may have");
+            Error::new(Kind::Overloaded, message)
+        })
+    }
+
+    /// A turn at reading the log, once it comes.
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, Error> {
+        let turn = tokio::time::timeout(self.settings.stall_max, self.turns.acquire()).await;
+        turn.ok().and_then(Result::ok).ok_or_else(|| {
+            let message =
+                "too many watches read the log of the store; resume from the last token later";
+            Error::new(Kind::Overloaded, message)
+        })
+    }
+
+    /// What comes after `revision`.
+    pub(super) fn next(&self, revision: Revision) -> Next {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        if revision >= recent.head {
+            return Next::Nothing;
+        }
+        let back = usize::try_from(recent.head.0 - revision.0).unwrap_or(usize::MAX);
+        let place = recent.commits.len().checked_sub(back);
+        match place.and_then(|place| recent.commits.get(place)) {
+            Some(commit) => Next::Commit(Arc::clone(commit)),
+            None => Next::InLog,
+        }
+    }
+}
+
+impl Recent {
+    /// Lets go of the oldest commits until the rest is within bounds, but keeps the `kept` newest.
+    fn shed(&mut self, settings: &Settings, kept: usize) {
+        while self.commits.len() > kept
+            && (self.bytes > settings.recent_bytes_max
+                || self.commits.len() > settings.recent_commits_max)
+        {
+            let Some(oldest) = self.commits.pop_front() else {
+                return;
+            };
+            self.bytes = self.bytes.saturating_sub(oldest.memory_bytes());
+        }
+    }
+}
+
+/// Why a watch ends with its node.
+pub(super) fn stopping() -> Error {
+    Error::new(
+        Kind::Unavailable,
+        "the server is stopping; resume from the last token",
+    )
+}
