@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark ends where something fails")]
 
 use std::io::{Write as _, stdout};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,27 +24,40 @@ use store::SqliteStore;
 const COMMITS: u64 = 2_000;
 const SCHEMA: &str = "definition user {}\ndefinition doc {\n relation viewer: user\n}\n";
 
-#[tokio::main]
-async fn main() {
-    let count = std::env::args().skip(1).find_map(|text| text.parse().ok());
+/// What is compared.
+const CASES: [&str; 4] = [
+    "no watch",
+    "watches of something else",
+    "watches of everything",
+    "watches of something else, with checkpoints",
+];
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|text| text != "--bench");
+    let count = arguments.next().and_then(|text| text.parse().ok());
     let count: usize = count.unwrap_or(2_000);
-    measure("no watch", 0, &Request::default()).await;
+    let Some(name) = arguments.next() else {
+        // Each in a process of its own, which has no memory of the others.
+        for name in CASES {
+            let mut case = Command::new(std::env::current_exe().unwrap());
+            case.args([&count.to_string(), name]);
+            assert!(case.status().unwrap().success());
+        }
+        return;
+    };
+    let place = CASES.iter().position(|case| *case == name).unwrap();
+    let all = Request::default();
     let other = Request {
         filter: Filter::Definitions(["other".parse().unwrap()].into()),
+        has_checkpoints: place == 3,
         ..Request::default()
     };
-    measure("watches of something else", count, &other).await;
-    measure("watches of everything", count, &Request::default()).await;
-    let checkpoints = Request {
-        has_checkpoints: true,
-        ..other
-    };
-    measure(
-        "watches of something else, with checkpoints",
-        count,
-        &checkpoints,
-    )
-    .await;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(match place {
+        0 => measure(&name, 0, &all),
+        2 => measure(&name, count, &all),
+        _ => measure(&name, count, &other),
+    });
 }
 
 async fn measure(name: &str, count: usize, request: &Request) {

@@ -105,6 +105,7 @@ impl Node {
             clock,
             settings,
         });
+        node.watches.announce(node.revision.subscribe());
         tokio::spawn(Follower::new(&node).run());
         Ok(node)
     }

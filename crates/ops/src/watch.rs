@@ -60,7 +60,7 @@ impl Default for Settings {
             watches_max: 10_000,
             catching_up_max: 16,
             recent_commits_max: 1_024,
-            recent_bytes_max: 16 << 20,
+            recent_bytes_max: 32 << 20,
         }
     }
 }

@@ -69,7 +69,7 @@ pub(super) async fn run(
 
 impl Feed {
     async fn follow(&mut self) -> Result<Infallible, Error> {
-        let mut news = self.node.revision.subscribe();
+        let mut news = self.node.watches().news();
         self.plan_look();
         loop {
             news.mark_unchanged();

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use model::Revision;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
@@ -17,6 +18,7 @@ pub(crate) struct Watches {
     places: Arc<Semaphore>,
     turns: Semaphore,
     ending: watch::Sender<bool>,
+    news: Arc<watch::Sender<()>>,
 }
 
 /// What comes after a revision.
@@ -50,8 +52,28 @@ impl Watches {
             places: Arc::new(Semaphore::new(settings.watches_max)),
             turns: Semaphore::new(settings.catching_up_max),
             ending: watch::Sender::new(false),
+            news: Arc::new(watch::Sender::new(())),
             settings,
         }
+    }
+
+    /// Wakes the watches whenever `applied` changes, for as long as it can: one after the other where nothing else goes on,
+    /// for many commits at once where much does, so that thousands of watches do not cost each commit its time.
+    pub(crate) fn announce(&self, mut applied: watch::Receiver<Revision>) {
+        /// Between two wake-ups.
+        const PAUSE: Duration = Duration::from_millis(5);
+        let news = Arc::clone(&self.news);
+        tokio::spawn(async move {
+            while applied.changed().await.is_ok() {
+                news.send_replace(());
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+    }
+
+    /// Changes after the node has applied commits, or has stopped doing so.
+    pub(super) fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     /// Takes the commits that the node has just applied. The newest one stays for a while, however large it is, so that

@@ -10,3 +10,4 @@ mod bad_input;
 mod life;
 mod running;
 mod scenarios;
+mod watch;
