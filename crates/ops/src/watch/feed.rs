@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Token;
+use model::{Revision, Token};
 use store::{LogError, LogQuery};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
@@ -89,11 +89,19 @@ impl Feed {
     /// Tells all that this node has applied.
     async fn catch_up(&mut self) -> Result<(), Error> {
         loop {
-            match self.node.watches().next(self.at.revision) {
+            let has_schema_updates = self.has_schema_updates;
+            let next = self.node.watches().next(self.at, |commit| {
+                (has_schema_updates && commit.is_schema_changed())
+                    || self.filter.matches_any(commit.updates())
+            });
+            match next {
                 Next::Nothing => return Ok(()),
+                Next::Passed(at) => self.at = at,
                 Next::InLog => self.read_page().await?,
+                Next::Broken(revision) => return Err(broken(revision)),
                 Next::Commit(commit) => {
                     self.expect_reader();
+                    self.at = commit.before();
                     self.tell(&commit).await?;
                 }
             }
@@ -139,8 +147,7 @@ impl Feed {
 
     async fn tell(&mut self, commit: &Arc<Commit>) -> Result<(), Error> {
         if commit.before() != self.at {
-            let message = format!("revision {} does not follow", commit.token().revision);
-            return Err(Error::new(Kind::Internal, message));
+            return Err(broken(commit.token().revision));
         }
         let filter = Arc::clone(&self.filter);
         let mut parts = Parts::new(commit, &filter);
@@ -207,6 +214,11 @@ impl Feed {
         };
         self.next_look = Instant::now() + interval;
     }
+}
+
+fn broken(revision: Revision) -> Error {
+    let message = format!("revision {revision} does not follow what was told before it");
+    Error::new(Kind::Internal, message)
 }
 
 /// The token of an event of `commit`: of the commit itself only for its last event.

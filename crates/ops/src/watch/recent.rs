@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use model::Revision;
+use model::{Revision, Token};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
 use super::{Commit, Settings};
@@ -21,15 +21,19 @@ pub(crate) struct Watches {
     news: Arc<watch::Sender<()>>,
 }
 
-/// What comes after a revision.
+/// What comes after a commit.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// This commit.
+    /// This commit, of those that a watch may want the first.
     Commit(Arc<Commit>),
+    /// Nothing of interest up to here, and perhaps more after it.
+    Passed(Token),
     /// Nothing that this node has applied.
     Nothing,
     /// Commits that are only in the log of the store.
     InLog,
+    /// A commit that does not follow the one asked about.
+    Broken(Revision),
 }
 
 /// The newest commits, oldest first and without a gap.
@@ -136,22 +140,46 @@ impl Watches {
         })
     }
 
-    /// What comes after `revision`.
-    pub(super) fn next(&self, revision: Revision) -> Next {
+    /// What comes after `at`, but for commits that are not `wanted`. Those are passed over in place, since most watches
+    /// want few commits; a large one is for the caller to look at.
+    pub(super) fn next(&self, at: Token, wanted: impl Fn(&Commit) -> bool) -> Next {
+        /// Commits, and updates of each, that are looked at while the others wait.
+        const LOOKED_AT_MAX: usize = 64;
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
-        if revision >= recent.head {
-            return Next::Nothing;
+        let Some(place) = recent.place_after(at.revision) else {
+            return Next::InLog;
+        };
+        let mut passed = at;
+        for commit in recent.commits.iter().skip(place).take(LOOKED_AT_MAX) {
+            if commit.before() != passed {
+                return Next::Broken(commit.token().revision);
+            }
+            if commit.updates().len() > LOOKED_AT_MAX || wanted(commit) {
+                return Next::Commit(Arc::clone(commit));
+            }
+            passed = commit.token();
         }
-        let back = usize::try_from(recent.head.0 - revision.0).unwrap_or(usize::MAX);
-        let place = recent.commits.len().checked_sub(back);
-        match place.and_then(|place| recent.commits.get(place)) {
-            Some(commit) => Next::Commit(Arc::clone(commit)),
-            None => Next::InLog,
+        if passed == at {
+            Next::Nothing
+        } else {
+            Next::Passed(passed)
         }
+    }
+
+    /// Whether what follows `revision` is here, or is still to come.
+    pub(super) fn reaches(&self, revision: Revision) -> bool {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        recent.place_after(revision).is_some()
     }
 }
 
 impl Recent {
+    /// The place of the commit after `revision`, the end for one that is still to come; none if it is here no more.
+    fn place_after(&self, revision: Revision) -> Option<usize> {
+        let back = self.head.0.saturating_sub(revision.0);
+        self.commits.len().checked_sub(usize::try_from(back).ok()?)
+    }
+
     /// Lets go of the oldest commits until the rest is within bounds, but keeps the `kept` newest.
     fn shed(&mut self, settings: &Settings, kept: usize) {
         while self.commits.len() > kept

@@ -4,7 +4,6 @@ use model::{Revision, Token};
 use store::{LogEntry, LogError, LogQuery, TokenRefused, TokenVerdict};
 
 use super::Start;
-use super::recent::Next;
 use crate::error::{Error, Kind};
 use crate::node::{Node, unknown_token};
 
@@ -22,9 +21,10 @@ pub(super) async fn token(node: &Node, start: Start) -> Result<Token, Error> {
 
 async fn verified(node: &Node, token: Token) -> Result<Token, Error> {
     // A node remembers hashes for longer than the log may hold their commits; but what is in the ring, it can tell.
-    let verdict = match node.watches().next(token.revision) {
-        Next::Commit(_) | Next::Nothing => node.verdict(token).await,
-        Next::InLog => node.store().verify(token).await,
+    let verdict = if node.watches().reaches(token.revision) {
+        node.verdict(token).await
+    } else {
+        node.store().verify(token).await
     };
     match verdict {
         Ok(TokenVerdict::Known(_)) => Ok(token),
