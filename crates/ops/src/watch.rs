@@ -111,12 +111,6 @@ impl Filter {
         }
     }
 
-    fn matches_any(&self, updates: &[RelationshipUpdate]) -> bool {
-        updates
-            .iter()
-            .any(|update| self.matches(&update.relationship))
-    }
-
     fn matches(&self, relationship: &Relationship) -> bool {
         match self {
             Self::All => true,

@@ -52,7 +52,11 @@ async fn follow(arguments: &Watch) -> anyhow::Result<Outcome> {
                 Ok(Some(message)) => {
                     pause = PAUSE_MIN;
                     print(arguments, &message)?;
-                    from = message.changes_through.map_or(from, |at| at.token);
+                    let told = message.changes_through.unwrap_or_default().token;
+                    if from == "oldest" {
+                        eprintln!("what the server still has begins after {told}");
+                    }
+                    from = told;
                 }
                 Ok(None) => break Status::unavailable("the stream ended"),
                 Err(status) => break status,

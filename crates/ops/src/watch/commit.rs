@@ -1,8 +1,9 @@
 //! One commit as watches tell it: made once for each node and shared by all of them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use model::{Operation, RelationshipUpdate, Token, Value};
+use model::{DefinitionName, Operation, RelationshipUpdate, Token, Value};
 use store::{Change, LogEntry, StoreIdentity};
 
 use super::{Filter, Rows};
@@ -19,6 +20,8 @@ pub(crate) struct Commit {
     is_schema_changed: bool,
     metadata: Option<Arc<str>>,
     updates: Vec<RelationshipUpdate>,
+    /// The definitions of the resources: most watches want other ones, and need not look at every update to know.
+    definitions: HashSet<DefinitionName>,
     bytes: usize,
 }
 
@@ -56,6 +59,7 @@ impl Commit {
             is_schema_changed: entry.schema.is_some(),
             metadata: entry.provenance.metadata.map(Arc::from),
             bytes: updates.iter().map(message_bytes).sum(),
+            definitions: definitions(&updates),
             updates,
         }
     }
@@ -89,6 +93,46 @@ impl Commit {
             + self.bytes
             + self.updates.len() * size_of::<RelationshipUpdate>()
             + metadata
+    }
+}
+
+fn definitions(updates: &[RelationshipUpdate]) -> HashSet<DefinitionName> {
+    let names = updates
+        .iter()
+        .map(|update| &update.relationship.resource.definition);
+    let mut found = HashSet::new();
+    let mut last = None;
+    for name in names {
+        // They come in runs.
+        if last != Some(name) && !found.contains(name) {
+            found.insert(name.clone());
+        }
+        last = Some(name);
+    }
+    found
+}
+
+impl Filter {
+    /// Whether a watch has to look at `commit`; a large one may still hold nothing that matches.
+    pub(super) fn wants(&self, commit: &Commit) -> bool {
+        /// Updates that are looked at while the other watches wait.
+        const LOOKED_AT_MAX: usize = 64;
+        match self {
+            Self::All => !commit.updates.is_empty(),
+            Self::Definitions(names) => commit.definitions.iter().any(|name| names.contains(name)),
+            Self::Relationships(filters) => {
+                let is_near = filters.iter().any(|filter| {
+                    let name = filter.definition.as_ref();
+                    name.is_none_or(|name| commit.definitions.contains(name))
+                });
+                is_near
+                    && (commit.updates.len() > LOOKED_AT_MAX
+                        || commit
+                            .updates
+                            .iter()
+                            .any(|update| self.matches(&update.relationship)))
+            }
+        }
     }
 }
 

@@ -91,8 +91,7 @@ impl Feed {
         loop {
             let has_schema_updates = self.has_schema_updates;
             let next = self.node.watches().next(self.at, |commit| {
-                (has_schema_updates && commit.is_schema_changed())
-                    || self.filter.matches_any(commit.updates())
+                (has_schema_updates && commit.is_schema_changed()) || self.filter.wants(commit)
             });
             match next {
                 Next::Nothing => return Ok(()),

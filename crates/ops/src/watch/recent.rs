@@ -141,20 +141,20 @@ impl Watches {
     }
 
     /// What comes after `at`, but for commits that are not `wanted`. Those are passed over in place, since most watches
-    /// want few commits; a large one is for the caller to look at.
+    /// want few commits.
     pub(super) fn next(&self, at: Token, wanted: impl Fn(&Commit) -> bool) -> Next {
-        /// Commits, and updates of each, that are looked at while the others wait.
-        const LOOKED_AT_MAX: usize = 64;
+        /// Commits that are passed over while the other watches wait.
+        const PASSED_MAX: usize = 64;
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         let Some(place) = recent.place_after(at.revision) else {
             return Next::InLog;
         };
         let mut passed = at;
-        for commit in recent.commits.iter().skip(place).take(LOOKED_AT_MAX) {
+        for commit in recent.commits.iter().skip(place).take(PASSED_MAX) {
             if commit.before() != passed {
                 return Next::Broken(commit.token().revision);
             }
-            if commit.updates().len() > LOOKED_AT_MAX || wanted(commit) {
+            if wanted(commit) {
                 return Next::Commit(Arc::clone(commit));
             }
             passed = commit.token();
