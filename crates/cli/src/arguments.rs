@@ -27,6 +27,7 @@ const EXAMPLES: &str = "Examples:
   remit --help schema
   remit check document:handbook view user:ana-ruiz --insecure
   remit explain document:handbook view user:ana-ruiz --insecure
+  remit watch --insecure
 
 Exit codes:
   0  done, or allowed
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     /// Write, read and delete relationships.
     #[command(subcommand)]
     Relationship(RelationshipCommand),
+    /// Print changes as they happen.
+    Watch(Watch),
     /// Load relationships from files.
     Import(Import),
     /// Write all relationships, or some, to a file.
@@ -307,6 +310,37 @@ pub(crate) struct Export {
     pub(crate) connection: Connection,
 }
 
+/// Print changes as they happen, until interrupted; goes on by itself after the server was away.
+///
+/// Each line ends with the token to go on from. The lines of one very large commit may come a second time after an
+/// interruption, since it is told again as a whole.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  remit watch --insecure
+  remit watch --object-type document --object-type folder
+  remit watch --filter 'document:handbook#viewer' --filter '@user:ana-ruiz'
+  remit watch --from oldest --schema --json
+  remit watch --from \"$(cat token)\" --checkpoints")]
+pub(crate) struct Watch {
+    /// Only resources of this definition. Repeat for several.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) object_type: Vec<String>,
+    /// Only relationships that match, as `type:id#relation@type:id#relation` with parts left out. Repeat for several.
+    #[arg(long, value_name = "PATTERN", conflicts_with = "object_type", value_parser = crate::commands::watch::filter)]
+    pub(crate) filter: Vec<remit_client::proto::authzed::api::v1::RelationshipFilter>,
+    /// `now`, `oldest` for all that the server still has, or the token to go on from.
+    #[arg(long, default_value = "now", value_name = "TOKEN")]
+    pub(crate) from: String,
+    /// Tell of changes of the schema.
+    #[arg(long)]
+    pub(crate) schema: bool,
+    /// Tell of the newest revision after each change and every second.
+    #[arg(long)]
+    pub(crate) checkpoints: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Validate {
     /// The validation files.
@@ -422,6 +456,15 @@ pub(crate) struct Serve {
         value_name = "SECONDS"
     )]
     pub(crate) log_retained_seconds: u64,
+    /// Milliseconds between two checkpoints of a watch that asks for them.
+    #[arg(long, env = "REMIT_WATCH_HEARTBEAT_MS", default_value_t = 1_000, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) watch_heartbeat_ms: u64,
+    /// Seconds that a watch's reader may leave changes waiting before it is disconnected.
+    #[arg(long, env = "REMIT_WATCH_STALL_SECONDS", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) watch_stall_seconds: u64,
+    /// Watches at the same time.
+    #[arg(long, env = "REMIT_WATCHES_MAX", default_value_t = 10_000)]
+    pub(crate) watches_max: u32,
     #[command(flatten)]
     pub(crate) limits: Limits,
     /// How to write the log: `text` for people, `json` for programs.

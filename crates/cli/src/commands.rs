@@ -11,3 +11,4 @@ pub(crate) mod relationship;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod validate;
+pub(crate) mod watch;

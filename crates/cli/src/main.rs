@@ -56,6 +56,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Explain(question) => commands::explain::run(question).await,
         Command::Schema(schema) => commands::schema::run(schema).await,
         Command::Relationship(relationship) => commands::relationship::run(relationship).await,
+        Command::Watch(watch) => commands::watch::run(watch).await,
         Command::Import(import) => commands::import::run(import).await,
         Command::Export(export) => commands::export::run(export).await,
         Command::Validate(validate) => commands::validate::run(&validate),

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::error::{Error, Kind};
 use crate::node::{Node, Published};
+use crate::watch::Commit;
 
 /// Entries read from the log at once.
 const ENTRIES_MAX: usize = 1_000;
@@ -230,7 +231,11 @@ impl Follower {
                         return;
                     }
                 }
-                () = tokio::time::sleep(POLL) => {}
+                () = tokio::time::sleep(POLL) => {
+                    if let Some(node) = self.node.upgrade() {
+                        node.watches().settle();
+                    }
+                }
             }
         }
     }
@@ -248,29 +253,35 @@ impl Follower {
                 return Ok(());
             }
             let change_count: usize = entries.iter().map(|entry| entry.changes.len()).sum();
-            let applied = if change_count <= INLINE_CHANGES_MAX {
-                forward(&current, &entries)
-            } else {
-                let base = Arc::clone(&current);
-                let task = tokio::task::spawn_blocking(move || (forward(&base, &entries), entries));
-                let (applied, entries) = task.await.map_err(|_| FollowError::Task)?;
-                publish(node, applied?, &entries);
-                continue;
+            let identity = self.store.identity();
+            let apply = move || {
+                let published = forward(&current, &entries)?;
+                let commits = entries
+                    .into_iter()
+                    .map(|entry| Arc::new(Commit::new(identity, entry)));
+                Ok::<_, FollowError>((published, commits.collect()))
             };
-            publish(node, applied?, &entries);
+            let (published, commits) = if change_count <= INLINE_CHANGES_MAX {
+                apply()?
+            } else {
+                let applied = tokio::task::spawn_blocking(apply).await;
+                applied.map_err(|_| FollowError::Task)??
+            };
+            publish(node, published, commits);
         }
     }
 }
 
 /// Puts a newer snapshot in place of the node's, and wakes those who wait for it.
-fn publish(node: &Node, published: Published, entries: &[LogEntry]) {
+fn publish(node: &Node, published: Published, commits: Vec<Arc<Commit>>) {
     let snapshot = Arc::clone(&published.snapshot);
     {
         let mut hashes = node.hashes.write().unwrap_or_else(PoisonError::into_inner);
-        for entry in entries {
-            hashes.note(entry.revision, entry.hash.short());
+        for token in commits.iter().map(|commit| commit.token()) {
+            hashes.note(token.revision, token.hash);
         }
     }
+    node.watches().push(commits);
     node.current.store(Arc::new(published));
     node.history
         .lock()

@@ -15,6 +15,7 @@ pub mod node;
 pub mod read;
 pub mod schema;
 pub mod trace;
+pub mod watch;
 pub mod write;
 
 mod follow;

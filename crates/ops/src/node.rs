@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use engine::graph::Snapshot;
 use model::{Clock, CommitHash, Limits, Revision, Timestamp, Token};
-use store::{Store, StoreIdentity, TokenRefused, TokenVerdict};
+use store::{Head, Store, StoreIdentity, TokenRefused, TokenVerdict};
 use tokio::sync::watch;
 
 use crate::consistency::{Consistency, View};
@@ -18,6 +18,7 @@ use crate::follow::{self, Follower, RecentHashes};
 use crate::head::HeadQuestions;
 use crate::history::History;
 use crate::lookup::{Kept, Turns};
+use crate::watch::Watches;
 
 /// How far the clocks of two nodes may be apart.
 const CLOCK_OFFSET_MAX: Duration = Duration::from_millis(500);
@@ -33,6 +34,8 @@ pub struct Settings {
     pub snapshots_retained: Duration,
     /// How long a request waits for a revision.
     pub wait_max: Duration,
+    /// The watches.
+    pub watch: crate::watch::Settings,
 }
 
 impl Default for Settings {
@@ -42,6 +45,7 @@ impl Default for Settings {
             staleness_max: Duration::from_secs(5 * 60),
             snapshots_retained: Duration::from_secs(10 * 60),
             wait_max: Duration::from_secs(30),
+            watch: crate::watch::Settings::default(),
         }
     }
 }
@@ -65,6 +69,7 @@ pub struct Node {
     pub(crate) revision: watch::Sender<Revision>,
     pub(crate) history: Mutex<History>,
     pub(crate) hashes: RwLock<RecentHashes>,
+    watches: Watches,
     confirmed_at: AtomicI64,
     stopped: OnceLock<String>,
     /// Schema changes take it whole, so that no write moves the head they are evaluated at.
@@ -95,6 +100,7 @@ impl Node {
             identity: store.identity(),
             heads: HeadQuestions::start(Arc::clone(&store)),
             revision: watch::Sender::new(published.snapshot.revision()),
+            watches: Watches::new(settings.watch.clone(), published.snapshot.revision()),
             current: ArcSwap::from_pointee(published),
             history: Mutex::new(history),
             hashes: RwLock::new(hashes),
@@ -108,12 +114,19 @@ impl Node {
             clock,
             settings,
         });
+        node.watches.announce(node.revision.subscribe());
         tokio::spawn(Follower::new(&node).run());
         Ok(node)
     }
 
-    /// Ends following. The node answers on, but from no newer snapshot.
+    /// Ends every watch, and lets none begin: a server that stops need not wait for them.
+    pub fn end_watches(&self) {
+        self.watches.end();
+    }
+
+    /// Ends following, and every watch. The node answers on, but from no newer snapshot.
     pub fn stop(&self) {
+        self.end_watches();
         self.stopping.send_replace(true);
     }
 
@@ -177,7 +190,7 @@ impl Node {
                 self.reached(token.revision).await?;
             }
             Consistency::FullyConsistent => {
-                let head = self.heads.ask().await?;
+                let head = self.ask_head().await?;
                 self.reached(head.revision).await?;
             }
             Consistency::AtExactSnapshot(token) => {
@@ -244,6 +257,15 @@ impl Node {
     pub(crate) fn schema_position(&self) -> (Arc<Snapshot>, Revision) {
         let current = self.current.load();
         (Arc::clone(&current.snapshot), current.schema_revision)
+    }
+
+    pub(crate) fn watches(&self) -> &Watches {
+        &self.watches
+    }
+
+    /// The head of the store at some instant after the call.
+    pub(crate) async fn ask_head(&self) -> Result<Head, Error> {
+        self.heads.ask().await
     }
 
     pub(crate) fn write_gate(&self) -> &tokio::sync::RwLock<()> {
@@ -325,20 +347,26 @@ impl Node {
 
     /// Checks that a token is one of this store's history.
     async fn verify(&self, token: Token) -> Result<(), Error> {
+        match self.verdict(token).await {
+            Ok(TokenVerdict::Known(_) | TokenVerdict::Old(_)) => Ok(()),
+            Err(refused) => Err(unknown_token(refused)),
+        }
+    }
+
+    /// What the log says of a token; of a recent one, without being asked.
+    pub(crate) async fn verdict(&self, token: Token) -> Result<TokenVerdict, TokenRefused> {
         if token.store == self.identity.store && token.history == self.identity.history {
             let hashes = self.hashes.read().unwrap_or_else(PoisonError::into_inner);
             if hashes.short(token.revision) == Some(token.hash) {
-                return Ok(());
+                return Ok(TokenVerdict::Known(token.revision));
             }
         }
-        match self.store.verify(token).await {
-            Ok(TokenVerdict::Known(_) | TokenVerdict::Old(_)) => Ok(()),
-            Err(refused) => Err(refusal(refused)),
-        }
+        self.store.verify(token).await
     }
 }
 
-fn refusal(refused: TokenRefused) -> Error {
+/// Why a request's token is not accepted, for its caller.
+pub(crate) fn unknown_token(refused: TokenRefused) -> Error {
     let message = refused.to_string();
     match refused {
         TokenRefused::BeyondHead { .. } => {

@@ -57,13 +57,18 @@ pub(crate) fn relationship(
     }
 }
 
+/// Refuses a filter without a field.
+pub(crate) fn not_empty(filter: &RelationshipFilter) -> Result<(), Error> {
+    if !filter.is_empty() {
+        return Ok(());
+    }
+    let message = "the relationship filter provided is not valid: at least one field must be set";
+    Err(Error::invalid(Reason::InvalidFilter, message).with("filter", ""))
+}
+
 /// Checks that the names of `filter` are in the schema. A filter without a field is refused.
 pub(crate) fn filter(schema: &Schema, filter: &RelationshipFilter) -> Result<(), Error> {
-    if filter.is_empty() {
-        let message =
-            "the relationship filter provided is not valid: at least one field must be set";
-        return Err(Error::invalid(Reason::InvalidFilter, message).with("filter", ""));
-    }
+    not_empty(filter)?;
     if let Some(name) = &filter.definition {
         let ix = definition(schema, name.as_str())?;
         if let Some(relation) = &filter.relation {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use remit_proto::authzed::api::v1::permissions_service_client::PermissionsServiceClient;
 use remit_proto::authzed::api::v1::schema_service_client::SchemaServiceClient;
+use remit_proto::authzed::api::v1::watch_service_client::WatchServiceClient;
 use remit_proto::remit::v1::explain_service_client::ExplainServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -132,6 +133,12 @@ impl Client {
     #[must_use]
     pub fn schema(&self) -> SchemaServiceClient<Authenticated> {
         SchemaServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Changes as they happen.
+    #[must_use]
+    pub fn watch(&self) -> WatchServiceClient<Authenticated> {
+        WatchServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Explanations; only a Remit server has them.

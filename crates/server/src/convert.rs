@@ -9,6 +9,7 @@ mod trace;
 mod tree;
 mod value;
 mod violation;
+mod watch;
 
 use model::{
     CaveatName, CaveatRef, Context, DefinitionName, ObjectId, ObjectRef, Operation, Precondition,
@@ -30,6 +31,8 @@ use violation::Path;
 pub(crate) use trace::{TraceSource, debug_information, debug_text};
 pub(crate) use tree::tree_to_wire;
 pub use value::{context_from_wire, context_to_wire};
+pub use watch::WATCH_FROM;
+pub(crate) use watch::{watch, watched_to_wire};
 
 /// The consistency of a request; none asks for the newest that the node has.
 ///

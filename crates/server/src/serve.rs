@@ -9,6 +9,7 @@ use ops::Node;
 use remit_proto::FILE_DESCRIPTOR_SET;
 use remit_proto::authzed::api::v1::permissions_service_server::PermissionsServiceServer;
 use remit_proto::authzed::api::v1::schema_service_server::SchemaServiceServer;
+use remit_proto::authzed::api::v1::watch_service_server::WatchServiceServer;
 use remit_proto::remit::v1::explain_service_server::ExplainServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -17,7 +18,7 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::authzed::{PermissionsApi, SchemaApi};
+use crate::authzed::{PermissionsApi, SchemaApi, WatchApi};
 use crate::config::{Config, Tls};
 use crate::explain::ExplainApi;
 use crate::guard::Guard;
@@ -112,6 +113,7 @@ impl Listening {
         }
         let permissions = PermissionsServiceServer::new(PermissionsApi::new(Arc::clone(&node)));
         let schema = SchemaServiceServer::new(SchemaApi::new(Arc::clone(&node)));
+        let watch = WatchServiceServer::new(WatchApi::new(Arc::clone(&node)));
         let explain = ExplainServiceServer::new(ExplainApi::new(Arc::clone(&node)));
         let router = builder
             .layer(Guard::new(config.authentication))
@@ -120,6 +122,7 @@ impl Listening {
             .add_service(reflection()?.build_v1alpha()?)
             .add_service(permissions.max_decoding_message_size(bytes_max))
             .add_service(schema.max_decoding_message_size(bytes_max))
+            .add_service(watch.max_decoding_message_size(bytes_max))
             .add_service(explain.max_decoding_message_size(bytes_max));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let serving = router.serve_with_incoming_shutdown(incoming, until(stopped));
@@ -129,6 +132,8 @@ impl Listening {
             () = stop => {}
         }
         stopping.send_replace(true);
+        // They would go on for the whole grace.
+        node.end_watches();
         match tokio::time::timeout(config.shutdown_grace, serving).await {
             Ok(ended) => ended.map_err(ServeError::Serve),
             Err(_) => {
@@ -161,10 +166,11 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 
 /// Tells by the health service whether this node can answer; not once it stops.
 async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Receiver<bool>) {
-    const SERVICES: [&str; 4] = [
+    const SERVICES: [&str; 5] = [
         "",
         "authzed.api.v1.PermissionsService",
         "authzed.api.v1.SchemaService",
+        "authzed.api.v1.WatchService",
         "remit.v1.ExplainService",
     ];
     let mut told = None;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use identity::PresharedKeys;
 use model::{Clock, Limits, SystemClock};
-use ops::{Node, Settings};
+use ops::{Node, Settings, watch};
 use server::{Authentication, Config, Tls};
 use store::{SqliteStore, Store};
 use tokio::signal::unix::{SignalKind, signal};
@@ -135,6 +135,12 @@ fn settings(arguments: &Serve) -> Settings {
             ..Limits::default()
         },
         snapshots_retained: Duration::from_secs(arguments.snapshots_retained_seconds),
+        watch: watch::Settings {
+            heartbeat: Duration::from_millis(arguments.watch_heartbeat_ms),
+            stall_max: Duration::from_secs(arguments.watch_stall_seconds),
+            watches_max: arguments.watches_max as usize,
+            ..watch::Settings::default()
+        },
         ..Settings::default()
     }
 }

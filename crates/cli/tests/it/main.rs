@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod watch;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -41,8 +43,12 @@ impl Drop for Served {
 
 /// Starts a server in `folder` and writes the configuration file that its clients read there.
 fn serve(folder: &Path, store: &str) -> Served {
+    serve_at(folder, store, "127.0.0.1:0")
+}
+
+fn serve_at(folder: &Path, store: &str, address: &str) -> Served {
     let mut child = Command::new(REMIT)
-        .args(["serve", "--grpc-addr", "127.0.0.1:0", "--store", store])
+        .args(["serve", "--grpc-addr", address, "--store", store])
         .args(["--preshared-key", "test:open-sesame"])
         .current_dir(folder)
         .stderr(Stdio::piped())

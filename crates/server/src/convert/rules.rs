@@ -17,6 +17,7 @@ const OPTIONAL_OBJECT_ID: &str = r"^([a-zA-Z0-9/_|\-=+]{1,})?$";
 const OPTIONAL_OBJECT_ID_OR_WILDCARD: &str = r"^(([a-zA-Z0-9/_|\-=+]{1,})|\*)?$";
 const OPTIONAL_DEFINITION: &str =
     r"^(([a-z][a-z0-9_]{1,61}[a-z0-9]/)*[a-z][a-z0-9_]{1,62}[a-z0-9])?$";
+const WATCHED_DEFINITION: &str = r"^([a-z][a-z0-9_]{1,62}[a-z0-9]/)*[a-z][a-z0-9_]{1,62}[a-z0-9]$";
 const OPTIONAL_RELATION: &str = r"^([a-z][a-z0-9_]{1,62}[a-z0-9])?$";
 
 /// The rules of one message, and what it violates.
@@ -152,6 +153,17 @@ impl Rules {
         if cursor.token.len() > CURSOR_BYTES_MAX {
             self.found.add(&path, Rule::BytesMax(CURSOR_BYTES_MAX));
         }
+    }
+
+    pub(super) fn token(&mut self, path: &Path<'_>, token: &wire::ZedToken) {
+        if token.token.is_empty() {
+            let path = Path::string(Some(path), 1, "token");
+            self.found.add(&path, Rule::BytesMin(1));
+        }
+    }
+
+    pub(super) fn watched_definition(&mut self, path: &Path<'_>, text: &str) {
+        self.definition(path, text, WATCHED_DEFINITION);
     }
 
     /// An enumeration whose zero is not allowed.

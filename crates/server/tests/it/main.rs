@@ -12,3 +12,4 @@ mod life;
 mod running;
 mod scenarios;
 mod trace;
+mod watch;

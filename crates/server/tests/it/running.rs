@@ -45,7 +45,16 @@ pub(crate) async fn start_on(
     clock: Arc<dyn Clock>,
     tls: Option<Tls>,
 ) -> Running {
-    let node = Node::start(Arc::clone(&store), clock, Settings::default())
+    start_with(store, clock, tls, Settings::default()).await
+}
+
+pub(crate) async fn start_with(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    tls: Option<Tls>,
+    settings: Settings,
+) -> Running {
+    let node = Node::start(Arc::clone(&store), clock, settings)
         .await
         .unwrap();
     let keys = PresharedKeys::new([KEY, "other:second-key"]).unwrap();

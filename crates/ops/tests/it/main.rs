@@ -1,0 +1,11 @@
+//! Operations over a node and a store, without a protocol.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+mod running;
+mod watch;
+mod watch_ends;
