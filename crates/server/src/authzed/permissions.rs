@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Decision, Token};
+use model::Decision;
 use ops::Node;
 use ops::bulk::Import;
 use ops::read::Reading;
@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::zed_token;
 use crate::convert;
 use crate::{caller, error};
 
@@ -286,12 +287,6 @@ async fn send_pages(
             return;
         }
     }
-}
-
-fn zed_token(token: Token) -> Option<wire::ZedToken> {
-    Some(wire::ZedToken {
-        token: token.to_string(),
-    })
 }
 
 fn decision(decision: Decision) -> (Permissionship, Option<wire::PartialCaveatInfo>) {
