@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use remit_proto::authzed::api::v1::experimental_service_client::ExperimentalServiceClient;
 use remit_proto::authzed::api::v1::permissions_service_client::PermissionsServiceClient;
 use remit_proto::authzed::api::v1::schema_service_client::SchemaServiceClient;
 use remit_proto::remit::v1::explain_service_client::ExplainServiceClient;
@@ -132,6 +133,13 @@ impl Client {
     #[must_use]
     pub fn schema(&self) -> SchemaServiceClient<Authenticated> {
         SchemaServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Relationship counters, and the older names of other calls.
+    #[must_use]
+    pub fn experimental(&self) -> ExperimentalServiceClient<Authenticated> {
+        ExperimentalServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Explanations; only a Remit server has them.

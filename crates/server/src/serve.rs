@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ops::Node;
 use remit_proto::FILE_DESCRIPTOR_SET;
+use remit_proto::authzed::api::v1::experimental_service_server::ExperimentalServiceServer;
 use remit_proto::authzed::api::v1::permissions_service_server::PermissionsServiceServer;
 use remit_proto::authzed::api::v1::schema_service_server::SchemaServiceServer;
 use remit_proto::remit::v1::explain_service_server::ExplainServiceServer;
@@ -17,7 +18,7 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::authzed::{PermissionsApi, SchemaApi};
+use crate::authzed::{ExperimentalApi, PermissionsApi, SchemaApi};
 use crate::config::{Config, Tls};
 use crate::explain::ExplainApi;
 use crate::guard::Guard;
@@ -112,6 +113,7 @@ impl Listening {
         }
         let permissions = PermissionsServiceServer::new(PermissionsApi::new(Arc::clone(&node)));
         let schema = SchemaServiceServer::new(SchemaApi::new(Arc::clone(&node)));
+        let experimental = ExperimentalServiceServer::new(ExperimentalApi::new(Arc::clone(&node)));
         let explain = ExplainServiceServer::new(ExplainApi::new(Arc::clone(&node)));
         let router = builder
             .layer(Guard::new(config.authentication))
@@ -120,6 +122,7 @@ impl Listening {
             .add_service(reflection()?.build_v1alpha()?)
             .add_service(permissions.max_decoding_message_size(bytes_max))
             .add_service(schema.max_decoding_message_size(bytes_max))
+            .add_service(experimental.max_decoding_message_size(bytes_max))
             .add_service(explain.max_decoding_message_size(bytes_max));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let serving = router.serve_with_incoming_shutdown(incoming, until(stopped));
@@ -161,10 +164,11 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 
 /// Tells by the health service whether this node can answer; not once it stops.
 async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Receiver<bool>) {
-    const SERVICES: [&str; 4] = [
+    const SERVICES: [&str; 5] = [
         "",
         "authzed.api.v1.PermissionsService",
         "authzed.api.v1.SchemaService",
+        "authzed.api.v1.ExperimentalService",
         "remit.v1.ExplainService",
     ];
     let mut told = None;

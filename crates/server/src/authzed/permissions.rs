@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
+use identity::Caller;
 use model::Decision;
 use ops::Node;
 use ops::bulk::Import;
@@ -34,6 +36,29 @@ type Stream<T> = ReceiverStream<Result<T, Status>>;
 impl PermissionsApi {
     pub(crate) fn new(node: Arc<Node>) -> Self {
         Self { node }
+    }
+
+    /// Imports messages as they come, from whichever call.
+    pub(super) async fn import(
+        &self,
+        caller: &Caller,
+        mut messages: impl futures_util::Stream<
+            Item = Result<wire::ImportBulkRelationshipsRequest, Status>,
+        > + Unpin,
+    ) -> Result<Response<wire::ImportBulkRelationshipsResponse>, Status> {
+        let mut import = Import::default();
+        while let Some(message) = messages.next().await {
+            import
+                .add(&self.node, convert::import(message?)?)
+                .map_err(error::status)?;
+        }
+        let num_loaded = import
+            .commit(&self.node, caller)
+            .await
+            .map_err(error::status)?;
+        Ok(Response::new(wire::ImportBulkRelationshipsResponse {
+            num_loaded,
+        }))
     }
 }
 
@@ -171,20 +196,7 @@ impl PermissionsService for PermissionsApi {
         request: Request<Streaming<wire::ImportBulkRelationshipsRequest>>,
     ) -> Result<Response<wire::ImportBulkRelationshipsResponse>, Status> {
         let caller = caller(&request)?;
-        let mut messages = request.into_inner();
-        let mut import = Import::default();
-        while let Some(message) = messages.message().await? {
-            import
-                .add(&self.node, convert::import(message)?)
-                .map_err(error::status)?;
-        }
-        let num_loaded = import
-            .commit(&self.node, &caller)
-            .await
-            .map_err(error::status)?;
-        Ok(Response::new(wire::ImportBulkRelationshipsResponse {
-            num_loaded,
-        }))
+        self.import(&caller, request.into_inner()).await
     }
 
     async fn export_bulk_relationships(
