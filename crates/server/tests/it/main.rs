@@ -8,5 +8,7 @@
 
 mod bad_input;
 mod life;
+mod older_names;
+mod reflection;
 mod running;
 mod scenarios;
