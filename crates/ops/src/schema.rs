@@ -1,4 +1,4 @@
-//! Writing and reading the schema, and looking into it ([`reflect`]).
+//! Writing and reading the schema, and looking into it ([`reflect`]) and ahead ([`plan`]).
 
 use identity::Caller;
 use model::Token;
@@ -10,6 +10,7 @@ use crate::error::{Error, Kind, Reason};
 use crate::node::Node;
 use crate::write;
 
+pub mod plan;
 pub mod reflect;
 
 mod evolution;

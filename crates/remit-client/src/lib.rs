@@ -8,6 +8,7 @@ use remit_proto::authzed::api::v1::experimental_service_client::ExperimentalServ
 use remit_proto::authzed::api::v1::permissions_service_client::PermissionsServiceClient;
 use remit_proto::authzed::api::v1::schema_service_client::SchemaServiceClient;
 use remit_proto::remit::v1::explain_service_client::ExplainServiceClient;
+use remit_proto::remit::v1::schema_plan_service_client::SchemaPlanServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -146,6 +147,13 @@ impl Client {
     #[must_use]
     pub fn explain(&self) -> ExplainServiceClient<Authenticated> {
         ExplainServiceClient::new(self.channel.clone())
+    }
+
+    /// Plans of schema changes; only a Remit server has them.
+    #[must_use]
+    pub fn schema_plan(&self) -> SchemaPlanServiceClient<Authenticated> {
+        SchemaPlanServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 }
 

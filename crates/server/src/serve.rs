@@ -11,6 +11,7 @@ use remit_proto::authzed::api::v1::experimental_service_server::ExperimentalServ
 use remit_proto::authzed::api::v1::permissions_service_server::PermissionsServiceServer;
 use remit_proto::authzed::api::v1::schema_service_server::SchemaServiceServer;
 use remit_proto::remit::v1::explain_service_server::ExplainServiceServer;
+use remit_proto::remit::v1::schema_plan_service_server::SchemaPlanServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::transport::server::TcpIncoming;
@@ -22,6 +23,7 @@ use crate::authzed::{ExperimentalApi, PermissionsApi, SchemaApi};
 use crate::config::{Config, Tls};
 use crate::explain::ExplainApi;
 use crate::guard::Guard;
+use crate::schema_plan::SchemaPlanApi;
 
 /// Why a server could not be started, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +117,7 @@ impl Listening {
         let schema = SchemaServiceServer::new(SchemaApi::new(Arc::clone(&node)));
         let experimental = ExperimentalServiceServer::new(ExperimentalApi::new(Arc::clone(&node)));
         let explain = ExplainServiceServer::new(ExplainApi::new(Arc::clone(&node)));
+        let schema_plan = SchemaPlanServiceServer::new(SchemaPlanApi::new(Arc::clone(&node)));
         let router = builder
             .layer(Guard::new(config.authentication))
             .add_service(health_service)
@@ -123,7 +126,8 @@ impl Listening {
             .add_service(permissions.max_decoding_message_size(bytes_max))
             .add_service(schema.max_decoding_message_size(bytes_max))
             .add_service(experimental.max_decoding_message_size(bytes_max))
-            .add_service(explain.max_decoding_message_size(bytes_max));
+            .add_service(explain.max_decoding_message_size(bytes_max))
+            .add_service(schema_plan.max_decoding_message_size(bytes_max));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let serving = router.serve_with_incoming_shutdown(incoming, until(stopped));
         tokio::pin!(serving);
@@ -164,12 +168,13 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 
 /// Tells by the health service whether this node can answer; not once it stops.
 async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Receiver<bool>) {
-    const SERVICES: [&str; 5] = [
+    const SERVICES: [&str; 6] = [
         "",
         "authzed.api.v1.PermissionsService",
         "authzed.api.v1.SchemaService",
         "authzed.api.v1.ExperimentalService",
         "remit.v1.ExplainService",
+        "remit.v1.SchemaPlanService",
     ];
     let mut told = None;
     loop {

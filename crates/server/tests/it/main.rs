@@ -12,3 +12,4 @@ mod older_names;
 mod reflection;
 mod running;
 mod scenarios;
+mod schema_plan;
