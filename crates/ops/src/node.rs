@@ -12,6 +12,7 @@ use store::{Store, StoreIdentity, TokenRefused, TokenVerdict};
 use tokio::sync::watch;
 
 use crate::consistency::{Consistency, View};
+use crate::counter::Counters;
 use crate::error::{Error, Kind};
 use crate::follow::{self, Follower, RecentHashes};
 use crate::head::HeadQuestions;
@@ -47,6 +48,7 @@ pub(crate) struct Published {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) hash: CommitHash,
     pub(crate) schema_revision: Revision,
+    pub(crate) counters: Counters,
 }
 
 /// One node: a full replica of the graph that follows its store.
@@ -195,6 +197,13 @@ impl Node {
     pub(crate) fn schema_position(&self) -> (Arc<Snapshot>, Revision) {
         let current = self.current.load();
         (Arc::clone(&current.snapshot), current.schema_revision)
+    }
+
+    /// The newest snapshot, the counters of its revision and the revision of its schema.
+    pub(crate) fn counters_position(&self) -> (View, Counters, Revision) {
+        let current = self.current.load();
+        let view = self.view_of(&current.snapshot, current.hash.short());
+        (view, current.counters.clone(), current.schema_revision)
     }
 
     pub(crate) fn write_gate(&self) -> &tokio::sync::RwLock<()> {

@@ -1,4 +1,4 @@
-//! `authzed.api.v1.ExperimentalService`: older names of calls that other services have.
+//! `authzed.api.v1.ExperimentalService`: relationship counters, and older names of calls that other services have.
 //!
 //! The messages of an older name are those of the newer one under another type: the same fields with the same numbers.
 //! So a call is turned into the newer one by its bytes, and there is one implementation.
@@ -15,21 +15,23 @@ use remit_proto::authzed::api::v1::permissions_service_server::PermissionsServic
 use remit_proto::authzed::api::v1::schema_service_server::SchemaService as _;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{PermissionsApi, SchemaApi};
-use crate::caller;
+use super::{PermissionsApi, SchemaApi, zed_token};
+use crate::{caller, convert, error};
 
 /// The service.
 #[derive(Debug)]
 pub(crate) struct ExperimentalApi {
     permissions: PermissionsApi,
     schema: SchemaApi,
+    node: Arc<Node>,
 }
 
 impl ExperimentalApi {
     pub(crate) fn new(node: Arc<Node>) -> Self {
         Self {
             permissions: PermissionsApi::new(Arc::clone(&node)),
-            schema: SchemaApi::new(node),
+            schema: SchemaApi::new(Arc::clone(&node)),
+            node,
         }
     }
 }
@@ -100,28 +102,48 @@ impl ExperimentalService for ExperimentalApi {
 
     async fn experimental_register_relationship_counter(
         &self,
-        _request: Request<wire::ExperimentalRegisterRelationshipCounterRequest>,
+        request: Request<wire::ExperimentalRegisterRelationshipCounterRequest>,
     ) -> Result<Response<wire::ExperimentalRegisterRelationshipCounterResponse>, Status> {
-        Err(Status::unimplemented(
-            "relationship counters are not served yet",
+        let caller = caller(&request)?;
+        let (name, filter) = convert::register_counter(request.into_inner())?;
+        ops::counter::register(&self.node, &caller, &name, filter)
+            .await
+            .map_err(error::status)?;
+        Ok(Response::new(
+            wire::ExperimentalRegisterRelationshipCounterResponse {},
         ))
     }
 
     async fn experimental_count_relationships(
         &self,
-        _request: Request<wire::ExperimentalCountRelationshipsRequest>,
+        request: Request<wire::ExperimentalCountRelationshipsRequest>,
     ) -> Result<Response<wire::ExperimentalCountRelationshipsResponse>, Status> {
-        Err(Status::unimplemented(
-            "relationship counters are not served yet",
+        use wire::experimental_count_relationships_response::CounterResult;
+        let caller = caller(&request)?;
+        let name = convert::counter_name(request.into_inner().name)?;
+        let counted = ops::counter::count(&self.node, &caller, &name).await;
+        let counted = counted.map_err(error::status)?;
+        Ok(Response::new(
+            wire::ExperimentalCountRelationshipsResponse {
+                counter_result: Some(CounterResult::ReadCounterValue(wire::ReadCounterValue {
+                    relationship_count: counted.count,
+                    read_at: zed_token(counted.at),
+                })),
+            },
         ))
     }
 
     async fn experimental_unregister_relationship_counter(
         &self,
-        _request: Request<wire::ExperimentalUnregisterRelationshipCounterRequest>,
+        request: Request<wire::ExperimentalUnregisterRelationshipCounterRequest>,
     ) -> Result<Response<wire::ExperimentalUnregisterRelationshipCounterResponse>, Status> {
-        Err(Status::unimplemented(
-            "relationship counters are not served yet",
+        let caller = caller(&request)?;
+        let name = convert::counter_name(request.into_inner().name)?;
+        ops::counter::unregister(&self.node, &caller, &name)
+            .await
+            .map_err(error::status)?;
+        Ok(Response::new(
+            wire::ExperimentalUnregisterRelationshipCounterResponse {},
         ))
     }
 }

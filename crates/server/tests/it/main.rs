@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod counters;
 mod life;
 mod older_names;
 mod reflection;

@@ -24,7 +24,7 @@
 use model::{
     CaveatName, CaveatRef, CommitHash, Context, DefinitionName, ObjectId, ObjectRef, Operation,
     Precondition, RelationName, Relationship, RelationshipFilter, ResourceIdFilter, Revision,
-    SubjectId, SubjectRef, SubjectRelationFilter, Timestamp,
+    SubjectFilter, SubjectId, SubjectRef, SubjectRelationFilter, Timestamp,
 };
 
 use super::{Change, ChangeRequest, CommitRequest, Provenance, RecordChange, RecordKey};
@@ -34,6 +34,7 @@ const REQUEST_DOMAIN: &[u8] = b"remit.request.1";
 /// The form of a block without records, and that of one with them.
 const CHANGES_VERSION: u8 = 1;
 const RECORDS_VERSION: u8 = 2;
+const FILTER_VERSION: u8 = 1;
 
 /// The fewest bytes that a change takes; bounds what a damaged count can make a reader allocate.
 const CHANGE_BYTES_MIN: usize = 12;
@@ -164,6 +165,31 @@ pub fn decode_changes(block: &[u8]) -> Result<Block, BlockError> {
         return Err(damaged("bytes after the last change"));
     }
     Ok(Block { changes, records })
+}
+
+/// The bytes of a pattern of relationships, for records that hold one.
+#[must_use]
+pub fn encode_filter(filter: &RelationshipFilter) -> Vec<u8> {
+    let mut bytes = vec![FILTER_VERSION];
+    push_filter(&mut bytes, filter);
+    bytes
+}
+
+/// The pattern of such bytes.
+///
+/// # Errors
+/// [`BlockError`] if they have a later form, or are damaged.
+pub fn decode_filter(bytes: &[u8]) -> Result<RelationshipFilter, BlockError> {
+    let mut reader = Reader { rest: bytes };
+    let version = reader.byte()?;
+    if version != FILTER_VERSION {
+        return Err(BlockError::Version { version });
+    }
+    let filter = reader.filter()?;
+    if !reader.rest.is_empty() {
+        return Err(damaged("bytes after a pattern"));
+    }
+    Ok(filter)
 }
 
 /// A digest of what a request asks for, which tells a repetition from another use of the same idempotency key. Base,
@@ -333,10 +359,7 @@ impl<'a> Reader<'a> {
         };
         let relation = self.name(RelationName::new)?;
         let definition = self.name(DefinitionName::new)?;
-        let id = match self.str()? {
-            "*" => SubjectId::Wildcard,
-            id => SubjectId::Object(ObjectId::new(id).map_err(damaged)?),
-        };
+        let id = self.subject_id()?;
         let subject_relation = match self.str()? {
             "" => None,
             name => Some(RelationName::new(name).map_err(damaged)?),
@@ -377,6 +400,64 @@ impl<'a> Reader<'a> {
             before: before.map(<[u8]>::to_vec),
             after: after.map(<[u8]>::to_vec),
         })
+    }
+
+    fn filter(&mut self) -> Result<RelationshipFilter, BlockError> {
+        let definition = self.opt(DefinitionName::new)?;
+        let kind = self.byte()?;
+        let id = self.opt(ObjectId::new)?;
+        let resource_id = match (kind, id) {
+            (0, None) => None,
+            (1, Some(id)) => Some(ResourceIdFilter::Exact(id)),
+            (2, Some(id)) => Some(ResourceIdFilter::Prefix(id)),
+            (_, None | Some(_)) => return Err(damaged("a pattern of ids of no known kind")),
+        };
+        let relation = self.opt(RelationName::new)?;
+        let subject = match self.byte()? {
+            0 => None,
+            _ => Some(self.subject_filter()?),
+        };
+        Ok(RelationshipFilter {
+            definition,
+            resource_id,
+            relation,
+            subject,
+        })
+    }
+
+    fn subject_filter(&mut self) -> Result<SubjectFilter, BlockError> {
+        let definition = self.name(DefinitionName::new)?;
+        let id = match self.byte()? {
+            0 => None,
+            _ => Some(self.subject_id()?),
+        };
+        let relation = match self.byte()? {
+            0 => SubjectRelationFilter::Any,
+            1 => SubjectRelationFilter::None,
+            _ => SubjectRelationFilter::Relation(self.name(RelationName::new)?),
+        };
+        Ok(SubjectFilter {
+            definition,
+            id,
+            relation,
+        })
+    }
+
+    fn subject_id(&mut self) -> Result<SubjectId, BlockError> {
+        Ok(match self.str()? {
+            "*" => SubjectId::Wildcard,
+            id => SubjectId::Object(ObjectId::new(id).map_err(damaged)?),
+        })
+    }
+
+    fn opt<T>(
+        &mut self,
+        parse: fn(&str) -> Result<T, model::NameError>,
+    ) -> Result<Option<T>, BlockError> {
+        match self.byte()? {
+            0 => Ok(None),
+            _ => self.name(parse).map(Some),
+        }
     }
 
     fn name<T>(&mut self, parse: fn(&str) -> Result<T, model::NameError>) -> Result<T, BlockError> {
@@ -477,6 +558,31 @@ mod tests {
         let nothing = encode_changes(&[], &[]);
         assert_eq!(decode_changes(&nothing).unwrap(), Block::default());
         assert!(decode_changes(&[2, 0, 0]).is_err());
+    }
+
+    #[test]
+    fn patterns_round_trip() {
+        let all = RelationshipFilter {
+            definition: Some("document".parse().unwrap()),
+            resource_id: Some(ResourceIdFilter::Prefix(ObjectId::new("re").unwrap())),
+            relation: Some("viewer".parse().unwrap()),
+            subject: Some(SubjectFilter {
+                definition: "group".parse().unwrap(),
+                id: Some(SubjectId::Wildcard),
+                relation: SubjectRelationFilter::Relation("member".parse().unwrap()),
+            }),
+        };
+        let mut few = all.clone();
+        few.resource_id = Some(ResourceIdFilter::Exact(ObjectId::new("a").unwrap()));
+        few.subject = None;
+        for filter in [all, few, RelationshipFilter::default()] {
+            let bytes = encode_filter(&filter);
+            assert_eq!(decode_filter(&bytes), Ok(filter));
+            for end in 0..bytes.len() {
+                assert!(decode_filter(&bytes[..end]).is_err());
+            }
+        }
+        assert_eq!(decode_filter(&[9]), Err(BlockError::Version { version: 9 }));
     }
 
     #[test]
