@@ -171,6 +171,12 @@ async fn wrong_counters_are_refused() {
         unnamed
     );
 
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_counter_whose_name_is_taken_or_whose_pattern_fits_nothing() {
+    let (running, client) = with_schema().await;
     register(&client, "cnt", of("doc", "")).await.unwrap();
     let metadata = [
         ("counter_name", "cnt"),
@@ -182,10 +188,12 @@ async fn wrong_counters_are_refused() {
         ("new_filter_subject_relation", ""),
         ("new_filter_subject_type", ""),
     ];
-    let taken = unknown(
-        "COUNTER_ALREADY_REGISTERED",
-        "counter with name `cnt` already registered",
-        metadata.map(|(name, value)| pair(name, value)).to_vec(),
+    let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let taken = (
+        Code::FailedPrecondition,
+        "COUNTER_ALREADY_REGISTERED".to_owned(),
+        "counter with name `cnt` already registered".to_owned(),
+        metadata.to_vec(),
     );
     assert_eq!(
         told(

@@ -8,6 +8,10 @@ use tonic::Code;
 use crate::life::{FULL, touch};
 use crate::reflection::{SCHEMA, consistency, dependent, reflect, told, with_schema};
 
+fn row(id: &str) -> wire::Relationship {
+    server::convert::relationship_to_wire(&format!("doc:{id}#viewer@user:ann").parse().unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn older_names_answer_alike() {
     let (running, client) = with_schema().await;
@@ -75,9 +79,6 @@ async fn older_names_answer_alike() {
 async fn relationships_go_in_and_out_by_older_names() {
     let (running, client) = with_schema().await;
     let mut older = client.experimental();
-    let row = |id: &str| {
-        server::convert::relationship_to_wire(&format!("doc:{id}#viewer@user:ann").parse().unwrap())
-    };
     let message = |ids: &[&str]| wire::BulkImportRelationshipsRequest {
         relationships: ids.iter().map(|id| row(id)).collect(),
     };
@@ -125,6 +126,14 @@ async fn relationships_go_in_and_out_by_older_names() {
     }
     assert_eq!(rows, ["a", "b", "c"].map(row));
 
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_are_checked_by_the_older_name() {
+    let (running, client) = with_schema().await;
+    let mut older = client.experimental();
+    touch(&client, &["doc:a#viewer@user:ann"]).await.unwrap();
     touch(&client, &["doc:d#viewer@user:bob"]).await.unwrap();
     let item = |id: &str| wire::BulkCheckPermissionRequestItem {
         resource: row(id).resource,

@@ -91,6 +91,50 @@ async fn a_change_without_harm() {
     running.stop().await;
 }
 
+/// What is refused, how many relationships forbid it and whether there may be more, and the message.
+const BREAKS: [(&str, u64, bool, &str); 6] = [
+    (
+        "remove_parameter",
+        0,
+        false,
+        "cannot remove parameter `xx` on caveat `num`",
+    ),
+    (
+        "delete_object_definition",
+        1,
+        false,
+        "cannot delete object definition `group`, as at least one relationship exists under it: group:g#member@user:ann",
+    ),
+    (
+        "delete_relation",
+        1,
+        false,
+        "cannot delete relation `member` in object definition `group`, as at least one relationship references it as \
+                 part of a subject: doc:a#viewer@group:g#member",
+    ),
+    (
+        "remove_allowed_type",
+        2,
+        false,
+        "cannot remove allowed type `user` from relation `viewer` in object definition `doc`, as a relationship exists \
+                 with it: doc:a#viewer@user:ann",
+    ),
+    (
+        "remove_allowed_type",
+        1,
+        false,
+        "cannot remove allowed type `group#member` from relation `viewer` in object definition `doc`, as a \
+                 relationship exists with it: doc:a#viewer@group:g#member",
+    ),
+    (
+        "delete_relation",
+        1,
+        false,
+        "cannot delete relation `banned` in object definition `doc`, as at least one relationship exists under it: \
+                 doc:a#banned@user:dan",
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_that_forbids_a_change() {
     let (running, client) = with_schema().await;
@@ -118,51 +162,7 @@ async fn everything_that_forbids_a_change() {
             )
         })
         .collect();
-    assert_eq!(
-        told,
-        [
-            (
-                "remove_parameter",
-                0,
-                false,
-                "cannot remove parameter `xx` on caveat `num`"
-            ),
-            (
-                "delete_object_definition",
-                1,
-                false,
-                "cannot delete object definition `group`, as at least one relationship exists under it: group:g#member@user:ann"
-            ),
-            (
-                "delete_relation",
-                1,
-                false,
-                "cannot delete relation `member` in object definition `group`, as at least one relationship references it as \
-                 part of a subject: doc:a#viewer@group:g#member"
-            ),
-            (
-                "remove_allowed_type",
-                2,
-                false,
-                "cannot remove allowed type `user` from relation `viewer` in object definition `doc`, as a relationship exists \
-                 with it: doc:a#viewer@user:ann"
-            ),
-            (
-                "remove_allowed_type",
-                1,
-                false,
-                "cannot remove allowed type `group#member` from relation `viewer` in object definition `doc`, as a \
-                 relationship exists with it: doc:a#viewer@group:g#member"
-            ),
-            (
-                "delete_relation",
-                1,
-                false,
-                "cannot delete relation `banned` in object definition `doc`, as at least one relationship exists under it: \
-                 doc:a#banned@user:dan"
-            ),
-        ]
-    );
+    assert_eq!(told, BREAKS);
     let first = convert::relationship_to_wire(&rows[0].parse().unwrap());
     assert_eq!(planned.breaks[3].relationship, Some(first));
 

@@ -1,7 +1,5 @@
 //! Every message of an older name is the newer one under another type.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, FileDescriptorSet};
 use remit_proto::FILE_DESCRIPTOR_SET;
