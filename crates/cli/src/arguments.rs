@@ -162,13 +162,60 @@ pub(crate) enum Schema {
         connection: Connection,
     },
     /// Replace the server's schema with that of a file (`-` for the standard input).
+    #[command(after_help = "Example:
+  remit schema write schema.zed --dry-run    what would change, and what would forbid it (then it exits with 1)")]
     Write {
         /// The schema file.
         file: PathBuf,
+        /// Change nothing; say what would change, and which relationships would forbid it.
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         connection: Connection,
     },
-    /// Check schema files without a server.
+    /// Show the server's definitions and caveats: relations with their types, permissions, comments.
+    #[command(visible_alias = "reflect")]
+    Show {
+        /// Only definitions whose names begin with this.
+        #[arg(long, value_name = "PREFIX")]
+        definition: Option<String>,
+        #[command(flatten)]
+        freshness: Freshness,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// List the permissions and relations that hold whoever a relation or permission holds.
+    #[command(
+        visible_alias = "computable",
+        after_help = "Examples:
+  remit schema used-by document#viewer    what a viewer of a document can get from that
+  remit schema used-by user               what users can get at all"
+    )]
+    UsedBy {
+        /// A relation or permission, `document#viewer`; or a definition, for its objects.
+        #[arg(value_name = "TYPE[#NAME]")]
+        of: String,
+        #[command(flatten)]
+        freshness: Freshness,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// List the relations and permissions that a permission rests on.
+    #[command(
+        visible_alias = "dependent",
+        after_help = "Example:
+  remit schema rests-on document#view"
+    )]
+    RestsOn {
+        /// The permission, `document#view`.
+        #[arg(value_name = "TYPE#PERMISSION")]
+        of: String,
+        #[command(flatten)]
+        freshness: Freshness,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Check schema files without a server, and tell every fault; exits with 1 if there is one.
     Validate {
         /// The schema files.
         #[arg(required = true)]

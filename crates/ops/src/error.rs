@@ -71,6 +71,8 @@ pub enum Reason {
     InvalidFilter,
     WildcardNotAllowed,
     TransactionMetadataTooLarge,
+    CounterAlreadyRegistered,
+    CounterNotRegistered,
 }
 
 /// A failed operation.

@@ -8,9 +8,10 @@ use std::time::Duration;
 use engine::graph::{ApplyError, Change, Loader, RelationshipParts, Snapshot};
 use model::{CaveatName, CaveatRef, CommitHash, Context, Revision};
 use schema::{Schema, SchemaError};
-use store::{LogEntry, LogError, LogQuery, ScanHeader, ScanRow, Store, StoreError};
+use store::{LogEntry, LogError, LogQuery, RecordKey, ScanHeader, ScanRow, Store, StoreError};
 use tokio::sync::watch;
 
+use crate::counter::{self, Counters};
 use crate::error::{Error, Kind};
 use crate::node::{Node, Published};
 use crate::watch::Commit;
@@ -43,6 +44,8 @@ pub(crate) enum FollowError {
     },
     #[error("a stored relationship cannot be read: {0}")]
     Row(String),
+    #[error("the record `{key}` is not one that this version reads: {detail}")]
+    Record { key: RecordKey, detail: String },
     #[error("the task that applies commits failed")]
     Task,
 }
@@ -65,6 +68,7 @@ impl FollowError {
             | Self::Apply { .. }
             | Self::Schema { .. }
             | Self::Row(_)
+            | Self::Record { .. }
             | Self::Task => false,
         }
     }
@@ -142,10 +146,27 @@ fn load_blocking(store: &dyn Store) -> Result<Published, FollowError> {
         None => loader_of(&header)?,
     };
     let head = header.head;
+    let mut counters = Counters::default();
+    for record in &header.records {
+        note_record(&mut counters, &record.key, Some(&record.value))?;
+    }
     Ok(Published {
         snapshot: Arc::new(loader.finish(head.revision, head.time)),
         hash: head.hash,
         schema_revision: head.schema_revision,
+        counters,
+    })
+}
+
+/// Takes in what became of a record.
+fn note_record(
+    counters: &mut Counters,
+    key: &RecordKey,
+    value: Option<&[u8]>,
+) -> Result<(), FollowError> {
+    counter::note(counters, key, value).map_err(|detail| FollowError::Record {
+        key: key.clone(),
+        detail,
     })
 }
 
@@ -296,6 +317,7 @@ fn forward(current: &Published, entries: &[LogEntry]) -> Result<Published, Follo
         snapshot: Arc::clone(&current.snapshot),
         hash: current.hash,
         schema_revision: current.schema_revision,
+        counters: current.counters.clone(),
     };
     let mut changes = Vec::new();
     for (place, entry) in entries.iter().enumerate() {
@@ -318,6 +340,9 @@ fn forward(current: &Published, entries: &[LogEntry]) -> Result<Published, Follo
                     .map(Change::Put)
                     .or_else(|| removal(change.before.as_ref())),
             );
+        }
+        for record in &entry.records {
+            note_record(&mut at.counters, &record.key, record.after.as_deref())?;
         }
         at.hash = entry.hash;
         // One snapshot for a run of entries, cut where the schema changes.
@@ -389,6 +414,7 @@ pub(crate) async fn rebuild(
             snapshot: Arc::clone(from),
             hash: CommitHash::ZERO,
             schema_revision: Revision(0),
+            counters: Counters::default(),
         };
         forward(&start, &upto).map(|published| published.snapshot)
     } else {

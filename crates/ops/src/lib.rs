@@ -6,6 +6,7 @@
 pub mod bulk;
 pub mod check;
 pub mod consistency;
+pub mod counter;
 pub mod cursor;
 pub mod error;
 pub mod expand;

@@ -12,6 +12,7 @@ use store::{Head, Store, StoreIdentity, TokenRefused, TokenVerdict};
 use tokio::sync::watch;
 
 use crate::consistency::{Consistency, View};
+use crate::counter::Counters;
 use crate::cursor::Cursor;
 use crate::error::{Error, Kind};
 use crate::follow::{self, Follower, RecentHashes};
@@ -56,6 +57,7 @@ pub(crate) struct Published {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) hash: CommitHash,
     pub(crate) schema_revision: Revision,
+    pub(crate) counters: Counters,
 }
 
 /// One node: a full replica of the graph that follows its store.
@@ -266,6 +268,13 @@ impl Node {
     /// The head of the store at some instant after the call.
     pub(crate) async fn ask_head(&self) -> Result<Head, Error> {
         self.heads.ask().await
+    }
+
+    /// The newest snapshot, the counters of its revision and the revision of its schema.
+    pub(crate) fn counters_position(&self) -> (View, Counters, Revision) {
+        let current = self.current.load();
+        let view = self.view_of(&current.snapshot, current.hash.short());
+        (view, current.counters.clone(), current.schema_revision)
     }
 
     pub(crate) fn write_gate(&self) -> &tokio::sync::RwLock<()> {

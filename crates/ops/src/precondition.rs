@@ -101,6 +101,25 @@ pub(crate) fn failed(precondition: &Precondition) -> Error {
     error
 }
 
+/// Adds every field of `filter` to the details of `error` as that of a new counter, also those that are absent.
+pub(crate) fn with_new_filter(mut error: Error, filter: &RelationshipFilter) -> Error {
+    const NEW_NAMES: [&str; 7] = [
+        "new_filter_resource_type",
+        "new_filter_resource_id",
+        "new_filter_resource_id_prefix",
+        "new_filter_relation",
+        "new_filter_subject_type",
+        "new_filter_subject_id",
+        "new_filter_subject_relation",
+    ];
+    let fields = Fields::of(filter).all;
+    for ((name, _, _), new) in NAMES.iter().zip(NEW_NAMES) {
+        let value = fields.iter().find(|field| field.0 == *name);
+        error = error.with(new, value.map_or("", |field| &field.1));
+    }
+    error
+}
+
 /// Adds the fields of `filter` to the details of `error`.
 pub(crate) fn with_filter(mut error: Error, filter: &RelationshipFilter) -> Error {
     for (name, value) in Fields::of(filter).all {

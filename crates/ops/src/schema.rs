@@ -1,4 +1,4 @@
-//! Writing and reading the schema.
+//! Writing and reading the schema, and looking into it ([`reflect`]) and ahead ([`plan`]).
 
 use identity::Caller;
 use model::Token;
@@ -9,6 +9,9 @@ use crate::consistency::Consistency;
 use crate::error::{Error, Kind, Reason};
 use crate::node::Node;
 use crate::write;
+
+pub mod plan;
+pub mod reflect;
 
 mod evolution;
 
@@ -29,14 +32,7 @@ pub struct Read {
 pub async fn write(node: &Node, caller: &Caller, text: &str) -> Result<Token, Error> {
     /// Commits of other nodes that may come in between.
     const TRIES_MAX: usize = 16;
-    let bytes_max = node.settings().limits.schema_bytes_max;
-    if text.len() > bytes_max {
-        let message = format!(
-            "the schema has {} bytes, at most {bytes_max} are allowed",
-            text.len()
-        );
-        return Err(Error::new(Kind::InvalidArgument, message));
-    }
+    check_length(node, text)?;
     let schema = Schema::compile(text)?;
     let _gate = node.write_gate().write().await;
     node.view(Consistency::FullyConsistent).await?;
@@ -61,6 +57,18 @@ pub async fn write(node: &Node, caller: &Caller, text: &str) -> Result<Token, Er
         }
     }
     Err(write::conflict())
+}
+
+fn check_length(node: &Node, text: &str) -> Result<(), Error> {
+    let bytes_max = node.settings().limits.schema_bytes_max;
+    if text.len() <= bytes_max {
+        return Ok(());
+    }
+    let message = format!(
+        "the schema has {} bytes, at most {bytes_max} are allowed",
+        text.len()
+    );
+    Err(Error::new(Kind::InvalidArgument, message))
 }
 
 /// Reads the schema at the head.

@@ -211,7 +211,9 @@ fn check_against(
                 typing::relationship(schema, &update.relationship, update.operation)?;
             }
             ChangeRequest::DeleteMatching { filter, .. } => typing::filter(schema, filter)?,
-            ChangeRequest::Schema(_) | ChangeRequest::RemoveExpired { .. } => {}
+            ChangeRequest::Schema(_)
+            | ChangeRequest::Record { .. }
+            | ChangeRequest::RemoveExpired { .. } => {}
         }
     }
     Ok(())

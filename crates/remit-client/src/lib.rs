@@ -4,10 +4,12 @@
 
 use std::time::Duration;
 
+use remit_proto::authzed::api::v1::experimental_service_client::ExperimentalServiceClient;
 use remit_proto::authzed::api::v1::permissions_service_client::PermissionsServiceClient;
 use remit_proto::authzed::api::v1::schema_service_client::SchemaServiceClient;
 use remit_proto::authzed::api::v1::watch_service_client::WatchServiceClient;
 use remit_proto::remit::v1::explain_service_client::ExplainServiceClient;
+use remit_proto::remit::v1::schema_plan_service_client::SchemaPlanServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -141,10 +143,24 @@ impl Client {
         WatchServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
+    /// Relationship counters, and the older names of other calls.
+    #[must_use]
+    pub fn experimental(&self) -> ExperimentalServiceClient<Authenticated> {
+        ExperimentalServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
     /// Explanations; only a Remit server has them.
     #[must_use]
     pub fn explain(&self) -> ExplainServiceClient<Authenticated> {
         ExplainServiceClient::new(self.channel.clone())
+    }
+
+    /// Plans of schema changes; only a Remit server has them.
+    #[must_use]
+    pub fn schema_plan(&self) -> SchemaPlanServiceClient<Authenticated> {
+        SchemaPlanServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 }
 

@@ -5,6 +5,7 @@
 //! definition do not refer to each other in a circle. [`Schema::compile`] is the only maker.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use model::{CaveatName, DefinitionName, RelationName};
 
@@ -145,31 +146,69 @@ pub struct Caveat {
     pub program: Program,
 }
 
+/// One kind of subject that a relation takes, with names in place of indices: it outlives its schema.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AllowedSubjectName {
+    /// The definition of the subject.
+    pub definition: DefinitionName,
+    /// Which subjects of it.
+    pub kind: SubjectKindName,
+    /// The caveat that such a relationship carries.
+    pub caveat: Option<CaveatName>,
+    /// Whether such a relationship carries an expiration.
+    pub expiration: bool,
+}
+
+/// Which subjects of a definition a relation takes, with names in place of indices.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SubjectKindName {
+    /// `user`: objects themselves.
+    Object,
+    /// `user:*`: all of them at once.
+    Wildcard,
+    /// `group#member`: the subjects of a relation or permission of the subject's definition.
+    Set(RelationName),
+}
+
 impl AllowedSubject {
+    /// The kind of subject with names in place of indices.
+    #[must_use]
+    pub fn named(&self, schema: &Schema) -> AllowedSubjectName {
+        AllowedSubjectName {
+            definition: schema.definition(self.definition).name.clone(),
+            kind: match self.kind {
+                SubjectKind::Object => SubjectKindName::Object,
+                SubjectKind::Wildcard => SubjectKindName::Wildcard,
+                SubjectKind::Set(member) => {
+                    SubjectKindName::Set(schema.member(member).name.clone())
+                }
+            },
+            caveat: self.caveat.map(|ix| schema.caveat(ix).name.clone()),
+            expiration: self.expiration,
+        }
+    }
+
     /// The kind of subject as a schema writes it: `group#member`, `user:* with office_hours and expiration`.
     #[must_use]
     pub fn to_text(&self, schema: &Schema) -> String {
-        let mut text = schema.definition(self.definition).name.to_string();
-        match self.kind {
-            SubjectKind::Object => {}
-            SubjectKind::Wildcard => text.push_str(":*"),
-            SubjectKind::Set(member) => {
-                text.push('#');
-                text.push_str(schema.member(member).name.as_str());
-            }
+        self.named(schema).to_string()
+    }
+}
+
+impl fmt::Display for AllowedSubjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.definition)?;
+        match &self.kind {
+            SubjectKindName::Object => {}
+            SubjectKindName::Wildcard => f.write_str(":*")?,
+            SubjectKindName::Set(member) => write!(f, "#{member}")?,
         }
-        if let Some(ix) = self.caveat {
-            text.push_str(" with ");
-            text.push_str(schema.caveat(ix).name.as_str());
+        match (&self.caveat, self.expiration) {
+            (None, false) => Ok(()),
+            (None, true) => f.write_str(" with expiration"),
+            (Some(caveat), false) => write!(f, " with {caveat}"),
+            (Some(caveat), true) => write!(f, " with {caveat} and expiration"),
         }
-        if self.expiration {
-            text.push_str(if self.caveat.is_some() {
-                " and expiration"
-            } else {
-                " with expiration"
-            });
-        }
-        text
     }
 }
 

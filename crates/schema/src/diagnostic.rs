@@ -129,6 +129,14 @@ impl SchemaError {
         self.0.hint.as_deref()
     }
 
+    /// The line and the column of `text` that a person is pointed to, in characters, both from 1.
+    #[must_use]
+    pub fn place(&self, text: &str) -> Option<(usize, usize)> {
+        let span = self.0.marked.as_ref().or(self.0.span.as_ref())?;
+        let (line, column) = line_and_column(text, span.start);
+        Some((line + 1, column + 1))
+    }
+
     /// The fault for a person: the place in `text`, which is called `source_name`, the line with a marker, and a hint.
     #[must_use]
     pub fn render(&self, source_name: &str, text: &str) -> String {

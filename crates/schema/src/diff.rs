@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::compiled::{Caveat, Definition, Member, MemberKind, Schema};
+use crate::compiled::{
+    AllowedSubject, AllowedSubjectName, Caveat, Definition, Member, MemberKind, Schema,
+};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,8 +28,8 @@ pub enum SchemaChangeKind {
     RelationAdded,
     RelationRemoved,
     RelationCommentChanged,
-    RelationTypeAdded(String),
-    RelationTypeRemoved(String),
+    RelationTypeAdded(AllowedSubjectName),
+    RelationTypeRemoved(AllowedSubjectName),
     PermissionAdded,
     PermissionRemoved,
     PermissionCommentChanged,
@@ -110,14 +112,11 @@ impl<'a> Changes<'a> {
                 (None, Some(new)) => vec![added(new)],
                 (Some(old), None) => vec![removed(old)],
                 (Some(MemberKind::Relation(old)), Some(MemberKind::Relation(new))) => {
-                    let old: Vec<String> = old
-                        .iter()
-                        .map(|allowed| allowed.to_text(self.old))
-                        .collect();
-                    let new: Vec<String> = new
-                        .iter()
-                        .map(|allowed| allowed.to_text(self.new))
-                        .collect();
+                    let named = |schema: &Schema, allowed: &[AllowedSubject]| {
+                        let named = allowed.iter().map(|allowed| allowed.named(schema));
+                        named.collect::<Vec<_>>()
+                    };
+                    let (old, new) = (named(self.old, old), named(self.new, new));
                     let lost = old
                         .iter()
                         .filter(|ty| !new.contains(ty))

@@ -2,7 +2,8 @@
 //!
 //! [`Schema::compile`] (or [`diagnose`], for every fault at once) parses ([`lexer`], [`parser`], [`syntax`]), then resolves and checks ([`resolve`]); what the engine
 //! reads is in [`compiled`]. [`caveat`] holds the expression language of caveats, [`format`](mod@format) the printers,
-//! [`diff`](mod@diff) what a change means.
+//! [`diff`](mod@diff) what a change means; [`Schema::select`], [`Schema::computed_from`] and [`Schema::rests_on`] look into a
+//! schema.
 
 pub mod caveat;
 pub mod compiled;
@@ -13,16 +14,18 @@ pub mod format;
 mod lexer;
 mod parser;
 mod reach;
+mod reflect;
 mod resolve;
 mod syntax;
 
 pub use compiled::{
-    AllowedSubject, Arrow, Caveat, CaveatIx, Definition, DefinitionIx, Expression, Member,
-    MemberIx, MemberKind, Quantifier, Schema, SubjectKind,
+    AllowedSubject, AllowedSubjectName, Arrow, Caveat, CaveatIx, Definition, DefinitionIx,
+    Expression, Member, MemberIx, MemberKind, Quantifier, Schema, SubjectKind, SubjectKindName,
 };
 pub use diagnostic::{SchemaError, SchemaErrorClass};
 pub use diff::{SchemaChange, SchemaChangeKind, diff};
 pub use format::format;
 pub use parser::TEXT_BYTES_MAX;
 pub use reach::SubjectType;
+pub use reflect::{Selected, SelectedDefinition, Selector, SelectorError};
 pub use resolve::diagnose;

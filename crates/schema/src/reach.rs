@@ -56,8 +56,8 @@ pub(crate) fn subject_types_within(
                 }
             }
             MemberKind::Permission(expression) => {
-                each_member(schema, expression, &mut taken, &mut |member| {
-                    next.push(member)
+                each_reference(schema, expression, &mut taken, &mut |reference| {
+                    next.push(reference.target());
                 });
                 if expression.has_self() {
                     add((member.definition, None));
@@ -70,34 +70,58 @@ pub(crate) fn subject_types_within(
     Some(found)
 }
 
-/// Visits every member that an expression refers to, on this object and at the ends of its arrows.
-fn each_member(
+/// What an expression refers to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reference {
+    /// A member of the same object.
+    Member(MemberIx),
+    /// A member at the end of an arrow.
+    Arrow {
+        /// The relation that is walked over.
+        over: MemberIx,
+        /// What is asked of the objects there.
+        target: MemberIx,
+    },
+}
+
+impl Reference {
+    /// The member whose subjects count.
+    pub(crate) fn target(self) -> MemberIx {
+        match self {
+            Self::Member(target) | Self::Arrow { target, .. } => target,
+        }
+    }
+}
+
+/// Visits everything that an expression refers to, on this object and at the ends of its arrows; `taken` counts the steps.
+pub(crate) fn each_reference(
     schema: &Schema,
     expression: &Expression,
     taken: &mut usize,
-    visit: &mut dyn FnMut(MemberIx),
+    visit: &mut dyn FnMut(Reference),
 ) {
     *taken += 1;
     match expression {
         Expression::Nil | Expression::SelfObject => {}
-        Expression::Member(member) => visit(*member),
+        Expression::Member(member) => visit(Reference::Member(*member)),
         Expression::Arrow(arrow) => {
-            if let MemberKind::Relation(allowed) = &schema.member(arrow.relation).kind {
+            let over = arrow.relation;
+            if let MemberKind::Relation(allowed) = &schema.member(over).kind {
                 *taken += allowed.len();
-                let ends = allowed
+                let targets = allowed
                     .iter()
                     .filter_map(|s| schema.member_ix(s.definition, arrow.target.as_str()));
-                ends.for_each(visit);
+                targets.for_each(|target| visit(Reference::Arrow { over, target }));
             }
         }
         Expression::Union(operands) | Expression::Intersection(operands) => {
             for operand in operands {
-                each_member(schema, operand, taken, visit);
+                each_reference(schema, operand, taken, visit);
             }
         }
         Expression::Exclusion(left, right) => {
-            each_member(schema, left, taken, visit);
-            each_member(schema, right, taken, visit);
+            each_reference(schema, left, taken, visit);
+            each_reference(schema, right, taken, visit);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! then what no rule of a field can say.
 
 pub(crate) mod lookup;
+pub(crate) mod reflection;
 mod rules;
 mod trace;
 mod tree;
@@ -263,6 +264,33 @@ pub(crate) fn export(request: wire::ExportBulkRelationshipsRequest) -> Result<Ex
         page_size: request.optional_limit,
         cursor: request.optional_cursor.map(|cursor| cursor.token),
     })
+}
+
+/// The name and the pattern of a new counter.
+pub(crate) fn register_counter(
+    request: wire::ExperimentalRegisterRelationshipCounterRequest,
+) -> Result<(String, RelationshipFilter), Status> {
+    let mut rules = Rules::default();
+    rules.counter_name(&request.name);
+    rules.filter(
+        &Path::message(None, 2, "relationship_filter"),
+        request.relationship_filter.as_ref(),
+    );
+    rules.end()?;
+    let filter = request.relationship_filter.unwrap_or_default();
+    // An empty name is told before what no rule of a field can say of the pattern.
+    if request.name.is_empty() {
+        return Ok((request.name, RelationshipFilter::default()));
+    }
+    Ok((request.name, self::filter(filter)?))
+}
+
+/// The name of a counter.
+pub(crate) fn counter_name(name: String) -> Result<String, Status> {
+    let mut rules = Rules::default();
+    rules.counter_name(&name);
+    rules.end()?;
+    Ok(name)
 }
 
 pub(crate) fn import(

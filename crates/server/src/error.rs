@@ -90,6 +90,8 @@ fn wire_reason(reason: Reason) -> ErrorReason {
         Reason::InvalidFilter => ErrorReason::InvalidFilter,
         Reason::WildcardNotAllowed => ErrorReason::WildcardNotAllowed,
         Reason::TransactionMetadataTooLarge => ErrorReason::TransactionMetadataTooLarge,
+        Reason::CounterAlreadyRegistered => ErrorReason::CounterAlreadyRegistered,
+        Reason::CounterNotRegistered => ErrorReason::CounterNotRegistered,
     }
 }
 

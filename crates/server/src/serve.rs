@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use ops::Node;
 use remit_proto::FILE_DESCRIPTOR_SET;
+use remit_proto::authzed::api::v1::experimental_service_server::ExperimentalServiceServer;
 use remit_proto::authzed::api::v1::permissions_service_server::PermissionsServiceServer;
 use remit_proto::authzed::api::v1::schema_service_server::SchemaServiceServer;
 use remit_proto::authzed::api::v1::watch_service_server::WatchServiceServer;
 use remit_proto::remit::v1::explain_service_server::ExplainServiceServer;
+use remit_proto::remit::v1::schema_plan_service_server::SchemaPlanServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::transport::server::TcpIncoming;
@@ -18,10 +20,11 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::authzed::{PermissionsApi, SchemaApi, WatchApi};
+use crate::authzed::{ExperimentalApi, PermissionsApi, SchemaApi, WatchApi};
 use crate::config::{Config, Tls};
 use crate::explain::ExplainApi;
 use crate::guard::Guard;
+use crate::schema_plan::SchemaPlanApi;
 
 /// Why a server could not be started, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +117,9 @@ impl Listening {
         let permissions = PermissionsServiceServer::new(PermissionsApi::new(Arc::clone(&node)));
         let schema = SchemaServiceServer::new(SchemaApi::new(Arc::clone(&node)));
         let watch = WatchServiceServer::new(WatchApi::new(Arc::clone(&node)));
+        let experimental = ExperimentalServiceServer::new(ExperimentalApi::new(Arc::clone(&node)));
         let explain = ExplainServiceServer::new(ExplainApi::new(Arc::clone(&node)));
+        let schema_plan = SchemaPlanServiceServer::new(SchemaPlanApi::new(Arc::clone(&node)));
         let router = builder
             .layer(Guard::new(config.authentication))
             .add_service(health_service)
@@ -123,7 +128,9 @@ impl Listening {
             .add_service(permissions.max_decoding_message_size(bytes_max))
             .add_service(schema.max_decoding_message_size(bytes_max))
             .add_service(watch.max_decoding_message_size(bytes_max))
-            .add_service(explain.max_decoding_message_size(bytes_max));
+            .add_service(experimental.max_decoding_message_size(bytes_max))
+            .add_service(explain.max_decoding_message_size(bytes_max))
+            .add_service(schema_plan.max_decoding_message_size(bytes_max));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let serving = router.serve_with_incoming_shutdown(incoming, until(stopped));
         tokio::pin!(serving);
@@ -166,12 +173,14 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 
 /// Tells by the health service whether this node can answer; not once it stops.
 async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Receiver<bool>) {
-    const SERVICES: [&str; 5] = [
+    const SERVICES: [&str; 7] = [
         "",
         "authzed.api.v1.PermissionsService",
         "authzed.api.v1.SchemaService",
         "authzed.api.v1.WatchService",
+        "authzed.api.v1.ExperimentalService",
         "remit.v1.ExplainService",
+        "remit.v1.SchemaPlanService",
     ];
     let mut told = None;
     loop {

@@ -13,7 +13,8 @@
 //!    after it, in the order of first application. Where both are the same there is none.
 //! 7. A deletion by pattern takes relationships in the order of their keys, compared as bytes, so that a limit means
 //!    the same ones in every store.
-//! 8. A commit that changes nothing still gets a revision: its caller wants a token.
+//! 8. The entry holds at most one change for each record, by the same rule.
+//! 9. A commit that changes nothing still gets a revision: its caller wants a token.
 
 use std::fmt;
 
@@ -23,6 +24,9 @@ use model::{
 };
 
 pub mod canonical;
+mod record;
+
+pub use record::{Record, RecordChange, RecordKey, RecordKeyError};
 
 /// What a caller wants done, all of it or nothing.
 #[derive(Debug, Clone)]
@@ -63,6 +67,13 @@ pub enum ChangeRequest {
         limit: Option<u32>,
         /// Whether more may match than the limit: then the first ones go, otherwise the commit is refused.
         partial: bool,
+    },
+    /// Puts a record in place of the one that is there, or removes it.
+    Record {
+        /// Its name.
+        key: RecordKey,
+        /// What it says from now on; none removes it.
+        value: Option<Vec<u8>>,
     },
     /// Replaces the schema by this text.
     Schema(String),
@@ -162,6 +173,8 @@ pub struct LogEntry {
     pub provenance: Provenance,
     /// What changed: at most one change for each relationship.
     pub changes: Vec<Change>,
+    /// What changed of the records: at most one change for each.
+    pub records: Vec<RecordChange>,
     /// The change of the schema, if it changed.
     pub schema: Option<SchemaChange>,
     /// Whether it only removed expired rows.
@@ -209,6 +222,6 @@ impl LogEntry {
             provenance: &self.provenance,
             schema: self.schema.as_ref().map(|schema| schema.after.as_str()),
         }
-        .hash(&canonical::encode_changes(&self.changes))
+        .hash(&canonical::encode_changes(&self.changes, &self.records))
     }
 }

@@ -26,6 +26,7 @@ mod concurrency;
 mod deletion;
 mod log;
 mod random;
+mod record;
 mod token;
 mod write;
 
@@ -71,6 +72,11 @@ const RULES: &[Rule] = rules![
     deletion::a_deletion_takes_what_matches,
     deletion::a_limit_takes_the_first_in_key_order,
     deletion::expired_rows_are_removed_by_housekeeping_alone,
+    record::a_record_is_put_replaced_and_removed,
+    record::one_record_changes_once_in_a_commit,
+    record::a_refused_commit_leaves_records_alone,
+    record::records_are_part_of_the_hash_and_of_the_request,
+    record::records_outlive_reopening_trimming_and_copying,
     log::entries_hold_what_they_replaced,
     log::the_hash_chain_verifies,
     log::the_log_is_read_in_pages,

@@ -23,7 +23,7 @@ pub mod store;
 
 pub use commit::{
     Base, Change, ChangeRequest, CommitRequest, Committed, IdempotencyKey, IdempotencyKeyError,
-    LogEntry, Provenance, SchemaChange,
+    LogEntry, Provenance, Record, RecordChange, RecordKey, RecordKeyError, SchemaChange,
 };
 pub use error::{BackupError, CommitError, LogError, ScanRowError, StoreError, TokenRefused};
 pub use sqlite::{OpenError, RestoreError, SqliteStore};

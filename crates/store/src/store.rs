@@ -15,7 +15,7 @@ use model::{
 };
 use tokio::sync::watch;
 
-use crate::commit::{CommitRequest, Committed, LogEntry};
+use crate::commit::{CommitRequest, Committed, LogEntry, Record};
 use crate::error::{BackupError, CommitError, LogError, ScanRowError, StoreError, TokenRefused};
 
 /// What a call of a [`Store`] returns.
@@ -182,6 +182,8 @@ pub struct ScanHeader {
     pub head: Head,
     /// Its schema.
     pub schema: Option<StoredSchema>,
+    /// Its records, by kind and key.
+    pub records: Vec<Record>,
 }
 
 /// One row, borrowed from the store for the length of a call. The texts were checked when they were written.

@@ -1,8 +1,11 @@
-//! `remit schema`: read, write, validate, format and compare schemas.
+//! `remit schema`: read, write, plan, look into, validate, format and compare schemas.
+
+mod look;
+mod plan;
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use remit_client::proto::authzed::api::v1::{ReadSchemaRequest, WriteSchemaRequest};
@@ -16,18 +19,32 @@ use crate::output;
 pub(crate) async fn run(command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Read { connection } => read(&connection).await,
-        Command::Write { file, connection } => write(&file, &connection).await,
-        Command::Validate { files } => {
-            for file in files {
-                let schema = compile(&file)?;
-                let (definitions, caveats) = (schema.definitions().len(), schema.caveats().len());
-                output::line(&format!(
-                    "{}: {definitions} definitions, {caveats} caveats",
-                    file.display()
-                ))?;
-            }
-            Ok(Outcome::Success)
-        }
+        Command::Write {
+            file,
+            dry_run: false,
+            connection,
+        } => write(&file, &connection).await,
+        Command::Write {
+            file,
+            dry_run: true,
+            connection,
+        } => plan::dry_run(&text_of(&file)?, &connection).await,
+        Command::Show {
+            definition,
+            freshness,
+            connection,
+        } => look::show(definition, &freshness, &connection).await,
+        Command::UsedBy {
+            of,
+            freshness,
+            connection,
+        } => look::used_by(&of, &freshness, &connection).await,
+        Command::RestsOn {
+            of,
+            freshness,
+            connection,
+        } => look::rests_on(&of, &freshness, &connection).await,
+        Command::Validate { files } => validate(&files),
         Command::Format { file, write, check } => format(&file, write, check),
         Command::Diff {
             first,
@@ -35,6 +52,36 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<Outcome> {
             connection,
         } => diff(&first, second.as_deref(), &connection).await,
     }
+}
+
+/// Tells the faults of every file.
+fn validate(files: &[PathBuf]) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::Success;
+    for file in files {
+        let text = text_of(file)?;
+        match schema::Schema::compile(&text) {
+            Ok(schema) => {
+                let (definitions, caveats) = (schema.definitions().len(), schema.caveats().len());
+                output::line(&format!(
+                    "{}: {definitions} definitions, {caveats} caveats",
+                    file.display()
+                ))?;
+            }
+            Err(_) => {
+                output::line(&faults(file, &text))?;
+                outcome = Outcome::Negative;
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// Every fault of a schema that can be told at once, for people.
+fn faults(file: &Path, text: &str) -> String {
+    let name = file.display().to_string();
+    let faults = schema::diagnose(text);
+    let faults = faults.iter().map(|fault| fault.render(&name, text));
+    faults.collect::<Vec<_>>().join("\n\n")
 }
 
 /// Reads a text file; `-` is the standard input.
@@ -94,8 +141,7 @@ async fn write(file: &Path, connection: &Connection) -> anyhow::Result<Outcome> 
 }
 
 fn compile_text(file: &Path, text: &str) -> anyhow::Result<schema::Schema> {
-    schema::Schema::compile(text)
-        .map_err(|error| anyhow!("{}", error.render(&file.display().to_string(), text)))
+    schema::Schema::compile(text).map_err(|_| anyhow!("{}", faults(file, text)))
 }
 
 fn format(file: &Path, write: bool, check: bool) -> anyhow::Result<Outcome> {
@@ -122,16 +168,19 @@ async fn diff(
     second: Option<&Path>,
     connection: &Connection,
 ) -> anyhow::Result<Outcome> {
-    let (old, new) = match second {
-        Some(second) => (compile(first)?, compile(second)?),
+    let old = match second {
+        Some(_) => compile(first)?,
         None => {
-            let text = read_text(connection).await?;
-            (
-                compile_text(Path::new("the server's schema"), &text)?,
-                compile(first)?,
-            )
+            let text = text_of(first)?;
+            compile_text(first, &text)?;
+            if let Some(outcome) = plan::diff(&text, connection).await? {
+                return Ok(outcome);
+            }
+            let name = Path::new("the server's schema");
+            compile_text(name, &read_text(connection).await?)?
         }
     };
+    let new = compile(second.unwrap_or(first))?;
     let changes = schema::diff(&old, &new);
     for change in &changes {
         if connection.json {

@@ -193,6 +193,116 @@ fn what_needs_no_server_runs_without_one() {
 }
 
 #[test]
+fn a_schema_is_looked_into() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    files(at);
+    let _served = serve(at, "memory:");
+    let commented = SCHEMA.replace("definition doc", "// a page\ndefinition doc");
+    std::fs::write(at.join("schema.zed"), &commented).unwrap();
+    assert_eq!(run(at, &["schema", "write", "schema.zed"]).0, 0);
+    let shown = "// a page\ndefinition doc\n  relation viewer: user\n  permission view\n";
+    let show = ["schema", "show", "--definition", "do"];
+    assert_eq!(run(at, &show).1, shown);
+    let (_, told, _) = run(at, &["schema", "reflect", "--json"]);
+    assert!(
+        told.contains(r#""relations":[{"comment":"","name":"viewer","types":["user"]}]"#),
+        "{told}"
+    );
+    assert_eq!(
+        run(at, &["schema", "used-by", "doc#viewer"]).1,
+        "permission doc#view\n"
+    );
+    assert_eq!(
+        run(at, &["schema", "used-by", "user"]).1,
+        "permission doc#view\nrelation doc#viewer\n"
+    );
+    assert_eq!(
+        run(at, &["schema", "rests-on", "doc#view"]).1,
+        "relation doc#viewer\n"
+    );
+    let (code, _, told) = run(at, &["schema", "dependent", "doc#viewer"]);
+    assert_eq!(code, 4);
+    assert!(
+        told.contains("the relation `viewer` is not a permission"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_change_of_the_schema_is_planned() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    files(at);
+    let _served = serve(at, "memory:");
+    let dry_run = |file: &str| run(at, &["schema", "write", file, "--dry-run"]);
+    let (code, told, _) = dry_run("schema.zed");
+    assert_eq!(
+        (code, told.as_str()),
+        (0, "+ definition doc\n+ definition user\n")
+    );
+    assert_eq!(run(at, &["schema", "read"]).0, 4, "nothing is written yet");
+    assert_eq!(run(at, &["schema", "write", "schema.zed"]).0, 0);
+    assert_eq!(
+        dry_run("schema.zed"),
+        (0, "nothing would change\n".to_owned(), String::new())
+    );
+    assert_eq!(
+        run(at, &["schema", "diff", "schema.zed"]),
+        (0, String::new(), String::new())
+    );
+    assert_eq!(run(at, &["import", "rows.txt"]).0, 0);
+
+    std::fs::write(
+        at.join("new.zed"),
+        "definition user {}\ndefinition doc {\n\tpermission view = nil\n}\n",
+    )
+    .unwrap();
+    let (code, told, _) = dry_run("new.zed");
+    assert_eq!(code, 1);
+    let forbidden = "! cannot delete relation `viewer` in object definition `doc`, as at least one relationship exists under it: \
+                     doc:d0#viewer@user:u0 (3000 relationships)\n";
+    assert_eq!(
+        told,
+        format!("~ permission doc#view: viewer  =>  nil\n- relation doc#viewer\n{forbidden}")
+    );
+    assert_eq!(
+        run(at, &["schema", "diff", "new.zed"]),
+        (1, told, String::new())
+    );
+    let (code, _, refused) = run(at, &["schema", "write", "new.zed"]);
+    assert_eq!(code, 4);
+    assert!(
+        refused.contains("exists under it: doc:d0#viewer@user:u0"),
+        "{refused}"
+    );
+
+    std::fs::write(
+        at.join("bad.zed"),
+        "definition doc {\n\trelation aaa: nobody\n\tpermission bbb = ccc\n}\n",
+    )
+    .unwrap();
+    let (code, told, _) = dry_run("bad.zed");
+    assert_eq!(code, 1);
+    let (validated, alike, _) = run(at, &["schema", "validate", "bad.zed", "schema.zed"]);
+    assert_eq!(validated, 1);
+    for text in [told, alike.clone()] {
+        assert!(
+            text.contains("object definition `nobody` not found"),
+            "{text}"
+        );
+        assert!(
+            text.contains("relation/permission `ccc` not found"),
+            "{text}"
+        );
+    }
+    assert!(
+        alike.contains("bad.zed:2:16") && alike.ends_with("schema.zed: 2 definitions, 0 caveats\n"),
+        "{alike}"
+    );
+}
+
+#[test]
 fn what_is_wrong_is_refused_before_anything_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

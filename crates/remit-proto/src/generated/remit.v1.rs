@@ -401,3 +401,428 @@ pub mod explain_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// The schema that is to be written.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlanSchemaRequest {
+    /// How fresh the schema and the relationships have to be that it is held against. WriteSchema is fully consistent.
+    #[prost(message, optional, tag = "1")]
+    pub consistency: ::core::option::Option<super::super::authzed::api::v1::Consistency>,
+    /// Its text.
+    #[prost(string, tag = "2")]
+    pub schema: ::prost::alloc::string::String,
+}
+/// What would become of it. WriteSchema succeeds at that snapshot if there are neither faults nor breaks.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlanSchemaResponse {
+    /// The snapshot that it was held against.
+    #[prost(message, optional, tag = "1")]
+    pub planned_at: ::core::option::Option<super::super::authzed::api::v1::ZedToken>,
+    /// What is wrong with the schema itself, in the order of its text, at most twenty. Then there is nothing else.
+    #[prost(message, repeated, tag = "2")]
+    pub faults: ::prost::alloc::vec::Vec<SchemaFault>,
+    /// What it changes in meaning, in the order of names.
+    #[prost(message, repeated, tag = "3")]
+    pub changes: ::prost::alloc::vec::Vec<PlannedChange>,
+    /// What existing relationships and the rules for caveats forbid, at most a hundred.
+    #[prost(message, repeated, tag = "4")]
+    pub breaks: ::prost::alloc::vec::Vec<SchemaBreak>,
+}
+/// One fault of a schema.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SchemaFault {
+    /// What kind of fault it is.
+    #[prost(enumeration = "FaultClass", tag = "1")]
+    pub class: i32,
+    /// The message that WriteSchema would give if this were the first fault.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+    /// The line, from 1; 0 if the fault has no place.
+    #[prost(uint32, tag = "3")]
+    pub line: u32,
+    /// The column in characters, from 1; 0 if the fault has no place.
+    #[prost(uint32, tag = "4")]
+    pub column: u32,
+    /// What to do about it, or empty.
+    #[prost(string, tag = "5")]
+    pub hint: ::prost::alloc::string::String,
+    /// The fault for people, with the line that it is in.
+    #[prost(string, tag = "6")]
+    pub rendered: ::prost::alloc::string::String,
+}
+/// One change of the schema.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlannedChange {
+    /// The change for people: `+ relation document#viewer: takes group#member`.
+    #[prost(string, tag = "1")]
+    pub summary: ::prost::alloc::string::String,
+    /// The change for programs, as DiffSchema tells it.
+    #[prost(message, optional, tag = "2")]
+    pub diff: ::core::option::Option<
+        super::super::authzed::api::v1::ReflectionSchemaDiff,
+    >,
+}
+/// One change that WriteSchema refuses.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SchemaBreak {
+    /// What is refused: `delete_relation`, `remove_allowed_type` and others.
+    #[prost(string, tag = "1")]
+    pub operation: ::prost::alloc::string::String,
+    /// The message that WriteSchema would give if this were the only one.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+    /// The details that come with the message, by name.
+    #[prost(map = "string, string", tag = "3")]
+    pub metadata: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// The first relationship that forbids it; none where it is forbidden whatever is stored.
+    #[prost(message, optional, tag = "4")]
+    pub relationship: ::core::option::Option<
+        super::super::authzed::api::v1::Relationship,
+    >,
+    /// How many relationships forbid it.
+    #[prost(uint64, tag = "5")]
+    pub relationship_count: u64,
+    /// Whether there may be more of them than that: counting ends at a limit.
+    #[prost(bool, tag = "6")]
+    pub is_at_least: bool,
+}
+/// What kind of fault a schema has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FaultClass {
+    /// Neither of the others.
+    Unspecified = 0,
+    /// It cannot be read.
+    Parse = 1,
+    /// It is read, and does not make sense.
+    Type = 2,
+}
+impl FaultClass {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FAULT_CLASS_UNSPECIFIED",
+            Self::Parse => "FAULT_CLASS_PARSE",
+            Self::Type => "FAULT_CLASS_TYPE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FAULT_CLASS_UNSPECIFIED" => Some(Self::Unspecified),
+            "FAULT_CLASS_PARSE" => Some(Self::Parse),
+            "FAULT_CLASS_TYPE" => Some(Self::Type),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod schema_plan_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Plans changes of the schema.
+    #[derive(Debug, Clone)]
+    pub struct SchemaPlanServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl SchemaPlanServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> SchemaPlanServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> SchemaPlanServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            SchemaPlanServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Says what WriteSchema would change and what would forbid it. Nothing is changed. Faults of the schema are part of
+        /// the answer, not an error of the call.
+        pub async fn plan_schema(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PlanSchemaRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PlanSchemaResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.SchemaPlanService/PlanSchema",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("remit.v1.SchemaPlanService", "PlanSchema"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod schema_plan_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with SchemaPlanServiceServer.
+    #[async_trait]
+    pub trait SchemaPlanService: std::marker::Send + std::marker::Sync + 'static {
+        /// Says what WriteSchema would change and what would forbid it. Nothing is changed. Faults of the schema are part of
+        /// the answer, not an error of the call.
+        async fn plan_schema(
+            &self,
+            request: tonic::Request<super::PlanSchemaRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PlanSchemaResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Plans changes of the schema.
+    #[derive(Debug)]
+    pub struct SchemaPlanServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> SchemaPlanServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for SchemaPlanServiceServer<T>
+    where
+        T: SchemaPlanService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/remit.v1.SchemaPlanService/PlanSchema" => {
+                    #[allow(non_camel_case_types)]
+                    struct PlanSchemaSvc<T: SchemaPlanService>(pub Arc<T>);
+                    impl<
+                        T: SchemaPlanService,
+                    > tonic::server::UnaryService<super::PlanSchemaRequest>
+                    for PlanSchemaSvc<T> {
+                        type Response = super::PlanSchemaResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PlanSchemaRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SchemaPlanService>::plan_schema(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PlanSchemaSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for SchemaPlanServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "remit.v1.SchemaPlanService";
+    impl<T> tonic::server::NamedService for SchemaPlanServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod properties;
+mod reflect;
 mod rules;
 mod shape;
 mod wire;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use model::{Decision, Token};
+use futures_util::StreamExt as _;
+use identity::Caller;
+use model::Decision;
 use ops::bulk::Import;
 use ops::check::Question;
 use ops::lookup::{Item, Page};
@@ -17,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::zed_token;
 use crate::convert;
 use crate::{caller, error};
 
@@ -62,6 +65,29 @@ impl PermissionsApi {
             }),
             Err(error) => Err(error),
         }
+    }
+
+    /// Imports messages as they come, from whichever call.
+    pub(super) async fn import(
+        &self,
+        caller: &Caller,
+        mut messages: impl futures_util::Stream<
+            Item = Result<wire::ImportBulkRelationshipsRequest, Status>,
+        > + Unpin,
+    ) -> Result<Response<wire::ImportBulkRelationshipsResponse>, Status> {
+        let mut import = Import::default();
+        while let Some(message) = messages.next().await {
+            import
+                .add(&self.node, convert::import(message?)?)
+                .map_err(error::status)?;
+        }
+        let num_loaded = import
+            .commit(&self.node, caller)
+            .await
+            .map_err(error::status)?;
+        Ok(Response::new(wire::ImportBulkRelationshipsResponse {
+            num_loaded,
+        }))
     }
 }
 
@@ -235,20 +261,7 @@ impl PermissionsService for PermissionsApi {
         request: Request<Streaming<wire::ImportBulkRelationshipsRequest>>,
     ) -> Result<Response<wire::ImportBulkRelationshipsResponse>, Status> {
         let caller = caller(&request)?;
-        let mut messages = request.into_inner();
-        let mut import = Import::default();
-        while let Some(message) = messages.message().await? {
-            import
-                .add(&self.node, convert::import(message)?)
-                .map_err(error::status)?;
-        }
-        let num_loaded = import
-            .commit(&self.node, &caller)
-            .await
-            .map_err(error::status)?;
-        Ok(Response::new(wire::ImportBulkRelationshipsResponse {
-            num_loaded,
-        }))
+        self.import(&caller, request.into_inner()).await
     }
 
     async fn export_bulk_relationships(
@@ -393,12 +406,6 @@ async fn send_found<T>(
         // A reader that is gone has no use for it.
         let _gone = sender.send(Err(error::status(failed))).await;
     }
-}
-
-fn zed_token(token: Token) -> Option<wire::ZedToken> {
-    Some(wire::ZedToken {
-        token: token.to_string(),
-    })
 }
 
 fn decision(decision: Decision) -> (Permissionship, Option<wire::PartialCaveatInfo>) {

@@ -7,6 +7,8 @@ use remit_proto::authzed::api::v1 as wire;
 use remit_proto::authzed::api::v1::schema_service_server::SchemaService;
 use tonic::{Request, Response, Status};
 
+use super::zed_token;
+use crate::convert::{self, reflection};
 use crate::{caller, error};
 
 /// The service.
@@ -33,9 +35,7 @@ impl SchemaService for SchemaApi {
             .map_err(error::status)?;
         Ok(Response::new(wire::ReadSchemaResponse {
             schema_text: read.text,
-            read_at: Some(wire::ZedToken {
-                token: read.at.to_string(),
-            }),
+            read_at: zed_token(read.at),
         }))
     }
 
@@ -48,41 +48,85 @@ impl SchemaService for SchemaApi {
         let at = ops::schema::write(&self.node, &caller, &schema)
             .await
             .map_err(error::status)?;
-        let written_at = Some(wire::ZedToken {
-            token: at.to_string(),
-        });
-        Ok(Response::new(wire::WriteSchemaResponse { written_at }))
+        Ok(Response::new(wire::WriteSchemaResponse {
+            written_at: zed_token(at),
+        }))
     }
 
     async fn reflect_schema(
         &self,
-        _request: Request<wire::ReflectSchemaRequest>,
+        request: Request<wire::ReflectSchemaRequest>,
     ) -> Result<Response<wire::ReflectSchemaResponse>, Status> {
-        Err(Status::unimplemented("ReflectSchema is not served yet"))
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let consistency = convert::consistency(request.consistency)?;
+        let filters = request.optional_filters.into_iter();
+        let selectors: Vec<_> = filters.map(reflection::selector).collect();
+        let reflected = ops::schema::reflect::reflect(&self.node, &caller, consistency, &selectors)
+            .await
+            .map_err(error::status)?;
+        let (schema, found) = (&reflected.schema, &reflected.found);
+        let definitions = found.definitions.iter();
+        let caveats = found.caveats.iter();
+        Ok(Response::new(wire::ReflectSchemaResponse {
+            definitions: definitions
+                .map(|each| reflection::definition(schema, each))
+                .collect(),
+            caveats: caveats.map(|ix| reflection::caveat(schema, *ix)).collect(),
+            read_at: zed_token(reflected.at),
+        }))
     }
 
     async fn computable_permissions(
         &self,
-        _request: Request<wire::ComputablePermissionsRequest>,
+        request: Request<wire::ComputablePermissionsRequest>,
     ) -> Result<Response<wire::ComputablePermissionsResponse>, Status> {
-        Err(Status::unimplemented(
-            "ComputablePermissions is not served yet",
-        ))
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let consistency = convert::consistency(request.consistency)?;
+        let of = (&*request.definition_name, &*request.relation_name);
+        let prefix = &request.optional_definition_name_filter;
+        let reflected =
+            ops::schema::reflect::computable(&self.node, &caller, consistency, of, prefix)
+                .await
+                .map_err(error::status)?;
+        Ok(Response::new(wire::ComputablePermissionsResponse {
+            permissions: reflection::references(&reflected.schema, &reflected.found),
+            read_at: zed_token(reflected.at),
+        }))
     }
 
     async fn dependent_relations(
         &self,
-        _request: Request<wire::DependentRelationsRequest>,
+        request: Request<wire::DependentRelationsRequest>,
     ) -> Result<Response<wire::DependentRelationsResponse>, Status> {
-        Err(Status::unimplemented(
-            "DependentRelations is not served yet",
-        ))
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let consistency = convert::consistency(request.consistency)?;
+        let of = (&*request.definition_name, &*request.permission_name);
+        let reflected = ops::schema::reflect::dependent(&self.node, &caller, consistency, of)
+            .await
+            .map_err(error::status)?;
+        Ok(Response::new(wire::DependentRelationsResponse {
+            relations: reflection::references(&reflected.schema, &reflected.found),
+            read_at: zed_token(reflected.at),
+        }))
     }
 
     async fn diff_schema(
         &self,
-        _request: Request<wire::DiffSchemaRequest>,
+        request: Request<wire::DiffSchemaRequest>,
     ) -> Result<Response<wire::DiffSchemaResponse>, Status> {
-        Err(Status::unimplemented("DiffSchema is not served yet"))
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let consistency = convert::consistency(request.consistency)?;
+        let text = &request.comparison_schema;
+        let reflected = ops::schema::reflect::diff(&self.node, &caller, consistency, text)
+            .await
+            .map_err(error::status)?;
+        Ok(Response::new(wire::DiffSchemaResponse {
+            diffs: reflection::difference(&reflected),
+            read_at: zed_token(reflected.at),
+        }))
     }
 }

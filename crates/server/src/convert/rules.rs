@@ -243,6 +243,11 @@ impl Rules {
         });
     }
 
+    /// The name of a counter, the first field; an empty one is told later.
+    pub(super) fn counter_name(&mut self, name: &str) {
+        self.optional_relation(&Path::string(None, 1, "name"), name);
+    }
+
     pub(super) fn optional_relation(&mut self, path: &Path<'_>, relation: &str) {
         if !relation.is_empty() {
             self.name(path, RelationName::new(relation), OPTIONAL_RELATION, || {

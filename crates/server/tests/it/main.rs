@@ -7,9 +7,13 @@
 )]
 
 mod bad_input;
+mod counters;
 mod expand;
 mod life;
+mod older_names;
+mod reflection;
 mod running;
 mod scenarios;
+mod schema_plan;
 mod trace;
 mod watch;

@@ -7,11 +7,13 @@
 //! entry     = "remit.commit.1" previous:32 revision:u64be time:i64be kind:u8 actor:str reason:opt metadata:opt
 //!             schema:opt changes                       kind 0 ordinary, 1 housekeeping; schema is the text after
 //! hash      = BLAKE3-256(entry)
-//! changes   = version:u8 (1) count:varint change*
+//! changes   = version:u8 (1, with records 2) count:varint change* (count:varint record*)?
 //! change    = sides:u8 (1 before, 2 after, 3 both) key before:traits? after:traits?
 //! key       = resource definition, resource id, relation, subject definition, subject id, subject relation: 6 x str
 //!             ("*" for the wildcard, "" for no subject relation)
 //! traits    = flags:u8 (1 caveat, 2 expiration) (name:str context:str)? expires_at:i64be?
+//! record    = sides:u8 (1 before, 2 after, 3 both) kind:str key:str before:bytes? after:bytes?
+//! bytes     = length:varint bytes
 //! opt       = 0:u8 | 1:u8 str
 //! str       = length:varint UTF-8 bytes                context: compact JSON with sorted keys
 //! varint    = unsigned LEB128, shortest form           times: microseconds since 1970-01-01T00:00:00Z
@@ -22,14 +24,17 @@
 use model::{
     CaveatName, CaveatRef, CommitHash, Context, DefinitionName, ObjectId, ObjectRef, Operation,
     Precondition, RelationName, Relationship, RelationshipFilter, ResourceIdFilter, Revision,
-    SubjectId, SubjectRef, SubjectRelationFilter, Timestamp,
+    SubjectFilter, SubjectId, SubjectRef, SubjectRelationFilter, Timestamp,
 };
 
-use super::{Change, ChangeRequest, CommitRequest, Provenance};
+use super::{Change, ChangeRequest, CommitRequest, Provenance, RecordChange, RecordKey};
 
 const ENTRY_DOMAIN: &[u8] = b"remit.commit.1";
 const REQUEST_DOMAIN: &[u8] = b"remit.request.1";
+/// The form of a block without records, and that of one with them.
 const CHANGES_VERSION: u8 = 1;
+const RECORDS_VERSION: u8 = 2;
+const FILTER_VERSION: u8 = 1;
 
 /// The fewest bytes that a change takes; bounds what a damaged count can make a reader allocate.
 const CHANGE_BYTES_MIN: usize = 12;
@@ -55,7 +60,7 @@ pub struct EntryHeader<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
     /// The block has a form that this version does not know.
-    #[error("the changes have format {version}, this version reads {CHANGES_VERSION}")]
+    #[error("the changes have format {version}, this version reads up to {RECORDS_VERSION}")]
     Version {
         /// The format's number.
         version: u8,
@@ -89,11 +94,24 @@ impl EntryHeader<'_> {
     }
 }
 
+/// What a block holds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Block {
+    /// What changed of the relationships.
+    pub changes: Vec<Change>,
+    /// What changed of the records.
+    pub records: Vec<RecordChange>,
+}
+
 /// The block of these changes.
 #[must_use]
-pub fn encode_changes(changes: &[Change]) -> Vec<u8> {
+pub fn encode_changes(changes: &[Change], records: &[RecordChange]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 + changes.len() * 64);
-    bytes.push(CHANGES_VERSION);
+    bytes.push(if records.is_empty() {
+        CHANGES_VERSION
+    } else {
+        RECORDS_VERSION
+    });
     push_len(&mut bytes, changes.len());
     for change in changes {
         let Some(relationship) = change.relationship() else {
@@ -105,6 +123,17 @@ pub fn encode_changes(changes: &[Change]) -> Vec<u8> {
             push_traits(&mut bytes, side);
         }
     }
+    if !records.is_empty() {
+        push_len(&mut bytes, records.len());
+    }
+    for RecordChange { key, before, after } in records {
+        bytes.push(u8::from(before.is_some()) | u8::from(after.is_some()) << 1);
+        push_str(&mut bytes, key.kind());
+        push_str(&mut bytes, key.key());
+        for side in [before, after].into_iter().flatten() {
+            push_bytes(&mut bytes, side);
+        }
+    }
     bytes
 }
 
@@ -112,10 +141,10 @@ pub fn encode_changes(changes: &[Change]) -> Vec<u8> {
 ///
 /// # Errors
 /// [`BlockError`] if the block has a later form, or is damaged.
-pub fn decode_changes(block: &[u8]) -> Result<Vec<Change>, BlockError> {
+pub fn decode_changes(block: &[u8]) -> Result<Block, BlockError> {
     let mut reader = Reader { rest: block };
     let version = reader.byte()?;
-    if version != CHANGES_VERSION {
+    if ![CHANGES_VERSION, RECORDS_VERSION].contains(&version) {
         return Err(BlockError::Version { version });
     }
     let count = reader.len()?;
@@ -123,10 +152,44 @@ pub fn decode_changes(block: &[u8]) -> Result<Vec<Change>, BlockError> {
     for _ in 0..count {
         changes.push(reader.change()?);
     }
+    let mut records = Vec::new();
+    if version == RECORDS_VERSION {
+        for _ in 0..reader.len()? {
+            records.push(reader.record()?);
+        }
+        if records.is_empty() {
+            return Err(damaged("a form for records without any"));
+        }
+    }
     if !reader.rest.is_empty() {
         return Err(damaged("bytes after the last change"));
     }
-    Ok(changes)
+    Ok(Block { changes, records })
+}
+
+/// The bytes of a pattern of relationships, for records that hold one.
+#[must_use]
+pub fn encode_filter(filter: &RelationshipFilter) -> Vec<u8> {
+    let mut bytes = vec![FILTER_VERSION];
+    push_filter(&mut bytes, filter);
+    bytes
+}
+
+/// The pattern of such bytes.
+///
+/// # Errors
+/// [`BlockError`] if they have a later form, or are damaged.
+pub fn decode_filter(bytes: &[u8]) -> Result<RelationshipFilter, BlockError> {
+    let mut reader = Reader { rest: bytes };
+    let version = reader.byte()?;
+    if version != FILTER_VERSION {
+        return Err(BlockError::Version { version });
+    }
+    let filter = reader.filter()?;
+    if !reader.rest.is_empty() {
+        return Err(damaged("bytes after a pattern"));
+    }
+    Ok(filter)
 }
 
 /// A digest of what a request asks for, which tells a repetition from another use of the same idempotency key. Base,
@@ -174,6 +237,13 @@ fn push_change_request(bytes: &mut Vec<u8>, change: &ChangeRequest) {
         ChangeRequest::Schema(text) => {
             bytes.push(4);
             push_str(bytes, text);
+        }
+        ChangeRequest::Record { key, value } => {
+            bytes.push(6);
+            push_str(bytes, key.kind());
+            push_str(bytes, key.key());
+            bytes.push(u8::from(value.is_some()));
+            push_bytes(bytes, value.as_deref().unwrap_or_default());
         }
         ChangeRequest::RemoveExpired { before, limit } => {
             bytes.push(5);
@@ -249,8 +319,12 @@ fn push_opt(bytes: &mut Vec<u8>, text: Option<&str>) {
 }
 
 fn push_str(bytes: &mut Vec<u8>, text: &str) {
-    push_len(bytes, text.len());
-    bytes.extend_from_slice(text.as_bytes());
+    push_bytes(bytes, text.as_bytes());
+}
+
+fn push_bytes(bytes: &mut Vec<u8>, value: &[u8]) {
+    push_len(bytes, value.len());
+    bytes.extend_from_slice(value);
 }
 
 fn push_len(bytes: &mut Vec<u8>, mut len: usize) {
@@ -285,10 +359,7 @@ impl<'a> Reader<'a> {
         };
         let relation = self.name(RelationName::new)?;
         let definition = self.name(DefinitionName::new)?;
-        let id = match self.str()? {
-            "*" => SubjectId::Wildcard,
-            id => SubjectId::Object(ObjectId::new(id).map_err(damaged)?),
-        };
+        let id = self.subject_id()?;
         let subject_relation = match self.str()? {
             "" => None,
             name => Some(RelationName::new(name).map_err(damaged)?),
@@ -316,15 +387,92 @@ impl<'a> Reader<'a> {
         Ok(relationship)
     }
 
+    fn record(&mut self) -> Result<RecordChange, BlockError> {
+        let sides = self.byte()?;
+        if !(1..=3).contains(&sides) {
+            return Err(damaged("a change without sides"));
+        }
+        let key = RecordKey::new(self.str()?, self.str()?).map_err(damaged)?;
+        let before = (sides & 1 != 0).then(|| self.bytes()).transpose()?;
+        let after = (sides & 2 != 0).then(|| self.bytes()).transpose()?;
+        Ok(RecordChange {
+            key,
+            before: before.map(<[u8]>::to_vec),
+            after: after.map(<[u8]>::to_vec),
+        })
+    }
+
+    fn filter(&mut self) -> Result<RelationshipFilter, BlockError> {
+        let definition = self.opt(DefinitionName::new)?;
+        let kind = self.byte()?;
+        let id = self.opt(ObjectId::new)?;
+        let resource_id = match (kind, id) {
+            (0, None) => None,
+            (1, Some(id)) => Some(ResourceIdFilter::Exact(id)),
+            (2, Some(id)) => Some(ResourceIdFilter::Prefix(id)),
+            (_, None | Some(_)) => return Err(damaged("a pattern of ids of no known kind")),
+        };
+        let relation = self.opt(RelationName::new)?;
+        let subject = match self.byte()? {
+            0 => None,
+            _ => Some(self.subject_filter()?),
+        };
+        Ok(RelationshipFilter {
+            definition,
+            resource_id,
+            relation,
+            subject,
+        })
+    }
+
+    fn subject_filter(&mut self) -> Result<SubjectFilter, BlockError> {
+        let definition = self.name(DefinitionName::new)?;
+        let id = match self.byte()? {
+            0 => None,
+            _ => Some(self.subject_id()?),
+        };
+        let relation = match self.byte()? {
+            0 => SubjectRelationFilter::Any,
+            1 => SubjectRelationFilter::None,
+            _ => SubjectRelationFilter::Relation(self.name(RelationName::new)?),
+        };
+        Ok(SubjectFilter {
+            definition,
+            id,
+            relation,
+        })
+    }
+
+    fn subject_id(&mut self) -> Result<SubjectId, BlockError> {
+        Ok(match self.str()? {
+            "*" => SubjectId::Wildcard,
+            id => SubjectId::Object(ObjectId::new(id).map_err(damaged)?),
+        })
+    }
+
+    fn opt<T>(
+        &mut self,
+        parse: fn(&str) -> Result<T, model::NameError>,
+    ) -> Result<Option<T>, BlockError> {
+        match self.byte()? {
+            0 => Ok(None),
+            _ => self.name(parse).map(Some),
+        }
+    }
+
     fn name<T>(&mut self, parse: fn(&str) -> Result<T, model::NameError>) -> Result<T, BlockError> {
         parse(self.str()?).map_err(damaged)
     }
 
     fn str(&mut self) -> Result<&'a str, BlockError> {
+        std::str::from_utf8(self.bytes()?).map_err(damaged)
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], BlockError> {
         let len = self.len()?;
-        let (text, rest) = self.rest.split_at_checked(len).ok_or_else(cut_short)?;
+        let (bytes, rest) = self.rest.split_at_checked(len).ok_or_else(cut_short)?;
         self.rest = rest;
-        std::str::from_utf8(text).map_err(damaged)
+        Ok(bytes)
     }
 
     fn len(&mut self) -> Result<usize, BlockError> {
@@ -384,18 +532,62 @@ mod tests {
         ]
     }
 
+    fn sample_records() -> Vec<RecordChange> {
+        let change = |key, before: Option<&[u8]>, after: Option<&[u8]>| RecordChange {
+            key: RecordKey::new("counter", key).unwrap(),
+            before: before.map(<[u8]>::to_vec),
+            after: after.map(<[u8]>::to_vec),
+        };
+        vec![
+            change("one", None, Some(b"\0\xff")),
+            change("two", Some(b""), Some(b"x")),
+            change("three", Some(b"y"), None),
+        ]
+    }
+
     #[test]
     fn changes_round_trip() {
-        assert_eq!(
-            decode_changes(&encode_changes(&sample())).unwrap(),
-            sample()
-        );
-        assert_eq!(decode_changes(&encode_changes(&[])).unwrap(), []);
+        for records in [Vec::new(), sample_records()] {
+            let block = Block {
+                changes: sample(),
+                records,
+            };
+            let encoded = encode_changes(&block.changes, &block.records);
+            assert_eq!(decode_changes(&encoded).unwrap(), block);
+        }
+        let nothing = encode_changes(&[], &[]);
+        assert_eq!(decode_changes(&nothing).unwrap(), Block::default());
+        assert!(decode_changes(&[2, 0, 0]).is_err());
+    }
+
+    #[test]
+    fn patterns_round_trip() {
+        let all = RelationshipFilter {
+            definition: Some("document".parse().unwrap()),
+            resource_id: Some(ResourceIdFilter::Prefix(ObjectId::new("re").unwrap())),
+            relation: Some("viewer".parse().unwrap()),
+            subject: Some(SubjectFilter {
+                definition: "group".parse().unwrap(),
+                id: Some(SubjectId::Wildcard),
+                relation: SubjectRelationFilter::Relation("member".parse().unwrap()),
+            }),
+        };
+        let mut few = all.clone();
+        few.resource_id = Some(ResourceIdFilter::Exact(ObjectId::new("a").unwrap()));
+        few.subject = None;
+        for filter in [all, few, RelationshipFilter::default()] {
+            let bytes = encode_filter(&filter);
+            assert_eq!(decode_filter(&bytes), Ok(filter));
+            for end in 0..bytes.len() {
+                assert!(decode_filter(&bytes[..end]).is_err());
+            }
+        }
+        assert_eq!(decode_filter(&[9]), Err(BlockError::Version { version: 9 }));
     }
 
     #[test]
     fn damage_is_an_error_and_never_a_panic() {
-        let block = encode_changes(&sample());
+        let block = encode_changes(&sample(), &sample_records());
         for end in 0..block.len() {
             assert!(decode_changes(&block[..end]).is_err());
         }
@@ -430,7 +622,7 @@ mod tests {
             provenance: &provenance,
             schema: Some("definition user {}"),
         };
-        let hash = blake3::Hash::from_bytes(header.hash(&encode_changes(&sample())).0)
+        let hash = blake3::Hash::from_bytes(header.hash(&encode_changes(&sample(), &[])).0)
             .to_hex()
             .to_string();
         assert_eq!(

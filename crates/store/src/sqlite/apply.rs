@@ -1,5 +1,7 @@
 //! One commit, applied within the writer's transaction. The caller has set a savepoint and goes back to it on refusal.
 
+use std::collections::HashMap;
+
 use model::{
     CommitHash, Operation, Precondition, Relationship, RelationshipFilter, Revision, Timestamp,
 };
@@ -12,7 +14,9 @@ use super::codec::{
 };
 use super::filter::Condition;
 use crate::commit::canonical::{self, EntryHeader};
-use crate::commit::{Base, ChangeRequest, CommitRequest, Committed, IdempotencyKey};
+use crate::commit::{
+    Base, ChangeRequest, CommitRequest, Committed, IdempotencyKey, RecordChange, RecordKey,
+};
 use crate::error::{CommitError, StoreError};
 use crate::store::Head;
 
@@ -36,6 +40,8 @@ pub(super) fn apply(
         revision: head.revision.next(),
         time: request.now.max(head.time),
         changes: ChangeSet::default(),
+        records: Vec::new(),
+        record_places: HashMap::new(),
         schema: None,
         deleted_count: 0,
         deletion_complete: true,
@@ -97,6 +103,8 @@ struct Work<'a> {
     revision: Revision,
     time: Timestamp,
     changes: ChangeSet,
+    records: Vec<RecordChange>,
+    record_places: HashMap<RecordKey, usize>,
     schema: Option<&'a str>,
     deleted_count: u64,
     deletion_complete: bool,
@@ -131,6 +139,7 @@ impl<'a> Work<'a> {
                 self.schema = Some(text);
                 Ok(())
             }
+            ChangeRequest::Record { key, value } => self.record(key, value.as_deref()),
             ChangeRequest::RemoveExpired { before, limit } => self.remove_expired(*before, *limit),
         }
     }
@@ -231,6 +240,42 @@ impl<'a> Work<'a> {
         self.remove(found)
     }
 
+    fn record(&mut self, key: &RecordKey, value: Option<&[u8]>) -> Result<(), CommitError> {
+        let names = [key.kind(), key.key()];
+        let before: Option<Vec<u8>> = self
+            .connection
+            .prepare_cached("SELECT value FROM record WHERE kind = ?1 AND key = ?2")?
+            .query_row(names, |row| row.get(0))
+            .optional()?;
+        match value {
+            Some(value) => self
+                .connection
+                .prepare_cached("INSERT OR REPLACE INTO record VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![
+                    key.kind(),
+                    key.key(),
+                    value,
+                    revision_sql(self.revision)
+                ])?,
+            None => self
+                .connection
+                .prepare_cached("DELETE FROM record WHERE kind = ?1 AND key = ?2")?
+                .execute(names)?,
+        };
+        let after = value.map(<[u8]>::to_vec);
+        let next = self.records.len();
+        let place = *self.record_places.entry(key.clone()).or_insert(next);
+        match self.records.get_mut(place) {
+            Some(earlier) => earlier.after = after,
+            None => self.records.push(RecordChange {
+                key: key.clone(),
+                before,
+                after,
+            }),
+        }
+        Ok(())
+    }
+
     fn remove(&mut self, rows: Vec<Found>) -> Result<(), CommitError> {
         let sql = format!("DELETE FROM relationship WHERE {KEY_CONDITION}");
         let mut statement = self.connection.prepare_cached(&sql)?;
@@ -243,7 +288,11 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn finish(self, head: Head, request: &CommitRequest) -> Result<(Committed, Head), CommitError> {
+    fn finish(
+        mut self,
+        head: Head,
+        request: &CommitRequest,
+    ) -> Result<(Committed, Head), CommitError> {
         let schema = self.changed_schema(head)?;
         let (changes, restored) = self.changes.finish();
         for found in restored {
@@ -253,7 +302,8 @@ impl<'a> Work<'a> {
             statement.raw_bind_parameter(7, revision_sql(found.revision))?;
             statement.raw_execute()?;
         }
-        let block = canonical::encode_changes(&changes);
+        self.records.retain(|change| change.before != change.after);
+        let block = canonical::encode_changes(&changes, &self.records);
         if block.len() > ENTRY_BYTES_MAX {
             return Err(CommitError::TooLarge {
                 bytes: block.len(),

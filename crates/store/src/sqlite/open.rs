@@ -22,7 +22,10 @@ use crate::store::{Head, StoreIdentity};
 const APPLICATION_ID: u32 = 0x524d_4954;
 
 /// The forms of the file, in order. A released one never changes.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_records.sql"),
+];
 
 /// How much of the log's end is verified when a file is opened.
 const TAIL_ENTRIES_MAX: usize = 64;

@@ -12,7 +12,7 @@ use super::codec::{
 };
 use super::lock;
 use crate::commit::canonical::{self, BlockError};
-use crate::commit::{LogEntry, Provenance, SchemaChange};
+use crate::commit::{LogEntry, Provenance, Record, RecordKey, SchemaChange};
 use crate::error::{LogError, StoreError, TokenRefused};
 use crate::store::{
     Head, LogQuery, ScanHeader, ScanRow, StoreIdentity, StoredSchema, TokenVerdict,
@@ -151,7 +151,7 @@ fn row_bytes(row: &Row<'_>) -> Result<usize, StoreError> {
 fn entry(connection: &Connection, row: &Row<'_>) -> Result<LogEntry, LogError> {
     let at = revision(row.get(0)?)?;
     let block = row.get_ref(9)?.as_blob().map_err(rusqlite::Error::from)?;
-    let changes = canonical::decode_changes(block).map_err(|error| match error {
+    let block = canonical::decode_changes(block).map_err(|error| match error {
         BlockError::Version { version } => LogError::NewerFormat {
             revision: at,
             version,
@@ -175,7 +175,8 @@ fn entry(connection: &Connection, row: &Row<'_>) -> Result<LogEntry, LogError> {
             reason: row.get(7)?,
             metadata: row.get(8)?,
         },
-        changes,
+        changes: block.changes,
+        records: block.records,
         schema,
         housekeeping: row.get(4)?,
     })
@@ -252,6 +253,22 @@ fn stored_hash(connection: &Connection, at: Revision) -> Result<Option<[u8; 32]>
         .optional()?)
 }
 
+fn records(connection: &Connection) -> Result<Vec<Record>, StoreError> {
+    let sql = "SELECT kind, key, value FROM record ORDER BY kind, key";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (kind, key): (String, String) = (row.get(0)?, row.get(1)?);
+        let key = RecordKey::new(&kind, &key).map_err(|error| StoreError::Corrupt {
+            detail: error.to_string(),
+        })?;
+        let value = row.get(2)?;
+        records.push(Record { key, value });
+    }
+    Ok(records)
+}
+
 pub(super) fn scan(
     connection: &Connection,
     sink: &mut dyn FnMut(&ScanHeader, ScanRow<'_>) -> ControlFlow<()>,
@@ -259,6 +276,7 @@ pub(super) fn scan(
     let header = ScanHeader {
         head: head(connection)?,
         schema: schema_until(connection, i64::MAX)?,
+        records: records(connection)?,
     };
     let sql = format!("SELECT {RELATIONSHIP_COLUMNS} FROM relationship ORDER BY {KEY_ORDER}");
     let mut statement = connection.prepare_cached(&sql)?;

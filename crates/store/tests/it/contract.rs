@@ -1,6 +1,6 @@
 //! The contract, on both kinds of SQLite store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -38,7 +38,7 @@ impl Harness for Memory {
     }
 
     fn copy(&self, store: &dyn Store) -> Option<Arc<dyn Store>> {
-        Some(copy(store, self.folder.path().join("copy.db")))
+        Some(copy(store, unused(self.folder.path())))
     }
 }
 
@@ -66,8 +66,14 @@ impl Harness for Files {
     }
 
     fn copy(&self, store: &dyn Store) -> Option<Arc<dyn Store>> {
-        Some(copy(store, self.folder.path().join("copy.db")))
+        Some(copy(store, unused(self.folder.path())))
     }
+}
+
+/// A file in `folder` that is not there yet.
+fn unused(folder: &Path) -> PathBuf {
+    let count = std::fs::read_dir(folder).unwrap().count();
+    folder.join(format!("copy-{count}.db"))
 }
 
 fn copy(store: &dyn Store, to: PathBuf) -> Arc<dyn Store> {

@@ -1,0 +1,173 @@
+//! Relationship counters: a pattern under a name, and how many relationships match it.
+//!
+//! A counter is a record of the store, so it is as durable as any commit and every node has it. Its value is kept
+//! nowhere: it is counted when asked for, and so exact at the snapshot that is told with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use identity::Caller;
+use model::{RelationshipFilter, Token};
+use store::commit::canonical;
+use store::{Base, ChangeRequest, CommitError, CommitRequest, RecordKey};
+
+use crate::consistency::Consistency;
+use crate::error::{Error, Kind, Reason};
+use crate::node::Node;
+use crate::{precondition, typing, write};
+
+/// The kind of record that a counter is.
+const KIND: &str = "relationship_counter";
+/// Commits of other callers that may come in between.
+const TRIES_MAX: usize = 16;
+
+/// The counters of one revision, by name. Cheap to copy.
+pub(crate) type Counters = Arc<BTreeMap<String, RelationshipFilter>>;
+
+/// A counted value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// How many relationships match.
+    pub count: u64,
+    /// The token of the snapshot that they were counted in.
+    pub at: Token,
+}
+
+/// Takes in what became of a record.
+///
+/// # Errors
+/// Why it cannot be read.
+pub(crate) fn note(
+    counters: &mut Counters,
+    key: &RecordKey,
+    value: Option<&[u8]>,
+) -> Result<(), String> {
+    if key.kind() != KIND {
+        return Err("it is of an unknown kind".to_owned());
+    }
+    let counters = Arc::make_mut(counters);
+    match value {
+        None => drop(counters.remove(key.key())),
+        Some(value) => {
+            let filter = canonical::decode_filter(value).map_err(|error| error.to_string())?;
+            counters.insert(key.key().to_owned(), filter);
+        }
+    }
+    Ok(())
+}
+
+/// Registers a counter of what matches `filter`, durably.
+///
+/// # Errors
+/// [`Error`] for an empty name, a pattern that does not fit the schema, and a name that is taken.
+pub async fn register(
+    node: &Node,
+    caller: &Caller,
+    name: &str,
+    filter: RelationshipFilter,
+) -> Result<(), Error> {
+    let value = canonical::encode_filter(&filter);
+    change(node, caller, name, Some(value), |schema, counters| {
+        typing::filter(schema, &filter)?;
+        if !counters.contains_key(name) {
+            return Ok(());
+        }
+        let message = format!("counter with name `{name}` already registered");
+        let error = Error::new(Kind::FailedPrecondition, message)
+            .with_reason(Reason::CounterAlreadyRegistered)
+            .with("counter_name", name);
+        Err(precondition::with_new_filter(error, &filter))
+    })
+    .await
+}
+
+/// Forgets a counter.
+///
+/// # Errors
+/// [`Error`] for an empty name and one that is not registered.
+pub async fn unregister(node: &Node, caller: &Caller, name: &str) -> Result<(), Error> {
+    change(node, caller, name, None, |_, counters| {
+        counters.get(name).map(|_| ()).ok_or_else(|| unknown(name))
+    })
+    .await
+}
+
+/// Counts the relationships that match a counter at the head; those that have expired are not among them.
+///
+/// # Errors
+/// [`Error`] for an empty name and one that is not registered; the errors of [`Node::view`].
+/// # Cost
+/// A walk over the relationships that the pattern leads to, on a thread of its own.
+pub async fn count(node: &Node, _caller: &Caller, name: &str) -> Result<Counted, Error> {
+    check_name(name)?;
+    node.view(Consistency::FullyConsistent).await?;
+    let (view, counters, _) = node.counters_position();
+    let filter = counters.get(name).ok_or_else(|| unknown(name))?.clone();
+    let at = view.token;
+    let walk = move || {
+        let rows = view.snapshot.relationships(&filter);
+        rows.filter(|row| !row.is_expired(view.now)).count() as u64
+    };
+    let count = tokio::task::spawn_blocking(walk).await;
+    let count =
+        count.map_err(|error| Error::new(Kind::Internal, "counting failed").caused_by(error))?;
+    Ok(Counted { count, at })
+}
+
+/// Commits a counter's record if `check` admits it at the head.
+async fn change(
+    node: &Node,
+    caller: &Caller,
+    name: &str,
+    value: Option<Vec<u8>>,
+    check: impl Fn(&schema::Schema, &Counters) -> Result<(), Error>,
+) -> Result<(), Error> {
+    check_name(name)?;
+    let key = RecordKey::new(KIND, name)
+        .map_err(|error| Error::new(Kind::InvalidArgument, error.to_string()))?;
+    let _gate = node.write_gate().write().await;
+    node.view(Consistency::FullyConsistent).await?;
+    for _ in 0..TRIES_MAX {
+        let (view, counters, schema_revision) = node.counters_position();
+        check(view.snapshot.schema(), &counters)?;
+        let request = CommitRequest {
+            base: Base {
+                schema_revision,
+                head: Some(view.snapshot.revision()),
+            },
+            preconditions: Vec::new(),
+            changes: vec![ChangeRequest::Record {
+                key: key.clone(),
+                value: value.clone(),
+            }],
+            idempotency_key: None,
+            provenance: write::provenance(caller, None),
+            now: node.now(),
+        };
+        match node.store().commit(request).await {
+            Ok(committed) => {
+                node.published(committed.revision, committed.hash).await?;
+                return Ok(());
+            }
+            Err(CommitError::Conflict { head }) => node.reached(head).await?,
+            Err(error) => return Err(write::refused(error)),
+        }
+    }
+    Err(write::conflict())
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() {
+        return Err(Error::invalid(Reason::Unspecified, "name must be provided"));
+    }
+    Ok(())
+}
+
+fn unknown(name: &str) -> Error {
+    Error::new(
+        Kind::FailedPrecondition,
+        format!("counter with name `{name}` not found"),
+    )
+    .with_reason(Reason::CounterNotRegistered)
+    .with("counter_name", name)
+}
