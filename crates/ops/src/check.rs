@@ -1,8 +1,11 @@
 //! May this subject do this to that resource?
 
+use std::sync::Arc;
+
 use engine::eval::{self, Environment, Explanation, Query};
 use identity::Caller;
-use model::{Context, Decision, ObjectRef, Relationship, SubjectRef, Token};
+use model::{Context, Decision, ObjectRef, RelationName, Relationship, SubjectRef, Token};
+use schema::MemberKind;
 
 use crate::consistency::{Consistency, View};
 use crate::error::{Error, Kind, Reason};
@@ -99,6 +102,57 @@ pub(crate) async fn each<T>(
     }
     Ok(Answered {
         answer: answers,
+        at: view.token,
+    })
+}
+
+/// A relation or permission that a subject has on a resource, or that could not be evaluated.
+#[derive(Debug)]
+pub struct Held {
+    /// Its name.
+    pub member: RelationName,
+    /// Whether it is a relation of the schema.
+    pub is_relation: bool,
+    /// Allowed or conditional, never denied.
+    pub decision: Result<Decision, Error>,
+}
+
+/// Tells every relation and permission that a subject has on a resource, in the order of the schema.
+///
+/// # Errors
+/// As [`check`], but one that cannot be evaluated fails alone.
+/// # Cost
+/// One check for each relation and permission of the definition.
+pub async fn held(
+    node: &Node,
+    _caller: &Caller,
+    consistency: Consistency,
+    (resource, subject): (&ObjectRef, &SubjectRef),
+    context: &Context,
+) -> Result<Answered<Vec<Held>>, Error> {
+    let view = node.view(consistency).await?;
+    limit_context(node, context)?;
+    let schema = Arc::clone(view.snapshot.schema());
+    let definition = schema
+        .definition_ix(resource.definition.as_str())
+        .ok_or_else(|| Error::unknown_definition(resource.definition.as_str()))?;
+    let environment = environment(node, &view, context);
+    let mut held = Vec::new();
+    for member in &schema.definition(definition).members {
+        let member = schema.member(*member);
+        let query = Query::resolve(&view.snapshot, resource, member.name.as_str(), subject)?;
+        let decision = eval::check(&view.snapshot, &query, environment).map_err(Error::from);
+        if !matches!(decision, Ok(Decision::Denied)) {
+            held.push(Held {
+                member: member.name.clone(),
+                is_relation: matches!(member.kind, MemberKind::Relation(_)),
+                decision,
+            });
+        }
+        tokio::task::yield_now().await;
+    }
+    Ok(Answered {
+        answer: held,
         at: view.token,
     })
 }

@@ -343,19 +343,22 @@ impl Page {
         everybody.into_iter().chain(objects)
     }
 
+    /// Whether there is more after this page.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        let mut rest = self
+            .found
+            .members(&self.view.snapshot, self.after.as_deref());
+        self.limit != usize::MAX && rest.nth(self.limit).is_some()
+    }
+
     /// How the page ends: well, if the answer goes on after it or is complete.
     ///
     /// # Errors
     /// [`Error`] where it is not known of some objects whether they belong to the answer.
     pub fn end(&self) -> Result<(), Error> {
-        let goes_on = self.limit != usize::MAX
-            && self
-                .found
-                .members(&self.view.snapshot, self.after.as_deref())
-                .nth(self.limit)
-                .is_some();
         match self.found.error() {
-            Some(error) if !goes_on => Err(error.clone().into()),
+            Some(error) if !self.goes_on() => Err(error.clone().into()),
             Some(_) | None => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use identity::Caller;
 use model::Token;
 use schema::{Schema, SchemaError, SchemaErrorClass};
-use store::{Base, ChangeRequest, CommitError, CommitRequest};
+use store::ChangeRequest;
 
 use crate::consistency::Consistency;
 use crate::error::{Error, Kind, Reason};
@@ -30,33 +30,14 @@ pub struct Read {
 /// [`Error`] for a text that is too long or wrong, and for a change that existing relationships forbid, with the one that
 /// does. Nothing has changed then.
 pub async fn write(node: &Node, caller: &Caller, text: &str) -> Result<Token, Error> {
-    /// Commits of other nodes that may come in between.
-    const TRIES_MAX: usize = 16;
     check_length(node, text)?;
     let schema = Schema::compile(text)?;
-    let _gate = node.write_gate().write().await;
-    node.view(Consistency::FullyConsistent).await?;
-    for _ in 0..TRIES_MAX {
-        let (snapshot, schema_revision) = node.schema_position();
-        evolution::check(&snapshot, &schema)?;
-        let request = CommitRequest {
-            base: Base {
-                schema_revision,
-                head: Some(snapshot.revision()),
-            },
-            preconditions: Vec::new(),
-            changes: vec![ChangeRequest::Schema(text.to_owned())],
-            idempotency_key: None,
-            provenance: write::provenance(caller, None),
-            now: node.now(),
-        };
-        match node.store().commit(request).await {
-            Ok(committed) => return node.published(committed.revision, committed.hash).await,
-            Err(CommitError::Conflict { head }) => node.reached(head).await?,
-            Err(error) => return Err(write::refused(error)),
-        }
-    }
-    Err(write::conflict())
+    let committed = write::commit_at_head(node, caller, (Vec::new(), None), |snapshot| {
+        evolution::check(snapshot, &schema)?;
+        Ok(vec![ChangeRequest::Schema(text.to_owned())])
+    })
+    .await?;
+    node.published(committed.revision, committed.hash).await
 }
 
 fn check_length(node: &Node, text: &str) -> Result<(), Error> {

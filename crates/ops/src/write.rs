@@ -1,12 +1,18 @@
 //! Writing and deleting relationships.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use engine::graph::Snapshot;
 use identity::Caller;
-use model::{Precondition, RelationshipFilter, RelationshipKey, RelationshipUpdate, Token};
+use model::{
+    ObjectRef, Operation, Precondition, RelationshipFilter, RelationshipKey, RelationshipUpdate,
+    ResourceIdFilter, SubjectFilter, SubjectId, SubjectRelationFilter, Token,
+};
 use schema::Schema;
 use store::{Base, ChangeRequest, CommitError, CommitRequest, Committed, Provenance, StoreError};
 
+use crate::consistency::Consistency;
 use crate::error::{Error, Kind, Reason};
 use crate::node::Node;
 use crate::{precondition, typing};
@@ -117,6 +123,100 @@ pub async fn delete(node: &Node, caller: &Caller, deletion: Deletion) -> Result<
         count: committed.deleted_count,
         is_complete: committed.deletion_complete,
     })
+}
+
+/// Deletes every relationship of an object, as resource and as subject, in one commit.
+///
+/// # Errors
+/// As [`write`]; [`Kind::LimitExceeded`] if they are more than one commit may hold.
+/// # Cost
+/// O(relationships of the object) and one pass over those that the edge classes with it hold from the other end.
+pub async fn delete_object(
+    node: &Node,
+    caller: &Caller,
+    object: &ObjectRef,
+    preconditions: Vec<Precondition>,
+    metadata: Option<String>,
+) -> Result<Deleted, Error> {
+    check_metadata(node, metadata.as_deref())?;
+    check_precondition_count(node, &preconditions)?;
+    let as_resource = RelationshipFilter {
+        definition: Some(object.definition.clone()),
+        resource_id: Some(ResourceIdFilter::Exact(object.id.clone())),
+        ..RelationshipFilter::default()
+    };
+    let as_subject = RelationshipFilter {
+        subject: Some(SubjectFilter {
+            definition: object.definition.clone(),
+            id: Some(SubjectId::Object(object.id.clone())),
+            relation: SubjectRelationFilter::Any,
+        }),
+        ..RelationshipFilter::default()
+    };
+    let count = AtomicU64::new(0);
+    let committed = commit_at_head(node, caller, (preconditions, metadata), |snapshot| {
+        typing::filter(snapshot.schema(), &as_resource)?;
+        let now = node.now();
+        count.store(0, Ordering::Relaxed);
+        let mut keys = HashSet::new();
+        let rows = [&as_resource, &as_subject].map(|filter| snapshot.relationships(filter));
+        let rows = rows
+            .into_iter()
+            .flatten()
+            .filter(|row| keys.insert(row.key()));
+        let updates = rows.map(|relationship| {
+            // The expired ones go too, and are as if they had not been there.
+            count.fetch_add(u64::from(!relationship.is_expired(now)), Ordering::Relaxed);
+            RelationshipUpdate {
+                operation: Operation::Delete,
+                relationship,
+            }
+        });
+        Ok(updates.map(ChangeRequest::Relationship).collect())
+    })
+    .await?;
+    Ok(Deleted {
+        at: node.published(committed.revision, committed.hash).await?,
+        count: count.into_inner(),
+        is_complete: true,
+    })
+}
+
+/// Commits changes that are worked out on the graph at the head, again if the head has moved. Meanwhile this node makes
+/// no other commit.
+pub(crate) async fn commit_at_head(
+    node: &Node,
+    caller: &Caller,
+    (preconditions, metadata): (Vec<Precondition>, Option<String>),
+    work_out: impl Fn(&Snapshot) -> Result<Vec<ChangeRequest>, Error>,
+) -> Result<Committed, Error> {
+    /// Commits of other nodes that may come in between.
+    const TRIES_MAX: usize = 16;
+    let _gate = node.write_gate().write().await;
+    node.view(Consistency::FullyConsistent).await?;
+    for _ in 0..TRIES_MAX {
+        let (snapshot, schema_revision) = node.schema_position();
+        for precondition in &preconditions {
+            typing::filter(snapshot.schema(), precondition.filter())?;
+        }
+        let request = CommitRequest {
+            base: Base {
+                schema_revision,
+                head: Some(snapshot.revision()),
+            },
+            preconditions: preconditions.clone(),
+            changes: work_out(&snapshot)?,
+            idempotency_key: None,
+            provenance: provenance(caller, metadata.clone()),
+            now: node.now(),
+        };
+        match node.store().commit(request).await {
+            Ok(committed) => return Ok(committed),
+            Err(CommitError::Conflict { head }) => node.reached(head).await?,
+            Err(error) => return Err(refused(error)),
+        }
+    }
+    Err(conflict())
 }
 
 /// Validates changes against the schema of this node and commits them; again from the start if the schema has moved.

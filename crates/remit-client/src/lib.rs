@@ -9,6 +9,7 @@ use remit_proto::authzed::api::v1::permissions_service_client::PermissionsServic
 use remit_proto::authzed::api::v1::schema_service_client::SchemaServiceClient;
 use remit_proto::authzed::api::v1::watch_service_client::WatchServiceClient;
 use remit_proto::remit::v1::explain_service_client::ExplainServiceClient;
+use remit_proto::remit::v1::permissions_service_client::PermissionsServiceClient as RemitPermissionsClient;
 use remit_proto::remit::v1::schema_plan_service_client::SchemaPlanServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -147,6 +148,13 @@ impl Client {
     #[must_use]
     pub fn experimental(&self) -> ExperimentalServiceClient<Authenticated> {
         ExperimentalServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// What Remit answers beyond checks and look-ups; only a Remit server has it.
+    #[must_use]
+    pub fn remit_permissions(&self) -> RemitPermissionsClient<Authenticated> {
+        RemitPermissionsClient::new(self.channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod lookup;
 pub(crate) mod reflection;
+pub(crate) mod remit;
 mod rules;
 mod trace;
 mod tree;

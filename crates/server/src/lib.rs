@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod explain;
 mod guard;
+mod remit_permissions;
 mod schema_plan;
 mod serve;
 

@@ -12,6 +12,7 @@ use remit_proto::authzed::api::v1::permissions_service_server::PermissionsServic
 use remit_proto::authzed::api::v1::schema_service_server::SchemaServiceServer;
 use remit_proto::authzed::api::v1::watch_service_server::WatchServiceServer;
 use remit_proto::remit::v1::explain_service_server::ExplainServiceServer;
+use remit_proto::remit::v1::permissions_service_server::PermissionsServiceServer as RemitPermissionsServer;
 use remit_proto::remit::v1::schema_plan_service_server::SchemaPlanServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -24,6 +25,7 @@ use crate::authzed::{ExperimentalApi, PermissionsApi, SchemaApi, WatchApi};
 use crate::config::{Config, Tls};
 use crate::explain::ExplainApi;
 use crate::guard::Guard;
+use crate::remit_permissions::RemitPermissionsApi;
 use crate::schema_plan::SchemaPlanApi;
 
 /// Why a server could not be started, or ended.
@@ -119,6 +121,8 @@ impl Listening {
         let watch = WatchServiceServer::new(WatchApi::new(Arc::clone(&node)));
         let experimental = ExperimentalServiceServer::new(ExperimentalApi::new(Arc::clone(&node)));
         let explain = ExplainServiceServer::new(ExplainApi::new(Arc::clone(&node)));
+        let remit_permissions =
+            RemitPermissionsServer::new(RemitPermissionsApi::new(Arc::clone(&node)));
         let schema_plan = SchemaPlanServiceServer::new(SchemaPlanApi::new(Arc::clone(&node)));
         let router = builder
             .layer(Guard::new(config.authentication))
@@ -130,6 +134,7 @@ impl Listening {
             .add_service(watch.max_decoding_message_size(bytes_max))
             .add_service(experimental.max_decoding_message_size(bytes_max))
             .add_service(explain.max_decoding_message_size(bytes_max))
+            .add_service(remit_permissions.max_decoding_message_size(bytes_max))
             .add_service(schema_plan.max_decoding_message_size(bytes_max));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let serving = router.serve_with_incoming_shutdown(incoming, until(stopped));
@@ -173,13 +178,14 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 
 /// Tells by the health service whether this node can answer; not once it stops.
 async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Receiver<bool>) {
-    const SERVICES: [&str; 7] = [
+    const SERVICES: [&str; 8] = [
         "",
         "authzed.api.v1.PermissionsService",
         "authzed.api.v1.SchemaService",
         "authzed.api.v1.WatchService",
         "authzed.api.v1.ExperimentalService",
         "remit.v1.ExplainService",
+        "remit.v1.PermissionsService",
         "remit.v1.SchemaPlanService",
     ];
     let mut told = None;

@@ -401,6 +401,731 @@ pub mod explain_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// The subject and the resource.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListPermissionsRequest {
+    /// How fresh the answer has to be.
+    #[prost(message, optional, tag = "1")]
+    pub consistency: ::core::option::Option<super::super::authzed::api::v1::Consistency>,
+    /// What is to be accessed.
+    #[prost(message, optional, tag = "2")]
+    pub resource: ::core::option::Option<
+        super::super::authzed::api::v1::ObjectReference,
+    >,
+    /// Who is to access it.
+    #[prost(message, optional, tag = "3")]
+    pub subject: ::core::option::Option<
+        super::super::authzed::api::v1::SubjectReference,
+    >,
+    /// Values for the parameters of caveats.
+    #[prost(message, optional, tag = "4")]
+    pub context: ::core::option::Option<::prost_types::Struct>,
+}
+/// What the subject has.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListPermissionsResponse {
+    /// The snapshot that the answer holds for.
+    #[prost(message, optional, tag = "1")]
+    pub listed_at: ::core::option::Option<super::super::authzed::api::v1::ZedToken>,
+    /// The relations and permissions that the subject has, surely or on a condition, in the order of the schema.
+    #[prost(message, repeated, tag = "2")]
+    pub permissions: ::prost::alloc::vec::Vec<HeldPermission>,
+}
+/// A relation or permission that a subject has.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HeldPermission {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub permission: ::prost::alloc::string::String,
+    /// Whether it is a relation of the schema.
+    #[prost(bool, tag = "2")]
+    pub is_relation: bool,
+    /// Surely, or on a condition; unspecified where it could not be evaluated.
+    #[prost(
+        enumeration = "super::super::authzed::api::v1::LookupPermissionship",
+        tag = "3"
+    )]
+    pub permissionship: i32,
+    /// What the context lacks.
+    #[prost(message, optional, tag = "4")]
+    pub partial_caveat_info: ::core::option::Option<
+        super::super::authzed::api::v1::PartialCaveatInfo,
+    >,
+    /// Why it could not be evaluated.
+    #[prost(message, optional, tag = "5")]
+    pub error: ::core::option::Option<super::super::google::rpc::Status>,
+}
+/// The resources to choose from.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FilterResourcesRequest {
+    /// How fresh the answer has to be.
+    #[prost(message, optional, tag = "1")]
+    pub consistency: ::core::option::Option<super::super::authzed::api::v1::Consistency>,
+    /// The definition of the resources.
+    #[prost(string, tag = "2")]
+    pub resource_object_type: ::prost::alloc::string::String,
+    /// The permission or relation that is asked for.
+    #[prost(string, tag = "3")]
+    pub permission: ::prost::alloc::string::String,
+    /// Who is to access them.
+    #[prost(message, optional, tag = "4")]
+    pub subject: ::core::option::Option<
+        super::super::authzed::api::v1::SubjectReference,
+    >,
+    /// Values for the parameters of caveats.
+    #[prost(message, optional, tag = "5")]
+    pub context: ::core::option::Option<::prost_types::Struct>,
+    /// The ids of the resources, at most as many as a bulk check may have items.
+    #[prost(string, repeated, tag = "6")]
+    pub resource_object_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// The resources that are left.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FilterResourcesResponse {
+    /// The snapshot that the answer holds for.
+    #[prost(message, optional, tag = "1")]
+    pub filtered_at: ::core::option::Option<super::super::authzed::api::v1::ZedToken>,
+    /// Those that the subject has the permission on, surely or on a condition, in the order of the request.
+    #[prost(message, repeated, tag = "2")]
+    pub resources: ::prost::alloc::vec::Vec<FilteredResource>,
+}
+/// A resource that a subject has a permission on.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FilteredResource {
+    /// Its id.
+    #[prost(string, tag = "1")]
+    pub resource_object_id: ::prost::alloc::string::String,
+    /// Surely, or on a condition; unspecified where it could not be evaluated.
+    #[prost(
+        enumeration = "super::super::authzed::api::v1::LookupPermissionship",
+        tag = "2"
+    )]
+    pub permissionship: i32,
+    /// What the context lacks.
+    #[prost(message, optional, tag = "3")]
+    pub partial_caveat_info: ::core::option::Option<
+        super::super::authzed::api::v1::PartialCaveatInfo,
+    >,
+    /// Why it could not be evaluated.
+    #[prost(message, optional, tag = "4")]
+    pub error: ::core::option::Option<super::super::google::rpc::Status>,
+}
+/// The subject and what it is asked to have.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListResourcesRequest {
+    /// How fresh the first page has to be; the others are of the same snapshot.
+    #[prost(message, optional, tag = "1")]
+    pub consistency: ::core::option::Option<super::super::authzed::api::v1::Consistency>,
+    /// The definition of the resources.
+    #[prost(string, tag = "2")]
+    pub resource_object_type: ::prost::alloc::string::String,
+    /// The permission or relation that is asked for.
+    #[prost(string, tag = "3")]
+    pub permission: ::prost::alloc::string::String,
+    /// Who is to access them.
+    #[prost(message, optional, tag = "4")]
+    pub subject: ::core::option::Option<
+        super::super::authzed::api::v1::SubjectReference,
+    >,
+    /// Values for the parameters of caveats.
+    #[prost(message, optional, tag = "5")]
+    pub context: ::core::option::Option<::prost_types::Struct>,
+    /// The most resources of a page; 0 for 100.
+    #[prost(uint32, tag = "6")]
+    pub page_size: u32,
+    /// The page to go on with, from the answer before.
+    #[prost(string, tag = "7")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of resources.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListResourcesResponse {
+    /// The snapshot that every page holds for.
+    #[prost(message, optional, tag = "1")]
+    pub listed_at: ::core::option::Option<super::super::authzed::api::v1::ZedToken>,
+    /// The resources of this page, in the byte order of their ids.
+    #[prost(message, repeated, tag = "2")]
+    pub resources: ::prost::alloc::vec::Vec<FilteredResource>,
+    /// How many there are on all pages together.
+    #[prost(uint64, tag = "3")]
+    pub total: u64,
+    /// Asks for the next page; empty on the last.
+    #[prost(string, tag = "4")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// Why it is not known of some resources whether they belong here; told with the last page.
+    #[prost(message, optional, tag = "5")]
+    pub error: ::core::option::Option<super::super::google::rpc::Status>,
+}
+/// The object to forget.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DeleteObjectRequest {
+    /// The object.
+    #[prost(message, optional, tag = "1")]
+    pub object: ::core::option::Option<super::super::authzed::api::v1::ObjectReference>,
+    /// What must hold for anything to be deleted.
+    #[prost(message, repeated, tag = "2")]
+    pub optional_preconditions: ::prost::alloc::vec::Vec<
+        super::super::authzed::api::v1::Precondition,
+    >,
+    /// What the caller says about the change.
+    #[prost(message, optional, tag = "3")]
+    pub optional_transaction_metadata: ::core::option::Option<::prost_types::Struct>,
+}
+/// The object is forgotten.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteObjectResponse {
+    /// The token of the commit.
+    #[prost(message, optional, tag = "1")]
+    pub deleted_at: ::core::option::Option<super::super::authzed::api::v1::ZedToken>,
+    /// How many relationships there were.
+    #[prost(uint64, tag = "2")]
+    pub relationships_deleted_count: u64,
+}
+/// Generated client implementations.
+pub mod permissions_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Several permissions or resources in one call, and objects that are to leave no trace.
+    #[derive(Debug, Clone)]
+    pub struct PermissionsServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl PermissionsServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> PermissionsServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> PermissionsServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            PermissionsServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Tells every relation and permission that a subject has on a resource.
+        pub async fn list_permissions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListPermissionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPermissionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.PermissionsService/ListPermissions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("remit.v1.PermissionsService", "ListPermissions"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Tells which of the given resources a subject has a permission on, in their order.
+        pub async fn filter_resources(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FilterResourcesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FilterResourcesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.PermissionsService/FilterResources",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("remit.v1.PermissionsService", "FilterResources"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists the resources that a subject has a permission on, a page at a time in the order of their ids, with a total.
+        pub async fn list_resources(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListResourcesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListResourcesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.PermissionsService/ListResources",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("remit.v1.PermissionsService", "ListResources"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Deletes every relationship of an object, as resource and as subject, in one commit however many there are.
+        pub async fn delete_object(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteObjectRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteObjectResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.PermissionsService/DeleteObject",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("remit.v1.PermissionsService", "DeleteObject"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod permissions_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with PermissionsServiceServer.
+    #[async_trait]
+    pub trait PermissionsService: std::marker::Send + std::marker::Sync + 'static {
+        /// Tells every relation and permission that a subject has on a resource.
+        async fn list_permissions(
+            &self,
+            request: tonic::Request<super::ListPermissionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPermissionsResponse>,
+            tonic::Status,
+        >;
+        /// Tells which of the given resources a subject has a permission on, in their order.
+        async fn filter_resources(
+            &self,
+            request: tonic::Request<super::FilterResourcesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FilterResourcesResponse>,
+            tonic::Status,
+        >;
+        /// Lists the resources that a subject has a permission on, a page at a time in the order of their ids, with a total.
+        async fn list_resources(
+            &self,
+            request: tonic::Request<super::ListResourcesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListResourcesResponse>,
+            tonic::Status,
+        >;
+        /// Deletes every relationship of an object, as resource and as subject, in one commit however many there are.
+        async fn delete_object(
+            &self,
+            request: tonic::Request<super::DeleteObjectRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteObjectResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Several permissions or resources in one call, and objects that are to leave no trace.
+    #[derive(Debug)]
+    pub struct PermissionsServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> PermissionsServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for PermissionsServiceServer<T>
+    where
+        T: PermissionsService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/remit.v1.PermissionsService/ListPermissions" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListPermissionsSvc<T: PermissionsService>(pub Arc<T>);
+                    impl<
+                        T: PermissionsService,
+                    > tonic::server::UnaryService<super::ListPermissionsRequest>
+                    for ListPermissionsSvc<T> {
+                        type Response = super::ListPermissionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListPermissionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PermissionsService>::list_permissions(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListPermissionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/remit.v1.PermissionsService/FilterResources" => {
+                    #[allow(non_camel_case_types)]
+                    struct FilterResourcesSvc<T: PermissionsService>(pub Arc<T>);
+                    impl<
+                        T: PermissionsService,
+                    > tonic::server::UnaryService<super::FilterResourcesRequest>
+                    for FilterResourcesSvc<T> {
+                        type Response = super::FilterResourcesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FilterResourcesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PermissionsService>::filter_resources(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FilterResourcesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/remit.v1.PermissionsService/ListResources" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListResourcesSvc<T: PermissionsService>(pub Arc<T>);
+                    impl<
+                        T: PermissionsService,
+                    > tonic::server::UnaryService<super::ListResourcesRequest>
+                    for ListResourcesSvc<T> {
+                        type Response = super::ListResourcesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListResourcesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PermissionsService>::list_resources(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListResourcesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/remit.v1.PermissionsService/DeleteObject" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteObjectSvc<T: PermissionsService>(pub Arc<T>);
+                    impl<
+                        T: PermissionsService,
+                    > tonic::server::UnaryService<super::DeleteObjectRequest>
+                    for DeleteObjectSvc<T> {
+                        type Response = super::DeleteObjectResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteObjectRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PermissionsService>::delete_object(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteObjectSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for PermissionsServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "remit.v1.PermissionsService";
+    impl<T> tonic::server::NamedService for PermissionsServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// The schema that is to be written.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PlanSchemaRequest {

@@ -130,7 +130,8 @@ fn resolved(id: &str, membership: &Membership) -> wire::ResolvedSubject {
     }
 }
 
-fn membership_to_wire(
+/// How an object is among what was found.
+pub(crate) fn membership_to_wire(
     membership: &Membership,
 ) -> (LookupPermissionship, Option<wire::PartialCaveatInfo>) {
     match membership {
