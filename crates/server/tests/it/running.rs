@@ -7,7 +7,7 @@ use identity::PresharedKeys;
 use model::{Clock, SystemClock, Timestamp};
 use ops::{Node, Settings};
 use remit_client::{Client, Connection, Transport};
-use server::{Authentication, Config, Tls};
+use server::{Authentication, Config, HttpAddress, Tls};
 use store::{SqliteStore, Store};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -51,9 +51,11 @@ pub(crate) async fn start_on(
     let keys = PresharedKeys::new([KEY, "other:second-key"]).unwrap();
     let config = Config {
         grpc_addr: "127.0.0.1:0".parse().unwrap(),
+        http_addr: HttpAddress::Off,
         tls,
         authentication: Authentication::PresharedKeys(Arc::new(keys)),
         request_bytes_max: 4 << 20,
+        call_max: Duration::from_secs(60),
         shutdown_grace: Duration::from_secs(5),
     };
     let listening = server::listen(Arc::clone(&node), config).await.unwrap();
