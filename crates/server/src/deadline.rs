@@ -166,6 +166,8 @@ impl http_body::Body for TimedBody {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
+
     use super::*;
 
     #[test]
@@ -193,5 +195,28 @@ mod tests {
             assert_eq!(read(wrong), None, "{wrong}");
         }
         assert!(parse(&HeaderValue::from_bytes(b"3\xffS").unwrap()).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_at_its_deadline() {
+        let endless = futures_util::stream::repeat_with(|| {
+            Ok::<_, Status>(Frame::data(Bytes::from_static(b"x")))
+        });
+        let body = Body::new(http_body_util::StreamBody::new(endless));
+        let ends = Instant::now()
+            .checked_add(Duration::from_millis(5))
+            .unwrap();
+        let mut body = TimedBody::new(body, ends);
+        let trailers = loop {
+            let frame = body.frame().await.unwrap().unwrap();
+            // Gives the timer its turn, as a connection that is written to does.
+            tokio::task::yield_now().await;
+            if let Ok(trailers) = frame.into_trailers() {
+                break trailers;
+            }
+        };
+        let status = Status::from_header_map(&trailers).unwrap();
+        assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+        assert!(body.frame().await.is_none());
     }
 }

@@ -161,3 +161,86 @@ fn is_of_another_site(headers: &HeaderMap) -> bool {
     let site = headers.get(FETCH_SITE);
     site.is_some_and(|site| site != "same-origin" && site != "none")
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use tonic_health::ServingStatus as Told;
+
+    use super::*;
+    use crate::calls::calls;
+    use crate::config::Authentication;
+
+    #[tokio::test]
+    async fn health_is_that_of_the_health_service() {
+        let (health, service) = tonic_health::server::health_reporter();
+        let services = tonic::service::Routes::new(service);
+        let calls = calls(
+            services,
+            Authentication::None,
+            std::time::Duration::from_secs(9),
+        );
+        let gateway = Gateway::new(calls, 1_024).unwrap();
+        for (status, code, text) in [
+            (Told::Serving, 200, r#"{"status":"SERVING"}"#),
+            (Told::NotServing, 503, r#"{"status":"NOT_SERVING"}"#),
+        ] {
+            health.set_service_status("", status).await;
+            let request = Request::get("/healthz").body(Body::empty()).unwrap();
+            let answer = gateway.answer(request).await;
+            assert_eq!(answer.status(), code);
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), text);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_not_registered_says_so() {
+        let (_health, service) = tonic_health::server::health_reporter();
+        let services = tonic::service::Routes::new(service);
+        let calls = calls(
+            services,
+            Authentication::None,
+            std::time::Duration::from_secs(9),
+        );
+        let gateway = Gateway::new(calls, 1_024).unwrap();
+        let request = Request::post("/v1/permissions/check")
+            .body(Body::empty())
+            .unwrap();
+        assert_eq!(gateway.answer(request).await.status(), 501);
+    }
+
+    #[test]
+    fn metadata_is_passed_on_but_for_what_is_not_the_callers() {
+        let given = [
+            ("authorization", "Bearer k"),
+            ("traceparent", "00-1-2-00"),
+            ("cookie", "c"),
+            ("content-length", "3"),
+            ("grpc-metadata-io.spicedb.requestversion", "1"),
+            ("grpc-metadata-authorization", "Bearer other"),
+            ("grpc-metadata-grpc-encoding", "gzip"),
+        ];
+        let headers = given.iter().map(|(name, value)| {
+            (
+                name.parse::<HeaderName>().unwrap(),
+                HeaderValue::from_static(value),
+            )
+        });
+        let metadata = metadata(&headers.collect());
+        let mut passed: Vec<_> = metadata
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        passed.sort();
+        assert_eq!(
+            passed,
+            [
+                "authorization: Bearer k",
+                "content-type: application/grpc",
+                "io.spicedb.requestversion: 1",
+                "te: trailers",
+                "traceparent: 00-1-2-00"
+            ]
+        );
+    }
+}

@@ -3,6 +3,7 @@
 //! Reading is `prost-reflect`'s, and so is writing the types of `google.protobuf`. Writing the others is done here, since
 //! a message that is not set has to be `null`, and a detail of an unknown type must not hide the error that it belongs to.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -43,6 +44,9 @@ impl Serialize for Json<'_> {
         if name == ANY {
             return serialize_any(self.0, serializer);
         }
+        if let Some(value) = plain(self.0, name) {
+            return value.serialize(serializer);
+        }
         if name.starts_with(WELL_KNOWN) {
             return self
                 .0
@@ -51,6 +55,48 @@ impl Serialize for Json<'_> {
         let mut map = serializer.serialize_map(None)?;
         serialize_fields(self.0, &mut map)?;
         map.end()
+    }
+}
+
+/// What a `Struct`, a `ListValue` or a `Value` is in JSON.
+enum Plain<'a> {
+    Null,
+    Number(f64),
+    Other(Cow<'a, Value>, FieldDescriptor),
+}
+
+/// The types whose fields are JSON themselves: written here for the sake of numbers, which have no point if they are
+/// whole.
+fn plain<'a>(message: &'a DynamicMessage, name: &str) -> Option<Plain<'a>> {
+    let descriptor = message.descriptor();
+    let field = match name {
+        "google.protobuf.Struct" | "google.protobuf.ListValue" => descriptor.get_field(1)?,
+        "google.protobuf.Value" => match descriptor.fields().find(|it| message.has_field(it)) {
+            Some(field) => field,
+            None => return Some(Plain::Null),
+        },
+        _ => return None,
+    };
+    let value = message.get_field(&field);
+    Some(match (value.as_enum_number(), value.as_f64()) {
+        (Some(_), _) => Plain::Null,
+        (None, Some(number)) => Plain::Number(number),
+        (None, None) => Plain::Other(value, field),
+    })
+}
+
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// Up to here every whole number is a number of 64 bits with a fraction, and back.
+        const WHOLE_MAX: f64 = 9_007_199_254_740_991.0;
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Number(number) if number.fract() == 0.0 && number.abs() <= WHOLE_MAX => {
+                serializer.serialize_i64(*number as i64)
+            }
+            Self::Number(number) => serialize_float(*number, serializer),
+            Self::Other(value, field) => Member(value, field).serialize(serializer),
+        }
     }
 }
 

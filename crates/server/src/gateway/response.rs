@@ -179,3 +179,101 @@ impl Messages {
         Ok(Some(self.buffer.split_to(length).freeze()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use prost::Message as _;
+    use remit_proto::authzed::api::v1::{Cursor, ReadRelationshipsResponse};
+
+    use super::*;
+    use crate::gateway::routes::descriptors;
+
+    const READ: &str = "authzed.api.v1.PermissionsService";
+
+    fn method_and_errors() -> (MethodDescriptor, Errors) {
+        let pool = descriptors().unwrap();
+        let mut methods = pool
+            .get_service_by_name(READ)
+            .unwrap()
+            .methods()
+            .collect::<Vec<_>>();
+        methods.retain(|method| method.name() == "ReadRelationships");
+        (methods.remove(0), Errors::new(&pool).unwrap())
+    }
+
+    fn framed(cursor: &str) -> Vec<u8> {
+        let message = ReadRelationshipsResponse {
+            after_result_cursor: Some(Cursor {
+                token: cursor.to_owned(),
+            }),
+            ..Default::default()
+        };
+        let mut frame = vec![0, 0, 0, 0, u8::try_from(message.encoded_len()).unwrap()];
+        frame.extend(message.encode_to_vec());
+        frame
+    }
+
+    fn answer(frames: impl Stream<Item = Frame<Bytes>> + Send + 'static) -> Response<Body> {
+        Response::new(Body::new(StreamBody::new(frames.map(Ok::<_, Status>))))
+    }
+
+    async fn text(response: Response<Body>) -> String {
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_fails_ends_with_its_failure() {
+        let (method, errors) = method_and_errors();
+        let mut trailers = HeaderMap::new();
+        Status::aborted("enough").add_header(&mut trailers).unwrap();
+        let bytes = [framed("one"), framed("two")].concat();
+        // Messages begin and end anywhere in the frames of the transport.
+        for size in [1, 4, bytes.len()] {
+            let parts = bytes
+                .chunks(size)
+                .map(|part| Frame::data(Bytes::copy_from_slice(part)));
+            let mut frames: Vec<_> = parts.collect();
+            frames.push(Frame::trailers(trailers.clone()));
+            let response = transcoded(answer(stream::iter(frames)), &method, &errors).await;
+            assert_eq!(response.status(), 200);
+            let line = |cursor: &str| {
+                format!(
+                    r#"{{"result":{{"readAt":null,"relationship":null,"afterResultCursor":{{"token":"{cursor}"}}}}}}"#
+                )
+            };
+            let error = r#"{"error":{"code":10,"message":"enough","details":[]}}"#;
+            assert_eq!(
+                text(response).await,
+                format!("{}\n{}\n{error}\n", line("one"), line("two"))
+            );
+        }
+        let at_once = answer(stream::iter([Frame::trailers(trailers)]));
+        let response = transcoded(at_once, &method, &errors).await;
+        assert_eq!(response.status(), 409);
+        let broken = answer(stream::iter([Frame::data(Bytes::from(framed("one")))]));
+        let told = text(transcoded(broken, &method, &errors).await).await;
+        assert!(told.ends_with("{\"error\":{\"code\":13,\"message\":\"the call ended without a status\",\"details\":[]}}\n"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_message_is_passed_on_before_the_next_and_a_reader_that_leaves_ends_the_call() {
+        let (method, errors) = method_and_errors();
+        let alive = Arc::new(());
+        let held = Arc::clone(&alive);
+        let frames = stream::iter([Frame::data(Bytes::from(framed("one")))]).chain(
+            stream::poll_fn(move |_| {
+                let _held = &held;
+                std::task::Poll::Pending
+            }),
+        );
+        let mut response = transcoded(answer(frames), &method, &errors).await;
+        let first = response.body_mut().frame().await.unwrap().unwrap();
+        assert!(first.into_data().unwrap().starts_with(b"{\"result\""));
+        assert_eq!(Arc::strong_count(&alive), 2);
+        drop(response);
+        assert_eq!(Arc::strong_count(&alive), 1);
+    }
+}

@@ -7,6 +7,9 @@
 )]
 
 mod bad_input;
+mod gateway;
+mod http_client;
 mod life;
+mod metadata;
 mod running;
 mod scenarios;

@@ -1,5 +1,6 @@
 //! A server in this process, on a port of its own.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub(crate) struct Running {
     pub(crate) node: Arc<Node>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) endpoint: String,
+    pub(crate) http: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), server::ServeError>>,
 }
@@ -45,21 +47,33 @@ pub(crate) async fn start_on(
     clock: Arc<dyn Clock>,
     tls: Option<Tls>,
 ) -> Running {
+    let http = HttpAddress::Own("127.0.0.1:0".parse().unwrap());
+    start_as(store, clock, tls, http, Duration::from_secs(60)).await
+}
+
+pub(crate) async fn start_as(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    tls: Option<Tls>,
+    http_addr: HttpAddress,
+    call_max: Duration,
+) -> Running {
     let node = Node::start(Arc::clone(&store), clock, Settings::default())
         .await
         .unwrap();
     let keys = PresharedKeys::new([KEY, "other:second-key"]).unwrap();
     let config = Config {
         grpc_addr: "127.0.0.1:0".parse().unwrap(),
-        http_addr: HttpAddress::Off,
+        http_addr,
         tls,
         authentication: Authentication::PresharedKeys(Arc::new(keys)),
         request_bytes_max: 4 << 20,
-        call_max: Duration::from_secs(60),
+        call_max,
         shutdown_grace: Duration::from_secs(5),
     };
     let listening = server::listen(Arc::clone(&node), config).await.unwrap();
     let endpoint = listening.address().to_string();
+    let http = listening.http_address().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(listening.serve(async {
         let _asked = stopped.await;
@@ -68,6 +82,7 @@ pub(crate) async fn start_on(
         node,
         store,
         endpoint,
+        http,
         stop,
         serving,
     }
