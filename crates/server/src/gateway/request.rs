@@ -8,7 +8,8 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use prost::Message as _;
 use prost::bytes::{BufMut as _, Bytes, BytesMut};
-use prost_reflect::MethodDescriptor;
+use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
+use serde::de::Error as _;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -16,6 +17,11 @@ use super::json;
 
 /// Bytes before each message: whether it is compressed, and its length.
 pub(super) const PREFIX_BYTES: usize = 5;
+
+/// Messages within messages that a reader of gRPC takes; it would blame the connection for more.
+///
+/// SOURCE: the limit of recursion in prost.
+const DEPTH_MAX: usize = 100;
 
 /// The body of the gRPC request for `body`, whose messages have at most `bytes_max` bytes each.
 pub(super) fn transcoded(body: Body, method: &MethodDescriptor, bytes_max: usize) -> Body {
@@ -106,6 +112,9 @@ async fn next_part(body: &mut Body) -> Result<Option<Bytes>, Status> {
 
 fn framed(method: &MethodDescriptor, text: &[u8]) -> serde_json::Result<Bytes> {
     let message = json::read(&method.input(), text)?;
+    if depth(&message) > DEPTH_MAX {
+        return Err(serde_json::Error::custom("it is nested too deep"));
+    }
     let length = message.encoded_len();
     let mut frame = BytesMut::with_capacity(PREFIX_BYTES.saturating_add(length));
     frame.put_u8(0);
@@ -114,6 +123,26 @@ fn framed(method: &MethodDescriptor, text: &[u8]) -> serde_json::Result<Bytes> {
     // The buffer grows as needed, so there is always room.
     let _full = message.encode(&mut frame);
     Ok(frame.freeze())
+}
+
+/// How deep messages lie in `message`; the entry of a map counts as one.
+fn depth(message: &DynamicMessage) -> usize {
+    let values = message.fields().map(|(_, value)| depth_of_value(value));
+    values.max().unwrap_or_default()
+}
+
+fn depth_of_value(value: &Value) -> usize {
+    let below = if let Some(message) = value.as_message() {
+        depth(message)
+    } else if let Some(values) = value.as_list() {
+        return values.iter().map(depth_of_value).max().unwrap_or_default();
+    } else if let Some(values) = value.as_map() {
+        let values = values.values().map(depth_of_value);
+        values.max().unwrap_or_default()
+    } else {
+        return 0;
+    };
+    below.saturating_add(1)
 }
 
 /// Cuts a stream of bytes into the JSON values that stand in it one after the other.

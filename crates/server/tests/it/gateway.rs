@@ -222,11 +222,20 @@ async fn json_is_read_in_all_its_forms() {
 async fn what_is_refused_says_why_in_the_form_of_its_protocol() {
     let (running, mut http) = ready().await;
     let check = "/v1/permissions/check";
-    let deep = format!(
+    let deepest = format!(
         "{{\"context\":{{\"a\":{}1{}}}}}",
         "[".repeat(200),
         "]".repeat(200)
     );
+    let nested = |depth| {
+        format!(
+            "{{\"context\":{{\"a\":{}1{}}}}}",
+            "{\"b\":".repeat(depth),
+            "}".repeat(depth)
+        )
+    };
+    // The three writers and readers on the way have three limits.
+    let (deep, deeper) = (nested(40), nested(60));
     for (path, body, code, status, expected) in [
         (
             check,
@@ -251,7 +260,15 @@ async fn what_is_refused_says_why_in_the_form_of_its_protocol() {
         ),
         (check, "{\n \"permission\": 5}", 400, 3, "line 2"),
         (check, "{\"withTracing\": \"yes\"}", 400, 3, "line 1"),
-        (check, &deep, 400, 3, "recursion limit"),
+        (check, &deep, 400, 3, "nested too deep"),
+        (check, &deeper, 400, 3, "recursion limit"),
+        (
+            check,
+            &deepest,
+            400,
+            3,
+            "recursion limit exceeded at line 1",
+        ),
         (check, "{}", 400, 3, "validation errors"),
         (
             "/v1/relationships/read",
@@ -294,6 +311,12 @@ async fn what_is_refused_says_why_in_the_form_of_its_protocol() {
         );
         let message = error["message"].as_str().unwrap();
         assert!(message.contains(expected), "{body}: {message}");
+    }
+    for levels in 25..45 {
+        let answer = http.post(check, nested(levels)).await;
+        assert_eq!(answer.code, 400, "{levels}: {}", answer.text);
+        let is_read = answer.text.contains("validation errors");
+        assert_eq!(is_read, levels <= 32, "{levels}: {}", answer.text);
     }
     let nowhere = http.post("/v1/nosuch", "{}").await;
     assert_eq!(
