@@ -58,7 +58,8 @@ fn question(resource: &str, subject: &str) -> Value {
 
 async fn permissionship(http: &mut Http, question: Value) -> String {
     let answer = http.well("/v1/permissions/check", question).await;
-    answer["permissionship"].as_str().unwrap().to_owned()
+    let told = answer.get("permissionship").unwrap();
+    told.as_str().unwrap().to_owned()
 }
 
 const HAS: &str = "PERMISSIONSHIP_HAS_PERMISSION";
@@ -112,6 +113,14 @@ async fn what_is_written_is_answered_and_what_is_not_set_is_told() {
     );
     assert_eq!(error["details"][0]["metadata"]["definition_name"], "doc");
 
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_comes_line_by_line() {
+    let (running, mut http) = ready().await;
+    let rows = [row("doc:a#viewer@user:ann"), row("doc:b#viewer@user:ann")];
+    http.well("/v1/relationships/write", touch(&rows)).await;
     let explained = http
         .well("/v1/permissions/explain", question("doc:a", "user:ann"))
         .await;
@@ -218,94 +227,67 @@ async fn json_is_read_in_all_its_forms() {
     running.stop().await;
 }
 
+fn nested(levels: usize) -> String {
+    let (open, close) = ("{\"b\":".repeat(levels), "}".repeat(levels));
+    format!("{{\"context\":{{\"a\":{open}1{close}}}}}")
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_refused_says_why_in_the_form_of_its_protocol() {
+async fn json_that_cannot_be_read_says_where() {
     let (running, mut http) = ready().await;
-    let check = "/v1/permissions/check";
-    let deepest = format!(
-        "{{\"context\":{{\"a\":{}1{}}}}}",
-        "[".repeat(200),
-        "]".repeat(200)
-    );
-    let nested = |depth| {
-        format!(
-            "{{\"context\":{{\"a\":{}1{}}}}}",
-            "{\"b\":".repeat(depth),
-            "}".repeat(depth)
-        )
-    };
-    // The three writers and readers on the way have three limits.
+    // The three writers and readers on the way have three limits of depth.
     let (deep, deeper) = (nested(40), nested(60));
-    for (path, body, code, status, expected) in [
+    let deepest = nested(200);
+    for (method, body, expected) in [
         (
-            check,
+            "permissions/check",
             "{\"resource\": }",
-            400,
-            3,
             "expected value at line 1 column 14",
         ),
         (
-            check,
+            "permissions/check",
             "{}{}",
-            400,
-            3,
             "trailing characters at line 1 column 3",
         ),
         (
-            check,
+            "permissions/check",
             "[]",
-            400,
-            3,
             "no authzed.api.v1.CheckPermissionRequest as JSON",
         ),
-        (check, "{\n \"permission\": 5}", 400, 3, "line 2"),
-        (check, "{\"withTracing\": \"yes\"}", 400, 3, "line 1"),
-        (check, &deep, 400, 3, "nested too deep"),
-        (check, &deeper, 400, 3, "recursion limit"),
+        ("permissions/check", "{\n \"permission\": 5}", "line 2"),
+        ("permissions/check", "{\"withTracing\": \"yes\"}", "line 1"),
+        ("permissions/check", &deep, "nested too deep"),
+        ("permissions/check", &deeper, "recursion limit"),
         (
-            check,
+            "permissions/check",
             &deepest,
-            400,
-            3,
             "recursion limit exceeded at line 1",
         ),
-        (check, "{}", 400, 3, "validation errors"),
+        ("permissions/check", "{}", "validation errors"),
+        ("relationships/read", "{\"optionalLimit\": -1}", "as JSON"),
         (
-            "/v1/relationships/read",
-            "{\"optionalLimit\": -1}",
-            400,
-            3,
-            "as JSON",
-        ),
-        (
-            "/v1/relationships/read",
+            "relationships/read",
             "{\"optionalLimit\": 4294967296}",
-            400,
-            3,
             "as JSON",
         ),
         (
-            "/v1/relationships/read",
+            "relationships/read",
             "{\"optionalLimit\": 1.5}",
-            400,
-            3,
             "expected integer",
         ),
         (
-            "/v1/schema/write",
+            "schema/write",
             "{\"schema\": \"definition\"}",
-            400,
-            3,
             "Expected identifier",
         ),
     ] {
-        let answer = http.post(path, body).await;
+        let answer = http.post(&format!("/v1/{method}"), body).await;
         let told = answer.json();
         // A stream that fails before its first message tells it as it tells any failure.
         let error = told.get("error").unwrap_or(&told);
         assert_eq!(
             (answer.code, &error["code"]),
-            (code, &json!(status)),
+            (400, &json!(3)),
             "{body}: {}",
             answer.text
         );
@@ -313,11 +295,18 @@ async fn what_is_refused_says_why_in_the_form_of_its_protocol() {
         assert!(message.contains(expected), "{body}: {message}");
     }
     for levels in 25..45 {
-        let answer = http.post(check, nested(levels)).await;
+        let answer = http.post("/v1/permissions/check", nested(levels)).await;
         assert_eq!(answer.code, 400, "{levels}: {}", answer.text);
         let is_read = answer.text.contains("validation errors");
         assert_eq!(is_read, levels <= 32, "{levels}: {}", answer.text);
     }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_says_why_in_the_form_of_its_protocol() {
+    let (running, mut http) = ready().await;
+    let check = "/v1/permissions/check";
     let nowhere = http.post("/v1/nosuch", "{}").await;
     assert_eq!(
         (nowhere.code, nowhere.text.as_str()),
