@@ -16,11 +16,13 @@ def free_port():
 
 
 @contextlib.contextmanager
-def serve(remit, key, store=None, arguments=()):
-    """Runs `remit serve` until the block ends; yields its address."""
+def serve(remit, key, store=None, arguments=(), http="none"):
+    """Runs `remit serve` until the block ends; yields its address. HTTP is on `http`, or on the "same" address."""
     address = f"127.0.0.1:{free_port()}"
+    http = address if http == "same" else http
     with tempfile.TemporaryDirectory() as folder:
-        command = [remit, "serve", "--grpc-addr", address, "--store", store or f"sqlite:{folder}/remit.db", *arguments]
+        command = [remit, "serve", "--grpc-addr", address, "--http-addr", http]
+        command += ["--store", store or f"sqlite:{folder}/remit.db", *arguments]
         environment = {**os.environ, "REMIT_PRESHARED_KEY": key}
         server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=folder, env=environment)
         log = []

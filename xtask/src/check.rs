@@ -43,7 +43,8 @@ pub fn fix() -> anyhow::Result<()> {
     )
 }
 
-/// Runs the stock Python client against a served Remit, with the example company and the Debian archive.
+/// Runs the stock Python client against a served Remit, with the example company and the Debian archive, and a client of
+/// JSON over HTTP.
 ///
 /// # Errors
 /// When the client cannot be installed or does not get the answers it expects.
@@ -70,5 +71,6 @@ pub fn clients() -> anyhow::Result<()> {
     )?;
     let remit = target().join("debug/remit").display().to_string();
     run(&python, &["e2e/python/story.py", "--remit", &remit])?;
+    run(&python, &["e2e/python/gateway.py", "--remit", &remit])?;
     run(&python, &["e2e/python/debian.py", "--remit", &remit])
 }

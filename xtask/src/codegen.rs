@@ -18,7 +18,7 @@ pub const COMMITTED_DIR: &str = concat!(
 const PROTO_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto");
 
 /// The files to compile; what they import comes along.
-const PROTO_FILES: [&str; 10] = [
+const PROTO_FILES: [&str; 11] = [
     "authzed/api/v1/core.proto",
     "authzed/api/v1/debug.proto",
     "authzed/api/v1/error_reason.proto",
@@ -26,13 +26,14 @@ const PROTO_FILES: [&str; 10] = [
     "authzed/api/v1/permission_service.proto",
     "authzed/api/v1/schema_service.proto",
     "authzed/api/v1/watch_service.proto",
+    "buf/validate/violation.proto",
     "remit/v1/explain_service.proto",
     "remit/v1/permissions_service.proto",
     "remit/v1/schema_plan_service.proto",
 ];
 
-/// Only annotates the descriptors, so it needs no Rust types.
-const ANNOTATIONS_PACKAGE: &str = "google.api";
+/// Only described, so they need no Rust types: the annotations of HTTP routes, and a detail of errors.
+const DESCRIBED_PACKAGES: [&str; 2] = ["google.api", "buf.validate"];
 
 /// Writes one Rust file for each package and `descriptor.bin` to `out_dir`, creating it if needed.
 ///
@@ -46,11 +47,10 @@ pub fn generate(out_dir: &Path) -> anyhow::Result<()> {
 }
 
 fn write_rust(out_dir: &Path) -> anyhow::Result<()> {
-    // With source info, for the comments become documentation.
-    let mut descriptors = compile(true)?.file_descriptor_set();
+    let mut descriptors = compile()?.file_descriptor_set();
     descriptors
         .file
-        .retain(|file| file.package() != ANNOTATIONS_PACKAGE);
+        .retain(|file| !DESCRIBED_PACKAGES.contains(&file.package()));
     tonic_prost_build::configure()
         .out_dir(out_dir)
         .emit_rerun_if_changed(false)
@@ -60,16 +60,17 @@ fn write_rust(out_dir: &Path) -> anyhow::Result<()> {
 
 fn write_descriptor(out_dir: &Path) -> anyhow::Result<()> {
     // Encoded by the compiler: a trip through `prost_types` would drop the `google.api.http` options.
-    let descriptor = compile(false)?.encode_file_descriptor_set();
+    let descriptor = compile()?.encode_file_descriptor_set();
     let path = out_dir.join("descriptor.bin");
     fs::write(&path, descriptor).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-fn compile(include_source_info: bool) -> anyhow::Result<Compiler> {
+fn compile() -> anyhow::Result<Compiler> {
     let mut compiler = Compiler::new([PROTO_DIR]).context("cannot read `proto`")?;
     compiler
         .include_imports(true)
-        .include_source_info(include_source_info);
+        // The comments become documentation, of the Rust types and of the HTTP routes.
+        .include_source_info(true);
     compiler
         .open_files(PROTO_FILES)
         .context("cannot compile `proto`")?;

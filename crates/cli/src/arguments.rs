@@ -1,7 +1,8 @@
 //! The command line: every flag is also an environment variable `REMIT_*` and a key of the configuration file.
 
-use std::net::SocketAddr;
+use std::net::{AddrParseError, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use model::{ObjectRef, Relationship, SubjectRef};
@@ -434,6 +435,14 @@ pub(crate) struct Serve {
         value_name = "IP:PORT"
     )]
     pub(crate) grpc_addr: SocketAddr,
+    /// The address of the same services as JSON over HTTP, which may be that of gRPC; `none` for nowhere.
+    #[arg(
+        long,
+        env = "REMIT_HTTP_ADDR",
+        default_value = "127.0.0.1:8443",
+        value_name = "IP:PORT"
+    )]
+    pub(crate) http_addr: HttpAddr,
     /// A key that callers present; `NAME:KEY` names it in records. Repeat for several.
     #[arg(
         long,
@@ -487,6 +496,15 @@ pub(crate) struct Serve {
         value_name = "SECONDS"
     )]
     pub(crate) shutdown_grace_seconds: u64,
+    /// Seconds that a call may take until its answer begins, whatever deadline its caller gives it.
+    #[arg(
+        long,
+        env = "REMIT_CALL_SECONDS_MAX",
+        default_value_t = 600,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub(crate) call_seconds_max: u64,
     /// Seconds for which a replaced snapshot can still be asked for.
     #[arg(
         long,
@@ -520,6 +538,26 @@ pub(crate) struct Serve {
     /// What to log, such as `info` or `warn,ops=debug`.
     #[arg(long, env = "REMIT_LOG", default_value = "info", value_name = "FILTER")]
     pub(crate) log: String,
+}
+
+/// Where HTTP is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HttpAddr {
+    /// Nowhere.
+    None,
+    /// On this address.
+    At(SocketAddr),
+}
+
+impl FromStr for HttpAddr {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        match text {
+            "none" => Ok(Self::None),
+            address => address.parse().map(Self::At),
+        }
+    }
 }
 
 /// The limits of requests.

@@ -11,14 +11,29 @@ use identity::PresharedKeys;
 pub struct Config {
     /// The address of the gRPC service.
     pub grpc_addr: SocketAddr,
+    /// Where the same services are served as JSON over HTTP.
+    pub http_addr: HttpAddress,
     /// How connections are protected; none for plaintext.
     pub tls: Option<Tls>,
     /// Who may call.
     pub authentication: Authentication,
     /// The largest request that is read, in bytes.
     pub request_bytes_max: usize,
+    /// How long a call may take until its answer begins, whatever deadline it has.
+    pub call_max: Duration,
     /// How long calls may take to end once the server stops.
     pub shutdown_grace: Duration,
+}
+
+/// Where HTTP is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpAddress {
+    /// Nowhere.
+    Off,
+    /// On an address of its own.
+    Own(SocketAddr),
+    /// On the address of gRPC; the type of a request's content tells which it is.
+    WithGrpc,
 }
 
 /// The server's side of TLS, as PEM texts.

@@ -17,6 +17,7 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use crate::config::Authentication;
+use crate::metadata;
 
 /// Services that anybody may ask: whether the server is up, and what it speaks.
 const OPEN_SERVICES: [&str; 3] = [
@@ -95,10 +96,11 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let path = request.uri().path().to_owned();
+        let id = metadata::request_id(request.headers());
         let caller = match self.guard.admit(&path, request.headers()) {
             Ok(caller) => caller,
             Err(status) => {
-                tracing::info!(call = path, code = ?status.code(), "refused a caller");
+                tracing::info!(call = path, request = id, code = ?status.code(), "refused a caller");
                 return Box::pin(std::future::ready(Ok(status.into_http())));
             }
         };
@@ -108,11 +110,16 @@ where
         let handled = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         Box::pin(async move {
             let response = handled.await.unwrap_or_else(|_| {
-                tracing::error!(call = path, caller = name, "a handler panicked");
+                tracing::error!(
+                    call = path,
+                    request = id,
+                    caller = name,
+                    "a handler panicked"
+                );
                 Ok(Status::internal("internal error").into_http())
             });
             let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            tracing::debug!(call = path, caller = name, micros, "answered");
+            tracing::debug!(call = path, request = id, caller = name, micros, "answered");
             response
         })
     }

@@ -1,24 +1,33 @@
 //! The protocols: each decodes a message, calls one operation and encodes what it returns. No thought of its own.
 //!
-//! [`listen`] and [`Listening::serve`] run a server over a node; [`convert`] is the border, where messages become domain
+//! [`listen`] and [`Listening::serve`] run a server over a node; `calls` is what every call passes, `gateway` the same
+//! services as JSON over HTTP; [`convert`] is the border, where messages become domain
 //! types and back; `error` has the one table from failures to codes. A library, so that tests start it in their process.
 
 pub mod convert;
 
 mod authzed;
+mod calls;
 mod config;
+mod connections;
+mod deadline;
 mod error;
 mod explain;
+mod gateway;
 mod guard;
+mod metadata;
 mod remit_permissions;
 mod schema_plan;
 mod serve;
+mod tls;
 
 use identity::Caller;
 use tonic::{Request, Status};
 
-pub use config::{Authentication, Config, Tls};
+pub use config::{Authentication, Config, HttpAddress, Tls};
+pub use gateway::RoutesError;
 pub use serve::{Listening, ServeError, listen};
+pub use tls::TlsError;
 
 /// The caller that the guard let in. A call that got here without one is refused.
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {

@@ -16,19 +16,21 @@ use remit_proto::remit::v1::permissions_service_server::PermissionsServiceServer
 use remit_proto::remit::v1::schema_plan_service_server::SchemaPlanServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::authzed::{ExperimentalApi, PermissionsApi, SchemaApi, WatchApi};
-use crate::config::{Config, Tls};
+use crate::calls::{Calls, calls};
+use crate::config::{Config, HttpAddress};
+use crate::connections::{self, Front};
 use crate::explain::ExplainApi;
-use crate::guard::Guard;
+use crate::gateway::{Gateway, RoutesError};
 use crate::remit_permissions::RemitPermissionsApi;
 use crate::schema_plan::SchemaPlanApi;
+use crate::tls::{self, TlsError};
 
-/// Why a server could not be started, or ended.
+/// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address is taken or not this machine's.
@@ -41,19 +43,15 @@ pub enum ServeError {
     },
     /// The certificate or the key is wrong.
     #[error("the TLS certificate or its key cannot be used")]
-    Tls(#[source] tonic::transport::Error),
+    Tls(#[from] TlsError),
     /// What the server describes of itself cannot be read.
     #[error("the descriptors for reflection cannot be read")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// Serving failed.
-    #[error("serving failed")]
-    Serve(#[source] tonic::transport::Error),
+    /// What the server describes of itself has no form in HTTP.
+    #[error("the routes of HTTP cannot be had from the descriptors")]
+    Routes(#[from] RoutesError),
 }
 
-/// Streams that may be cancelled before they are read: a client that gives up on many calls at once is no attack.
-const PENDING_RESETS_MAX: usize = 1_024;
-/// How often an idle connection is asked whether it is there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How often health is brought up to date.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -62,118 +60,135 @@ const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
 pub struct Listening {
     node: Arc<Node>,
     config: Config,
-    listener: TcpListener,
+    grpc: TcpListener,
     address: SocketAddr,
+    http: Option<TcpListener>,
+    http_address: Option<SocketAddr>,
 }
 
 /// Begins to listen; calls wait until [`Listening::serve`].
 ///
 /// # Errors
-/// [`ServeError::Listen`] if the address cannot be had.
+/// [`ServeError::Listen`] if an address cannot be had.
 pub async fn listen(node: Arc<Node>, config: Config) -> Result<Listening, ServeError> {
-    let wanted = config.grpc_addr;
+    let (grpc, address) = bind(config.grpc_addr).await?;
+    let (http, http_address) = match config.http_addr {
+        HttpAddress::Off => (None, None),
+        HttpAddress::WithGrpc => (None, Some(address)),
+        HttpAddress::Own(wanted) => {
+            let (listener, address) = bind(wanted).await?;
+            (Some(listener), Some(address))
+        }
+    };
+    Ok(Listening {
+        node,
+        config,
+        grpc,
+        address,
+        http,
+        http_address,
+    })
+}
+
+async fn bind(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
     let failed = |source| ServeError::Listen {
         address: wanted,
         source,
     };
     let listener = TcpListener::bind(wanted).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    Ok(Listening {
-        node,
-        config,
-        listener,
-        address,
-    })
+    Ok((listener, address))
 }
 
 impl Listening {
-    /// The address that is listened on; with the port that was chosen, if 0 was asked for.
+    /// The address that gRPC is served on; with the port that was chosen, if 0 was asked for.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
+    /// The address that HTTP is served on, which may be that of gRPC; none if it is not served.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
+    }
+
     /// Serves until `stop` is done, then lets the calls that are under way end within the grace.
     ///
     /// # Errors
-    /// [`ServeError`] if the certificate cannot be used or serving fails.
+    /// [`ServeError`] if the certificate or what the server describes of itself cannot be used.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self {
             node,
             config,
-            listener,
+            grpc,
+            http,
             ..
         } = self;
+        let grace = config.shutdown_grace;
         let (stopping, stopped) = watch::channel(false);
         let (health, health_service) = tonic_health::server::health_reporter();
+        let services = services(&node, config.request_bytes_max, Routes::new(health_service))?;
         tokio::spawn(keep_health(Arc::clone(&node), health, stopped.clone()));
         let bytes_max = config.request_bytes_max;
-        let mut builder = Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE))
-            .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX));
-        if let Some(tls) = &config.tls {
-            builder = builder
-                .tls_config(tls_config(tls))
-                .map_err(ServeError::Tls)?;
+        let calls = calls(services, config.authentication, config.call_max);
+        let gateway = |calls: &Calls| Gateway::new(calls.clone(), bytes_max).map(Arc::new);
+        let mut fronts = Vec::new();
+        if let Some(listener) = http {
+            fronts.push((listener, Front::Http(gateway(&calls)?)));
         }
-        let permissions = PermissionsServiceServer::new(PermissionsApi::new(Arc::clone(&node)));
-        let schema = SchemaServiceServer::new(SchemaApi::new(Arc::clone(&node)));
-        let watch = WatchServiceServer::new(WatchApi::new(Arc::clone(&node)));
-        let experimental = ExperimentalServiceServer::new(ExperimentalApi::new(Arc::clone(&node)));
-        let explain = ExplainServiceServer::new(ExplainApi::new(Arc::clone(&node)));
-        let remit_permissions =
-            RemitPermissionsServer::new(RemitPermissionsApi::new(Arc::clone(&node)));
-        let schema_plan = SchemaPlanServiceServer::new(SchemaPlanApi::new(Arc::clone(&node)));
-        let router = builder
-            .layer(Guard::new(config.authentication))
-            .add_service(health_service)
-            .add_service(reflection()?.build_v1()?)
-            .add_service(reflection()?.build_v1alpha()?)
-            .add_service(permissions.max_decoding_message_size(bytes_max))
-            .add_service(schema.max_decoding_message_size(bytes_max))
-            .add_service(watch.max_decoding_message_size(bytes_max))
-            .add_service(experimental.max_decoding_message_size(bytes_max))
-            .add_service(explain.max_decoding_message_size(bytes_max))
-            .add_service(remit_permissions.max_decoding_message_size(bytes_max))
-            .add_service(schema_plan.max_decoding_message_size(bytes_max));
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let serving = router.serve_with_incoming_shutdown(incoming, until(stopped));
-        tokio::pin!(serving);
+        let front = match config.http_addr {
+            HttpAddress::WithGrpc => Front::Both(calls.clone(), gateway(&calls)?),
+            HttpAddress::Own(_) | HttpAddress::Off => Front::Grpc(calls),
+        };
+        fronts.push((grpc, front));
+        let mut serving = Vec::new();
+        for (listener, front) in fronts {
+            let tls = config.tls.as_ref();
+            let tls = tls.map(|tls| tls::acceptor(tls, &front)).transpose()?;
+            serving.push(connections::serve(listener, tls, front, stopped.clone()));
+        }
+        let mut serving = futures_util::future::join_all(serving);
         tokio::select! {
-            ended = &mut serving => return ended.map_err(ServeError::Serve),
+            _ended = &mut serving => return Ok(()),
             () = stop => {}
         }
         stopping.send_replace(true);
         // They would go on for the whole grace.
         node.end_watches();
-        match tokio::time::timeout(config.shutdown_grace, serving).await {
-            Ok(ended) => ended.map_err(ServeError::Serve),
-            Err(_) => {
-                tracing::warn!("calls were still under way when the grace ended");
-                Ok(())
-            }
+        if tokio::time::timeout(grace, serving).await.is_err() {
+            tracing::warn!("calls were still under way when the grace ended");
         }
+        Ok(())
     }
+}
+
+/// Every service, beside those that `routes` has. What is registered here is served over gRPC, and over HTTP if the
+/// descriptors annotate it.
+fn services(node: &Arc<Node>, bytes_max: usize, routes: Routes) -> Result<Routes, ServeError> {
+    let permissions = PermissionsServiceServer::new(PermissionsApi::new(Arc::clone(node)));
+    let schema = SchemaServiceServer::new(SchemaApi::new(Arc::clone(node)));
+    let watch = WatchServiceServer::new(WatchApi::new(Arc::clone(node)));
+    let experimental = ExperimentalServiceServer::new(ExperimentalApi::new(Arc::clone(node)));
+    let explain = ExplainServiceServer::new(ExplainApi::new(Arc::clone(node)));
+    let remit_permissions = RemitPermissionsServer::new(RemitPermissionsApi::new(Arc::clone(node)));
+    let schema_plan = SchemaPlanServiceServer::new(SchemaPlanApi::new(Arc::clone(node)));
+    Ok(routes
+        .add_service(reflection()?.build_v1()?)
+        .add_service(reflection()?.build_v1alpha()?)
+        .add_service(permissions.max_decoding_message_size(bytes_max))
+        .add_service(schema.max_decoding_message_size(bytes_max))
+        .add_service(watch.max_decoding_message_size(bytes_max))
+        .add_service(experimental.max_decoding_message_size(bytes_max))
+        .add_service(explain.max_decoding_message_size(bytes_max))
+        .add_service(remit_permissions.max_decoding_message_size(bytes_max))
+        .add_service(schema_plan.max_decoding_message_size(bytes_max)))
 }
 
 fn reflection<'a>() -> Result<tonic_reflection::server::Builder<'a>, ServeError> {
     Ok(tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET))
-}
-
-fn tls_config(tls: &Tls) -> ServerTlsConfig {
-    let config =
-        ServerTlsConfig::new().identity(Identity::from_pem(&tls.certificate_pem, &tls.key_pem));
-    match &tls.client_authorities_pem {
-        Some(authorities) => config.client_ca_root(Certificate::from_pem(authorities)),
-        None => config,
-    }
-}
-
-async fn until(mut stopped: watch::Receiver<bool>) {
-    // An error means that the server itself is gone, which is an end as well.
-    let _gone = stopped.wait_for(|stopped| *stopped).await;
 }
 
 /// Tells by the health service whether this node can answer; not once it stops.

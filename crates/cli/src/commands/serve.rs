@@ -3,7 +3,6 @@
 mod demo;
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +11,12 @@ use anyhow::{Context as _, anyhow, bail};
 use identity::PresharedKeys;
 use model::{Clock, Limits, SystemClock};
 use ops::{Node, Settings, watch};
-use server::{Authentication, Config, Tls};
+use server::{Authentication, Config, HttpAddress, Tls};
 use store::{SqliteStore, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::arguments::{LogFormat, Serve};
+use crate::arguments::{HttpAddr, LogFormat, Serve};
 use crate::exit::Outcome;
 
 const DEFAULT_STORE: &str = "sqlite:remit.db";
@@ -48,22 +47,27 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     ));
     let config = Config {
         grpc_addr: arguments.grpc_addr,
+        http_addr: http_address(&arguments),
         tls: tls(&arguments)?,
         authentication,
         request_bytes_max: arguments.limits.request_bytes_max,
+        call_max: Duration::from_secs(arguments.call_seconds_max),
         shutdown_grace: Duration::from_secs(arguments.shutdown_grace_seconds),
     };
     let listening = server::listen(Arc::clone(&node), config).await?;
     let address = listening.address();
+    let http = listening.http_address();
+    let told_http = http.map_or("no HTTP".to_owned(), |http| format!("HTTP on {http}"));
     let snapshot = node.snapshot();
     eprintln!(
-        "remit is ready: gRPC on {address}, {} relationships at revision {}",
+        "remit is ready: gRPC on {address}, {told_http}, {} relationships at revision {}",
         snapshot.relationship_count(),
         snapshot.revision()
     );
     drop(snapshot);
     if arguments.demo {
-        demo::say_what_to_try(address, arguments.insecure_no_auth);
+        let has_tls = arguments.tls_cert.is_some();
+        demo::say_what_to_try(address, http, has_tls, arguments.insecure_no_auth);
     }
     listening.serve(stopped()).await?;
     node.stop();
@@ -90,10 +94,14 @@ fn start_log(arguments: &Serve) -> anyhow::Result<()> {
 
 /// Refuses to be reachable without protection, unless that is said aloud.
 fn check_exposure(arguments: &Serve) -> anyhow::Result<()> {
-    let address: SocketAddr = arguments.grpc_addr;
-    if address.ip().is_loopback() {
+    let http = match arguments.http_addr {
+        HttpAddr::None => None,
+        HttpAddr::At(address) => Some(address),
+    };
+    let mut addresses = [Some(arguments.grpc_addr), http].into_iter().flatten();
+    let Some(address) = addresses.find(|address| !address.ip().is_loopback()) else {
         return Ok(());
-    }
+    };
     if arguments.insecure_no_auth {
         bail!("`--insecure-no-auth` serves loopback addresses alone, not {address}");
     }
@@ -103,6 +111,14 @@ fn check_exposure(arguments: &Serve) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+fn http_address(arguments: &Serve) -> HttpAddress {
+    match arguments.http_addr {
+        HttpAddr::None => HttpAddress::Off,
+        HttpAddr::At(address) if address == arguments.grpc_addr => HttpAddress::WithGrpc,
+        HttpAddr::At(address) => HttpAddress::Own(address),
+    }
 }
 
 fn open_store(arguments: &Serve) -> anyhow::Result<Arc<dyn Store>> {

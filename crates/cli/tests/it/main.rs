@@ -49,6 +49,7 @@ fn serve(folder: &Path, store: &str) -> Served {
 fn serve_at(folder: &Path, store: &str, address: &str) -> Served {
     let mut child = Command::new(REMIT)
         .args(["serve", "--grpc-addr", address, "--store", store])
+        .args(["--http-addr", "127.0.0.1:0"])
         .args(["--preshared-key", "test:open-sesame"])
         .current_dir(folder)
         .stderr(Stdio::piped())
@@ -61,11 +62,13 @@ fn serve_at(folder: &Path, store: &str, address: &str) -> Served {
         .unwrap();
     // Whatever else it says is of no interest, but has to go somewhere.
     std::thread::spawn(move || lines.count());
-    let address = ready
-        .split_once("gRPC on ")
-        .and_then(|(_, rest)| rest.split_once(','))
-        .unwrap()
-        .0;
+    // One address was given for both, so one listener has it.
+    let after = |name: &str| {
+        let rest = ready.split_once(name).unwrap().1;
+        rest.split_once(',').unwrap().0.to_owned()
+    };
+    assert_eq!(after("gRPC on "), after("HTTP on "), "{ready}");
+    let address = after("gRPC on ");
     let configuration =
         format!("endpoint = \"{address}\"\ninsecure = true\ntoken = \"open-sesame\"\n");
     std::fs::write(folder.join("remit.toml"), configuration).unwrap();
@@ -328,6 +331,18 @@ fn what_is_wrong_is_refused_before_anything_is_served() {
                 "k",
             ],
             "--allow-plaintext",
+        ),
+        (
+            &[
+                "serve",
+                "--store",
+                "memory:",
+                "--http-addr",
+                "0.0.0.0:0",
+                "--preshared-key",
+                "k",
+            ],
+            "0.0.0.0:0 can be reached by others",
         ),
         (&["check", "doc:a", "view", "user:a"], "--insecure"),
         (

@@ -9,8 +9,11 @@
 mod bad_input;
 mod counters;
 mod expand;
+mod gateway;
+mod http_client;
 mod life;
 mod lookup;
+mod metadata;
 mod older_names;
 mod reflection;
 mod remit_permissions;

@@ -1,5 +1,6 @@
 //! A server in this process, on a port of its own.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use identity::PresharedKeys;
 use model::{Clock, SystemClock, Timestamp};
 use ops::{Node, Settings};
 use remit_client::{Client, Connection, Transport};
-use server::{Authentication, Config, Tls};
+use server::{Authentication, Config, HttpAddress, Tls};
 use store::{SqliteStore, Store};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -27,6 +28,7 @@ pub(crate) struct Running {
     pub(crate) node: Arc<Node>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) endpoint: String,
+    pub(crate) http: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), server::ServeError>>,
 }
@@ -54,19 +56,45 @@ pub(crate) async fn start_with(
     tls: Option<Tls>,
     settings: Settings,
 ) -> Running {
+    let http = HttpAddress::Own("127.0.0.1:0".parse().unwrap());
+    let call_max = Duration::from_secs(60);
+    start_fully(store, clock, tls, settings, (http, call_max)).await
+}
+
+pub(crate) async fn start_as(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    tls: Option<Tls>,
+    http_addr: HttpAddress,
+    call_max: Duration,
+) -> Running {
+    let settings = Settings::default();
+    start_fully(store, clock, tls, settings, (http_addr, call_max)).await
+}
+
+async fn start_fully(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    tls: Option<Tls>,
+    settings: Settings,
+    (http_addr, call_max): (HttpAddress, Duration),
+) -> Running {
     let node = Node::start(Arc::clone(&store), clock, settings)
         .await
         .unwrap();
     let keys = PresharedKeys::new([KEY, "other:second-key"]).unwrap();
     let config = Config {
         grpc_addr: "127.0.0.1:0".parse().unwrap(),
+        http_addr,
         tls,
         authentication: Authentication::PresharedKeys(Arc::new(keys)),
         request_bytes_max: 4 << 20,
+        call_max,
         shutdown_grace: Duration::from_secs(5),
     };
     let listening = server::listen(Arc::clone(&node), config).await.unwrap();
     let endpoint = listening.address().to_string();
+    let http = listening.http_address().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(listening.serve(async {
         let _asked = stopped.await;
@@ -75,6 +103,7 @@ pub(crate) async fn start_with(
         node,
         store,
         endpoint,
+        http,
         stop,
         serving,
     }

@@ -12,6 +12,8 @@ use ops::bulk::Import;
 const SCHEMA: &str = include_str!("../../../../../examples/company/schema.zed");
 const RELATIONSHIPS: &str = include_str!("../../../../../examples/company/relationships.txt");
 const QUESTIONS: &str = include_str!("../../../../../examples/company/questions.txt");
+/// The first of them as JSON.
+const CHECK: &str = r#"{"resource": {"objectType": "document", "objectId": "handbook"}, "permission": "view", "subject": {"object": {"objectType": "user", "objectId": "ana-ruiz"}}}"#;
 
 /// Loads the company into an empty store; a store that holds something is left as it is.
 pub(super) async fn load(node: &Node) -> anyhow::Result<()> {
@@ -37,7 +39,12 @@ pub(super) async fn load(node: &Node) -> anyhow::Result<()> {
 }
 
 /// Prints commands that work against this server.
-pub(super) fn say_what_to_try(address: SocketAddr, without_key: bool) {
+pub(super) fn say_what_to_try(
+    address: SocketAddr,
+    http: Option<SocketAddr>,
+    has_tls: bool,
+    without_key: bool,
+) {
     let key = if without_key { "" } else { " --token KEY" };
     // As this process was started, so that the lines work where it was.
     let program = std::env::args()
@@ -49,6 +56,18 @@ pub(super) fn say_what_to_try(address: SocketAddr, without_key: bool) {
             Some(comment) => eprintln!("  # {comment}"),
             None => eprintln!("  {program} {question} --insecure{key} --endpoint {address}"),
         }
+    }
+    if let Some(http) = http {
+        let key = if without_key {
+            ""
+        } else {
+            " -H 'authorization: Bearer KEY'"
+        };
+        let scheme = if has_tls { "https" } else { "http" };
+        eprintln!(
+            "  # The same over HTTP, as JSON ({scheme}://{http}/openapi.json says all of it)."
+        );
+        eprintln!("  curl {scheme}://{http}/v1/permissions/check{key} -d '{CHECK}'");
     }
     eprintln!();
 }

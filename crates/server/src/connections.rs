@@ -1,0 +1,195 @@
+//! Connections: accepted, protected, served, and let end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::CONTENT_TYPE;
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::transport::server::TcpConnectInfo;
+use tower::ServiceExt as _;
+
+use crate::calls::Calls;
+use crate::gateway::Gateway;
+
+/// Streams that may be cancelled before they are read: a client that gives up on many calls at once is no attack.
+const PENDING_RESETS_MAX: usize = 1_024;
+/// Calls that one connection may have under way at once; more wait at the client.
+const CALLS_MAX: u32 = 4_096;
+/// How often an idle connection is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long a client may take to greet.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// How long a client may take to send the head of a request of HTTP/1.
+const HEAD_MAX: Duration = Duration::from_secs(30);
+/// How long to wait before accepting again once the process has no files left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a listener speaks.
+#[derive(Debug, Clone)]
+pub(crate) enum Front {
+    /// gRPC alone.
+    Grpc(Calls),
+    /// JSON over HTTP alone.
+    Http(Arc<Gateway>),
+    /// Both, told apart by the type of the content.
+    Both(Calls, Arc<Gateway>),
+}
+
+impl Front {
+    /// The names of the protocols below, the preferred one first.
+    pub(crate) fn protocols(&self) -> &'static [&'static str] {
+        match self {
+            Self::Grpc(_) => &["h2"],
+            Self::Http(_) | Self::Both(..) => &["h2", "http/1.1"],
+        }
+    }
+
+    async fn answer(self, request: Request<Body>) -> Response<Body> {
+        let (calls, gateway) = match self {
+            Self::Grpc(calls) => (calls, None),
+            Self::Http(gateway) => return gateway.answer(request).await,
+            Self::Both(calls, gateway) => (calls, Some(gateway)),
+        };
+        match gateway {
+            Some(gateway) if !is_grpc(&request) => gateway.answer(request).await,
+            Some(_) | None => {
+                let Ok(response) = calls.oneshot(request).await;
+                response
+            }
+        }
+    }
+}
+
+fn is_grpc(request: &Request<Body>) -> bool {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    content_type.is_some_and(|name| name.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Serves what comes to `listener` until `stopped`, and then what is under way.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    front: Front,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+            () = until(&mut stopped) => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let front = front.clone();
+                connections.spawn(connection(
+                    stream,
+                    peer,
+                    tls.clone(),
+                    front,
+                    stopped.clone(),
+                ));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    front: Front,
+    stopped: watch::Receiver<bool>,
+) {
+    let info = TcpConnectInfo {
+        local_addr: stream.local_addr().ok(),
+        remote_addr: Some(peer),
+    };
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "a connection ended at once");
+        return;
+    }
+    let Some(tls) = tls else {
+        return speak(stream, info, front, stopped).await;
+    };
+    match tokio::time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
+        Ok(Ok(stream)) => speak(stream, info, front, stopped).await,
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+    }
+}
+
+/// Answers the requests of one connection until it ends, or the server does and they are answered.
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    info: TcpConnectInfo,
+    front: Front,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let is_grpc_alone = matches!(front, Front::Grpc(_));
+    let peer = info.remote_addr;
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(whole);
+        request.extensions_mut().insert(info.clone());
+        let answer = front.clone().answer(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE)
+        .max_concurrent_streams(CALLS_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX);
+    if is_grpc_alone {
+        builder = builder.http2_only();
+    }
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = until(&mut stopped) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(?peer, error, "a connection broke");
+    }
+}
+
+async fn until(stopped: &mut watch::Receiver<bool>) {
+    // An error means that the server itself is gone, which is an end as well.
+    let _gone = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// A body that breaks when its client goes away. A failure with the code Cancelled would pass for the end of the body,
+/// and a part of an import for the whole.
+fn whole(body: Incoming) -> Body {
+    let cut = |error: hyper::Error| Status::unavailable(format!("the request was cut: {error}"));
+    Body::new(body.map_err(cut))
+}
