@@ -8,5 +8,7 @@
 
 mod bad_input;
 mod life;
+mod peer;
 mod running;
 mod scenarios;
+mod wire;
