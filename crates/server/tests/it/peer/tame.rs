@@ -10,7 +10,7 @@ use schema::{Expression, MemberIx, MemberKind, Schema};
 use testkit::Case;
 
 /// Steps that the peer may take for one answer.
-const STEPS_MAX: f64 = 1_000.0;
+const STEPS_MAX: f64 = 400.0;
 
 /// An object with one of its relations or permissions.
 type Node = (ObjectRef, MemberIx);
