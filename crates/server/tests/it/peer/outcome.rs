@@ -163,6 +163,10 @@ impl Access {
 }
 
 impl Subjects {
+    pub(super) fn is_empty(&self) -> bool {
+        self.named.is_empty() && self.everybody.is_none()
+    }
+
     /// What `id` has, by its own name and as one of all.
     pub(super) fn of(&self, id: &str) -> Access {
         let named = self.named.get(id).cloned().unwrap_or(Access::Denied);
