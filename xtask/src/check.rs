@@ -22,6 +22,7 @@ pub fn check() -> anyhow::Result<()> {
     )?;
     run("cargo", &["test", "--workspace"])?;
     mutants()?;
+    peer()?;
     clients()
 }
 
@@ -39,6 +40,38 @@ pub fn fix() -> anyhow::Result<()> {
             "--all-targets",
             "--fix",
             "--allow-dirty",
+        ],
+    )
+}
+
+/// Compares Remit with the peer, a SpiceDB that its package carries: random cases, asked of both.
+///
+/// # Errors
+/// When the package cannot be installed, or the two differ without a known cause.
+pub fn peer() -> anyhow::Result<()> {
+    run(
+        "npm",
+        &[
+            "ci",
+            "--prefix",
+            "e2e/peer",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+        ],
+    )?;
+    run(
+        "cargo",
+        &[
+            "test",
+            "--package",
+            "server",
+            "--test",
+            "it",
+            "peer::",
+            "--",
+            "--ignored",
+            "--nocapture",
         ],
     )
 }

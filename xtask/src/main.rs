@@ -10,6 +10,7 @@ const USAGE: &str = "usage: cargo xtask <command>
 commands:
   check    set up what the tests need and run them all, with the lints
   clients  only the tests with stock clients
+  peer     only the comparison with the peer; PEER_CASES and PEER_SEED say with which cases
   fix      format, and mend what the lints can mend
   mutants  put known faults into a copy of the evaluator; the corpus has to catch each
   codegen  generate crates/remit-proto/src/generated from proto/
@@ -32,6 +33,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
     };
     match command.as_str() {
         "check" => check::check(),
+        "peer" => check::peer(),
         "clients" => check::clients(),
         "mutants" => mutants::mutants(),
         "fix" => check::fix(),

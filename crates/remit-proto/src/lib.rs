@@ -31,6 +31,7 @@ pub mod remit {
         clippy::allow_attributes,
         clippy::allow_attributes_without_reason,
         clippy::missing_errors_doc,
+        clippy::too_many_lines,
         reason = "generated code"
     )]
     pub mod v1 {

@@ -1,0 +1,218 @@
+//! The known differences: each a cause that is recognised in the case and the answers, never a shape that is left out.
+
+use std::collections::BTreeSet;
+
+use model::{DefinitionName, ObjectId, ObjectRef, Relationship, SubjectId};
+use remit_client::proto::authzed::api::v1 as wire;
+use schema::Schema;
+use testkit::Case;
+use tonic::Code;
+use wire::CheckBulkPermissionsRequestItem as Item;
+
+use super::Compared;
+use super::call::Call;
+use super::outcome::{Access, Outcome};
+use super::tame::{reachable, subject};
+
+/// How the message of the depth limit begins; the peer tells the reason in bulk only, and there it may not fail.
+const DEPTH: &str = "max depth exceeded";
+
+/// What a cause is looked for in.
+pub(super) struct Situation<'a> {
+    pub(super) case: &'a Case,
+    pub(super) all: &'a [Compared],
+    pub(super) one: &'a Compared,
+}
+
+/// How a cause is recognised.
+type Predicate = fn(&Situation<'_>) -> bool;
+
+const PREDICATES: &[(&str, Predicate)] = &[
+    ("first missing name", is_first_missing_name),
+    ("depth in a circle", is_depth_in_a_circle),
+    ("endless circle", is_endless_circle),
+    ("error beside an answer", is_error_beside_an_answer),
+    ("another error", is_another_error),
+    ("wildcard for a set", is_wildcard_for_a_set),
+    ("one item fails its group", is_failure_of_the_group),
+];
+
+/// The causes of `differences.toml`, with their predicates.
+#[derive(Clone)]
+pub(super) struct Table {
+    rows: Vec<(&'static str, Predicate)>,
+}
+
+impl Table {
+    /// Reads the table; every row has a predicate, and every predicate a row.
+    pub(super) fn read() -> Self {
+        let table: toml::Table = include_str!("differences.toml").parse().unwrap();
+        let rows = table["difference"].as_array().unwrap();
+        let causes = rows.iter().map(|row| {
+            for key in ["right", "why", "see"] {
+                assert!(
+                    row[key].as_str().is_some_and(|text| !text.is_empty()),
+                    "{row}"
+                );
+            }
+            row["cause"].as_str().unwrap()
+        });
+        let known = PREDICATES.iter().map(|(cause, _)| *cause);
+        assert_eq!(causes.collect::<Vec<_>>(), known.collect::<Vec<_>>());
+        Self {
+            rows: PREDICATES.to_vec(),
+        }
+    }
+
+    /// The cause of a difference, if it is known.
+    pub(super) fn cause(&self, situation: &Situation<'_>) -> Option<&'static str> {
+        let mut rows = self.rows.iter();
+        rows.find(|(_, holds)| holds(situation))
+            .map(|(cause, _)| *cause)
+    }
+
+    pub(super) fn causes(&self) -> impl Iterator<Item = &'static str> {
+        self.rows.iter().map(|(cause, _)| *cause)
+    }
+}
+
+/// The names that Remit has beyond the peer's are parameters of a caveat of which the peer names another.
+fn is_first_missing_name(situation: &Situation<'_>) -> bool {
+    let (Outcome::Decided(Access::Conditional(remit)), Outcome::Decided(Access::Conditional(peer))) =
+        (&situation.one.remit, &situation.one.peer)
+    else {
+        return false;
+    };
+    let schema = Schema::compile(&situation.case.schema_text).unwrap();
+    let caveats: Vec<BTreeSet<&str>> = schema
+        .caveats()
+        .map(|(_, caveat)| {
+            let parameters = caveat.program.parameters().iter();
+            parameters
+                .map(|parameter| parameter.name.as_str())
+                .collect()
+        })
+        .collect();
+    peer.is_subset(remit)
+        && remit.difference(peer).all(|extra| {
+            let mut of_extra = caveats
+                .iter()
+                .filter(|names| names.contains(extra.as_str()));
+            of_extra.any(|names| peer.iter().any(|name| names.contains(name.as_str())))
+        })
+}
+
+/// The peer met its depth limit, and a circle lies on the way.
+fn is_depth_in_a_circle(situation: &Situation<'_>) -> bool {
+    is_depth(&situation.one.peer)
+        && !is_depth(&situation.one.remit)
+        && has_circle_on_the_way(situation)
+}
+
+/// The peer was given up, and a circle lies on the way.
+fn is_endless_circle(situation: &Situation<'_>) -> bool {
+    let is_given_up = matches!(&situation.one.peer, Outcome::Failed(failure) if failure.code == Code::DeadlineExceeded);
+    is_given_up && has_circle_on_the_way(situation)
+}
+
+/// The peer met an error of a caveat, Remit a decision.
+fn is_error_beside_an_answer(situation: &Situation<'_>) -> bool {
+    is_caveat(&situation.one.peer)
+        && !matches!(situation.one.remit, Outcome::Failed(_))
+        && !is_failure_of_the_group(situation)
+}
+
+/// Both met errors of caveats, of different ones.
+fn is_another_error(situation: &Situation<'_>) -> bool {
+    is_caveat(&situation.one.peer) && is_caveat(&situation.one.remit)
+}
+
+/// The peer gives a set of subjects what a wildcard on the way gives to the objects of its type.
+fn is_wildcard_for_a_set(situation: &Situation<'_>) -> bool {
+    let (Outcome::Decided(remit), Outcome::Decided(peer)) =
+        (&situation.one.remit, &situation.one.peer)
+    else {
+        return false;
+    };
+    let (Call::Check(item) | Call::CheckInBulk(item)) = &situation.one.call else {
+        return false;
+    };
+    let subject = item.subject.as_ref().unwrap();
+    let kind = &subject.object.as_ref().unwrap().object_type;
+    let rows = &situation.case.relationships;
+    let on_the_way = reachable(rows, &object(item.resource.as_ref().unwrap()));
+    remit != peer
+        && !subject.optional_relation.is_empty()
+        && rows.iter().any(|row| {
+            row.subject.id == SubjectId::Wildcard
+                && row.subject.definition.as_str() == kind
+                && on_the_way.contains(&row.resource)
+        })
+}
+
+/// In bulk the peer failed an item as it did another of its group, and not when it was asked alone.
+fn is_failure_of_the_group(situation: &Situation<'_>) -> bool {
+    let Call::CheckInBulk(item) = &situation.one.call else {
+        return false;
+    };
+    let failure = &situation.one.peer;
+    let mut singly = situation.all.iter().filter_map(|one| match &one.call {
+        Call::Check(asked) => Some((asked, &one.peer)),
+        _ => None,
+    });
+    let is_alone_fine = singly
+        .clone()
+        .any(|(asked, peer)| asked == item && !matches!(peer, Outcome::Failed(_)));
+    is_alone_fine
+        && matches!(failure, Outcome::Failed(_))
+        && singly.any(|(asked, peer)| is_of_one_group(asked, item) && peer.agrees_with(failure))
+}
+
+fn is_of_one_group(one: &Item, other: &Item) -> bool {
+    let kind = |item: &Item| item.resource.as_ref().unwrap().object_type.clone();
+    one.permission == other.permission
+        && one.subject == other.subject
+        && one.context == other.context
+        && kind(one) == kind(other)
+}
+
+fn is_depth(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed(failure) if failure.message.starts_with(DEPTH))
+}
+
+fn is_caveat(outcome: &Outcome) -> bool {
+    reason(outcome).is_some_and(|name| name.starts_with("ERROR_REASON_CAVEAT_"))
+}
+
+fn reason(outcome: &Outcome) -> Option<&str> {
+    match outcome {
+        Outcome::Failed(failure) => failure.reason.as_ref().map(|reason| reason.name.as_str()),
+        _ => None,
+    }
+}
+
+/// Whether the objects that the call leads to lead back to themselves.
+fn has_circle_on_the_way(situation: &Situation<'_>) -> bool {
+    let rows = &situation.case.relationships;
+    let resource = match &situation.one.call {
+        Call::Check(item) | Call::CheckInBulk(item) => item.resource.as_ref(),
+        Call::LookupSubjects(request) => request.resource.as_ref(),
+        Call::Expand(request) => request.resource.as_ref(),
+        Call::LookupResources(_) => return rows.iter().any(|row| closes_circle(rows, row)),
+        Call::WriteSchema | Call::WriteRelationships => return false,
+    };
+    let on_the_way = reachable(rows, &object(resource.unwrap()));
+    let mut rows_on_the_way = rows.iter().filter(|row| on_the_way.contains(&row.resource));
+    rows_on_the_way.any(|row| closes_circle(rows, row))
+}
+
+fn closes_circle(rows: &[Relationship], row: &Relationship) -> bool {
+    subject(row).is_some_and(|subject| reachable(rows, &subject).contains(&row.resource))
+}
+
+fn object(object: &wire::ObjectReference) -> ObjectRef {
+    ObjectRef {
+        definition: DefinitionName::new(&object.object_type).unwrap(),
+        id: ObjectId::new(&object.object_id).unwrap(),
+    }
+}
