@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod golden;
 mod life;
 mod peer;
 mod running;

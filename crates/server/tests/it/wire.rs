@@ -107,10 +107,12 @@ impl Failure {
 
 impl Reason {
     fn from_details(details: &ErrorDetails) -> Self {
-        details.error_info().map_or_else(Self::default, |info| Self {
-            name: info.reason.clone(),
-            metadata: info.metadata.clone().into_iter().collect(),
-        })
+        details
+            .error_info()
+            .map_or_else(Self::default, |info| Self {
+                name: info.reason.clone(),
+                metadata: info.metadata.clone().into_iter().collect(),
+            })
     }
 }
 

@@ -72,7 +72,9 @@ pub(super) async fn ask(server: &mut Server<'_>, case: &Case, seed: u64) -> Vec<
         asked.push((Call::LookupSubjects(request), outcome));
     }
     for request in expansions(case) {
-        let answer = server.one(PERMISSIONS, "ExpandPermissionTree", &request).await;
+        let answer = server
+            .one(PERMISSIONS, "ExpandPermissionTree", &request)
+            .await;
         asked.push((Call::Expand(request), Outcome::tree(answer)));
     }
     asked
@@ -171,10 +173,13 @@ fn fully_consistent() -> Option<wire::Consistency> {
 }
 
 fn write(case: &Case) -> wire::WriteRelationshipsRequest {
-    let updates = case.relationships.iter().map(|row| wire::RelationshipUpdate {
-        operation: Operation::Create.into(),
-        relationship: Some(convert::relationship_to_wire(row)),
-    });
+    let updates = case
+        .relationships
+        .iter()
+        .map(|row| wire::RelationshipUpdate {
+            operation: Operation::Create.into(),
+            relationship: Some(convert::relationship_to_wire(row)),
+        });
     wire::WriteRelationshipsRequest {
         updates: updates.collect(),
         ..Default::default()

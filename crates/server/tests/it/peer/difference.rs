@@ -34,6 +34,7 @@ const PREDICATES: &[(&str, Predicate)] = &[
     ("error beside an answer", is_error_beside_an_answer),
     ("another error", is_another_error),
     ("wildcard for a set", is_wildcard_for_a_set),
+    ("all of a batch", is_all_of_a_batch),
     ("one item fails its group", is_failure_of_the_group),
 ];
 
@@ -50,19 +51,25 @@ impl Table {
         let rows = table["difference"].as_array().unwrap();
         let causes = rows.iter().map(|row| {
             for key in ["right", "why", "see"] {
-                assert!(row[key].as_str().is_some_and(|text| !text.is_empty()), "{row}");
+                assert!(
+                    row[key].as_str().is_some_and(|text| !text.is_empty()),
+                    "{row}"
+                );
             }
             row["cause"].as_str().unwrap()
         });
         let known = PREDICATES.iter().map(|(cause, _)| *cause);
         assert_eq!(causes.collect::<Vec<_>>(), known.collect::<Vec<_>>());
-        Self { rows: PREDICATES.to_vec() }
+        Self {
+            rows: PREDICATES.to_vec(),
+        }
     }
 
     /// The cause of a difference, if it is known.
     pub(super) fn cause(&self, situation: &Situation<'_>) -> Option<&'static str> {
         let mut rows = self.rows.iter();
-        rows.find(|(_, holds)| holds(situation)).map(|(cause, _)| *cause)
+        rows.find(|(_, holds)| holds(situation))
+            .map(|(cause, _)| *cause)
     }
 
     pub(super) fn causes(&self) -> impl Iterator<Item = &'static str> {
@@ -72,10 +79,8 @@ impl Table {
 
 /// The names that Remit has beyond the peer's are parameters of a caveat of which the peer names another.
 fn is_first_missing_name(situation: &Situation<'_>) -> bool {
-    let (
-        Outcome::Decided(Access::Conditional(remit)),
-        Outcome::Decided(Access::Conditional(peer)),
-    ) = (&situation.one.remit, &situation.one.peer)
+    let (Outcome::Decided(Access::Conditional(remit)), Outcome::Decided(Access::Conditional(peer))) =
+        (&situation.one.remit, &situation.one.peer)
     else {
         return false;
     };
@@ -84,12 +89,16 @@ fn is_first_missing_name(situation: &Situation<'_>) -> bool {
         .caveats()
         .map(|(_, caveat)| {
             let parameters = caveat.program.parameters().iter();
-            parameters.map(|parameter| parameter.name.as_str()).collect()
+            parameters
+                .map(|parameter| parameter.name.as_str())
+                .collect()
         })
         .collect();
     peer.is_subset(remit)
         && remit.difference(peer).all(|extra| {
-            let mut of_extra = caveats.iter().filter(|names| names.contains(extra.as_str()));
+            let mut of_extra = caveats
+                .iter()
+                .filter(|names| names.contains(extra.as_str()));
             of_extra.any(|names| peer.iter().any(|name| names.contains(name.as_str())))
         })
 }
@@ -158,6 +167,28 @@ fn is_failure_of_the_group(situation: &Situation<'_>) -> bool {
     is_alone_fine
         && matches!(failure, Outcome::Failed(_))
         && singly.any(|(asked, peer)| is_of_one_group(asked, item) && peer.agrees_with(failure))
+}
+
+/// In bulk the peer decides an item of a group about `.all()` otherwise than alone, and alone as Remit does.
+fn is_all_of_a_batch(situation: &Situation<'_>) -> bool {
+    let Call::CheckInBulk(item) = &situation.one.call else {
+        return false;
+    };
+    let mut singly = situation.all.iter().filter_map(|one| match &one.call {
+        Call::Check(asked) => Some((asked, one)),
+        _ => None,
+    });
+    let agrees_alone = singly.clone().any(|(asked, alone)| {
+        let of_alone = Situation {
+            one: alone,
+            ..*situation
+        };
+        asked == item && (!alone.differs() || is_first_missing_name(&of_alone))
+    });
+    agrees_alone
+        && matches!(situation.one.peer, Outcome::Decided(_))
+        && situation.case.schema_text.contains(".all(")
+        && singly.any(|(asked, _)| asked != item && is_of_one_group(asked, item))
 }
 
 fn is_of_one_group(one: &Item, other: &Item) -> bool {

@@ -199,7 +199,11 @@ impl Subjects {
         });
         everybody.sort();
         let [one, two] = everybody;
-        one == two && self.ids().chain(other.ids()).all(|id| self.of(id) == other.of(id))
+        one == two
+            && self
+                .ids()
+                .chain(other.ids())
+                .all(|id| self.of(id) == other.of(id))
     }
 }
 
@@ -211,10 +215,9 @@ impl Tree {
             object.object_type, object.object_id, tree.expanded_relation
         );
         match tree.tree_type.unwrap() {
-            TreeType::Leaf(leaf) => Self::Leaf(
-                name,
-                leaf.subjects.into_iter().map(subject_text).collect(),
-            ),
+            TreeType::Leaf(leaf) => {
+                Self::Leaf(name, leaf.subjects.into_iter().map(subject_text).collect())
+            }
             TreeType::Intermediate(set) => {
                 let operation = set.operation();
                 let mut children: Vec<Self> = set.children.into_iter().map(Self::new).collect();

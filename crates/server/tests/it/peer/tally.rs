@@ -15,7 +15,9 @@ const SHARE_MIN: usize = 15;
 /// Counts over cases.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    cases: usize,
+    pub(super) cases: usize,
+    /// The seeds of the cases in which the peer did not come to an end.
+    pub(super) stuck: Vec<u64>,
     /// What Remit answered where it served the call, by method and kind of answer.
     answered: BTreeMap<(&'static str, &'static str), usize>,
     /// Calls that Remit does not serve yet.
@@ -51,6 +53,7 @@ impl Tally {
 
     pub(super) fn merge(&mut self, other: Self) {
         self.cases += other.cases;
+        self.stuck.extend(other.stuck);
         for (key, count) in other.answered {
             *self.answered.entry(key).or_default() += count;
         }
@@ -67,12 +70,18 @@ impl Tally {
     pub(super) fn assert_shares(&self) {
         let shares = [
             ("CheckPermission", &["allowed", "denied", "conditional"][..]),
-            ("CheckBulkPermissions", &["allowed", "denied", "conditional"]),
+            (
+                "CheckBulkPermissions",
+                &["allowed", "denied", "conditional"],
+            ),
             ("LookupResources", &["something"]),
             ("LookupSubjects", &["something"]),
         ];
         for (method, kinds) in shares {
-            let of_method = self.answered.iter().filter(|((name, _), _)| *name == method);
+            let of_method = self
+                .answered
+                .iter()
+                .filter(|((name, _), _)| *name == method);
             let all: usize = of_method.map(|(_, count)| count).sum();
             for kind in kinds {
                 let count = self.answered.get(&(method, *kind)).copied().unwrap_or(0);
@@ -98,7 +107,7 @@ fn kind(outcome: &Outcome) -> &'static str {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} cases", self.cases)?;
+        writeln!(f, "{} cases; stuck with {:?}", self.cases, self.stuck)?;
         for ((method, kind), count) in &self.answered {
             writeln!(f, "  {method} {kind}: {count}")?;
         }

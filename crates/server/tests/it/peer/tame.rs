@@ -32,7 +32,9 @@ fn steps_max(schema: &Schema, case: &Case) -> f64 {
     let mut steps: BTreeMap<&Node, f64> = next.keys().map(|node| (node, 1.0)).collect();
     for _ in 0..case.depth_max {
         let longer = next.iter().map(|(node, targets)| {
-            let below = targets.iter().map(|target| steps.get(target).unwrap_or(&1.0));
+            let below = targets
+                .iter()
+                .map(|target| steps.get(target).unwrap_or(&1.0));
             (node, 1.0 + below.sum::<f64>())
         });
         steps = longer.collect();
@@ -82,9 +84,8 @@ fn add_targets(
         Expression::Member(member) => targets.push((object.clone(), *member)),
         Expression::Arrow(arrow) => {
             let rows = rows_of(schema, rows, object, arrow.relation);
-            targets.extend(
-                rows.filter_map(|row| node(schema, subject(row)?, arrow.target.as_str())),
-            );
+            targets
+                .extend(rows.filter_map(|row| node(schema, subject(row)?, arrow.target.as_str())));
         }
         Expression::Union(operands) | Expression::Intersection(operands) => {
             for operand in operands {
@@ -123,6 +124,11 @@ pub(super) fn subject(row: &Relationship) -> Option<ObjectRef> {
             id: id.clone(),
         }),
     }
+}
+
+/// Whether an object of `case` leads back to itself.
+pub(super) fn has_circle(case: &Case) -> bool {
+    closing_row(&case.relationships).is_some()
 }
 
 /// The last row by which an object leads back to itself.
