@@ -89,7 +89,7 @@ async fn run(file: &str) {
             );
         }
     }
-    println!("{file}: {count} calls, {not_served} of them not served yet");
+    eprintln!("{file}: {count} calls, {not_served} of them not served yet");
     assert!(wrong.is_empty(), "{wrong}");
 }
 

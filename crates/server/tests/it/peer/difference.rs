@@ -157,16 +157,23 @@ fn is_failure_of_the_group(situation: &Situation<'_>) -> bool {
         return false;
     };
     let failure = &situation.one.peer;
-    let mut singly = situation.all.iter().filter_map(|one| match &one.call {
-        Call::Check(asked) => Some((asked, &one.peer)),
-        _ => None,
-    });
+    let mut singly = singly(situation);
     let is_alone_fine = singly
         .clone()
-        .any(|(asked, peer)| asked == item && !matches!(peer, Outcome::Failed(_)));
+        .any(|(asked, one)| asked == item && !matches!(one.peer, Outcome::Failed(_)));
     is_alone_fine
         && matches!(failure, Outcome::Failed(_))
-        && singly.any(|(asked, peer)| is_of_one_group(asked, item) && peer.agrees_with(failure))
+        && singly.any(|(asked, one)| is_of_one_group(asked, item) && one.peer.agrees_with(failure))
+}
+
+/// The single checks of the case.
+fn singly<'a>(situation: &Situation<'a>) -> impl Iterator<Item = (&'a Item, &'a Compared)> + Clone {
+    situation.all.iter().filter_map(|one| {
+        let Call::Check(asked) = &one.call else {
+            return None;
+        };
+        Some((asked, one))
+    })
 }
 
 /// In bulk the peer decides an item of a group about `.all()` otherwise than alone, and alone as Remit does.
@@ -174,10 +181,7 @@ fn is_all_of_a_batch(situation: &Situation<'_>) -> bool {
     let Call::CheckInBulk(item) = &situation.one.call else {
         return false;
     };
-    let mut singly = situation.all.iter().filter_map(|one| match &one.call {
-        Call::Check(asked) => Some((asked, one)),
-        _ => None,
-    });
+    let mut singly = singly(situation);
     let agrees_alone = singly.clone().any(|(asked, alone)| {
         let of_alone = Situation {
             one: alone,
@@ -208,10 +212,10 @@ fn is_caveat(outcome: &Outcome) -> bool {
 }
 
 fn reason(outcome: &Outcome) -> Option<&str> {
-    match outcome {
-        Outcome::Failed(failure) => failure.reason.as_ref().map(|reason| reason.name.as_str()),
-        _ => None,
-    }
+    let Outcome::Failed(failure) = outcome else {
+        return None;
+    };
+    failure.reason.as_ref().map(|reason| reason.name.as_str())
 }
 
 /// Whether the objects that the call leads to lead back to themselves.
