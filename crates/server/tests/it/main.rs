@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
 
@@ -11,6 +12,7 @@ mod counters;
 mod expand;
 mod gateway;
 mod http_client;
+mod golden;
 mod life;
 mod lookup;
 mod metadata;

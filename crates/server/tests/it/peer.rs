@@ -36,8 +36,11 @@ const NOT_YET_SERVED: &[&str] = &["LookupResources", "LookupSubjects", "ExpandPe
 const WORKERS: u64 = 2;
 
 /// Longest that a case is waited for, and how often it is tried.
-const CASE_TIME_MAX: Duration = Duration::from_secs(15);
-const TRIES: usize = 3;
+const CASE_TIME_MAX: Duration = Duration::from_secs(10);
+const TRIES: usize = 2;
+
+/// Among so many cases one may be such that the peer does not come to an end.
+const CASES_FOR_ONE_STUCK: usize = 50;
 
 /// Cases from which on the shares of answers are asserted, and that every known cause is met.
 const CASES_FOR_SHARES: u64 = 200;
@@ -78,8 +81,12 @@ async fn remit_and_the_peer_agree() {
     for worker in workers.collect::<Vec<_>>() {
         tally.merge(worker.await.unwrap());
     }
-    println!("{tally}");
+    eprintln!("{tally}");
     assert!(tally.unexplained.is_empty(), "{tally}");
+    assert!(
+        tally.stuck.len() <= 1 + tally.cases / CASES_FOR_ONE_STUCK,
+        "{tally}"
+    );
     if count >= CASES_FOR_SHARES {
         tally.assert_shares();
     }
@@ -104,7 +111,10 @@ async fn work(next: Arc<AtomicU64>, end: u64) -> Tally {
             break;
         }
         let case = case(seed);
-        let compared = compare(&mut peer, &case, seed).await;
+        let Some(compared) = compare(&mut peer, &case, seed).await else {
+            tally.stuck.push(seed);
+            continue;
+        };
         tally.add(&table, &case, &compared);
         if let Some(method) = unexplained(&table, &case, &compared).map(|one| one.call.method()) {
             let small = shrunk(&mut peer, &table, case, seed, method);
@@ -129,6 +139,9 @@ fn shrunk(peer: &mut Peer, table: &Table, case: Case, seed: u64, method: &str) -
         let compared = tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(compare(peer, smaller, seed))
         });
+        let Some(compared) = compared else {
+            return false;
+        };
         let found = unexplained(table, smaller, &compared);
         let found = found.filter(|one| one.call.method() == method);
         if let Some(one) = found {
@@ -142,6 +155,10 @@ fn shrunk(peer: &mut Peer, table: &Table, case: Case, seed: u64, method: &str) -
     format!("{how}\n{small}")
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how many cases to run is said by whoever runs them"
+)]
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
@@ -165,15 +182,16 @@ fn case(seed: u64) -> Case {
     case
 }
 
-/// Asks a fresh Remit and a fresh peer; now and then the peer gets stuck, and another one is asked.
-async fn compare(peer: &mut Peer, case: &Case, seed: u64) -> Vec<Compared> {
+/// Asks a fresh Remit and a fresh peer. None if the peer does not come to an end, as in some circles.
+async fn compare(peer: &mut Peer, case: &Case, seed: u64) -> Option<Vec<Compared>> {
     for _ in 0..TRIES {
         match tokio::time::timeout(CASE_TIME_MAX, compare_once(peer, case, seed)).await {
-            Ok(compared) => return compared,
+            Ok(compared) => return Some(compared),
             Err(_elapsed) => *peer = Peer::new(),
         }
     }
-    panic!("the peer does not come to an end with the case of seed {seed}\n{case}");
+    assert!(tame::has_circle(case), "stuck with seed {seed}\n{case}");
+    None
 }
 
 async fn compare_once(peer: &mut Peer, case: &Case, seed: u64) -> Vec<Compared> {

@@ -34,6 +34,7 @@ const PREDICATES: &[(&str, Predicate)] = &[
     ("error beside an answer", is_error_beside_an_answer),
     ("another error", is_another_error),
     ("wildcard for a set", is_wildcard_for_a_set),
+    ("all of a batch", is_all_of_a_batch),
     ("one item fails its group", is_failure_of_the_group),
 ];
 
@@ -156,16 +157,42 @@ fn is_failure_of_the_group(situation: &Situation<'_>) -> bool {
         return false;
     };
     let failure = &situation.one.peer;
-    let mut singly = situation.all.iter().filter_map(|one| match &one.call {
-        Call::Check(asked) => Some((asked, &one.peer)),
-        _ => None,
-    });
+    let mut singly = singly(situation);
     let is_alone_fine = singly
         .clone()
-        .any(|(asked, peer)| asked == item && !matches!(peer, Outcome::Failed(_)));
+        .any(|(asked, one)| asked == item && !matches!(one.peer, Outcome::Failed(_)));
     is_alone_fine
         && matches!(failure, Outcome::Failed(_))
-        && singly.any(|(asked, peer)| is_of_one_group(asked, item) && peer.agrees_with(failure))
+        && singly.any(|(asked, one)| is_of_one_group(asked, item) && one.peer.agrees_with(failure))
+}
+
+/// The single checks of the case.
+fn singly<'a>(situation: &Situation<'a>) -> impl Iterator<Item = (&'a Item, &'a Compared)> + Clone {
+    situation.all.iter().filter_map(|one| {
+        let Call::Check(asked) = &one.call else {
+            return None;
+        };
+        Some((asked, one))
+    })
+}
+
+/// In bulk the peer decides an item of a group about `.all()` otherwise than alone, and alone as Remit does.
+fn is_all_of_a_batch(situation: &Situation<'_>) -> bool {
+    let Call::CheckInBulk(item) = &situation.one.call else {
+        return false;
+    };
+    let mut singly = singly(situation);
+    let agrees_alone = singly.clone().any(|(asked, alone)| {
+        let of_alone = Situation {
+            one: alone,
+            ..*situation
+        };
+        asked == item && (!alone.differs() || is_first_missing_name(&of_alone))
+    });
+    agrees_alone
+        && matches!(situation.one.peer, Outcome::Decided(_))
+        && situation.case.schema_text.contains(".all(")
+        && singly.any(|(asked, _)| asked != item && is_of_one_group(asked, item))
 }
 
 fn is_of_one_group(one: &Item, other: &Item) -> bool {
@@ -185,10 +212,10 @@ fn is_caveat(outcome: &Outcome) -> bool {
 }
 
 fn reason(outcome: &Outcome) -> Option<&str> {
-    match outcome {
-        Outcome::Failed(failure) => failure.reason.as_ref().map(|reason| reason.name.as_str()),
-        _ => None,
-    }
+    let Outcome::Failed(failure) = outcome else {
+        return None;
+    };
+    failure.reason.as_ref().map(|reason| reason.name.as_str())
 }
 
 /// Whether the objects that the call leads to lead back to themselves.

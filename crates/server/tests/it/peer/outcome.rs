@@ -250,18 +250,14 @@ fn merge(accesses: &mut BTreeMap<String, Access>, id: String, access: Access) {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed(failure) => {
-                write!(f, "{:?}: {}", failure.code, failure.message)?;
-                match &failure.reason {
-                    Some(reason) if !reason.name.is_empty() => {
-                        write!(f, " ({} {:?})", reason.name, reason.metadata)
-                    }
-                    _ => Ok(()),
-                }
-            }
-            Self::Tree(tree) => write!(f, "{tree:#?}"),
-            _ => write!(f, "{self:?}"),
+        let Self::Failed(failure) = self else {
+            return write!(f, "{self:?}");
+        };
+        write!(f, "{:?}: {}", failure.code, failure.message)?;
+        let reason = failure.reason.iter();
+        for reason in reason.filter(|reason| !reason.name.is_empty()) {
+            write!(f, " ({} {:?})", reason.name, reason.metadata)?;
         }
+        Ok(())
     }
 }

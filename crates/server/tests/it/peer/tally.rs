@@ -15,7 +15,9 @@ const SHARE_MIN: usize = 15;
 /// Counts over cases.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    cases: usize,
+    pub(super) cases: usize,
+    /// The seeds of the cases in which the peer did not come to an end.
+    pub(super) stuck: Vec<u64>,
     /// What Remit answered where it served the call, by method and kind of answer.
     answered: BTreeMap<(&'static str, &'static str), usize>,
     /// Calls that Remit does not serve yet.
@@ -51,6 +53,7 @@ impl Tally {
 
     pub(super) fn merge(&mut self, other: Self) {
         self.cases += other.cases;
+        self.stuck.extend(other.stuck);
         for (key, count) in other.answered {
             *self.answered.entry(key).or_default() += count;
         }
@@ -104,7 +107,7 @@ fn kind(outcome: &Outcome) -> &'static str {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} cases", self.cases)?;
+        writeln!(f, "{} cases; stuck with {:?}", self.cases, self.stuck)?;
         for ((method, kind), count) in &self.answered {
             writeln!(f, "  {method} {kind}: {count}")?;
         }

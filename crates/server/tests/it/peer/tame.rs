@@ -126,6 +126,11 @@ pub(super) fn subject(row: &Relationship) -> Option<ObjectRef> {
     }
 }
 
+/// Whether an object of `case` leads back to itself.
+pub(super) fn has_circle(case: &Case) -> bool {
+    closing_row(&case.relationships).is_some()
+}
+
 /// The last row by which an object leads back to itself.
 fn closing_row(rows: &[Relationship]) -> Option<usize> {
     rows.iter().rposition(|row| {
