@@ -2,26 +2,27 @@
 //!
 //! Persistent, as the trees are: a clone shares everything, and a version never sees an id that was added to a later
 //! one. Ids are only ever added, so a number means the same in every version that has it. The way from text to number
-//! is an [`EdgeTree`] of (half of the id's hash, number) whose hits are verified against the ids themselves: six bytes
-//! an id, and no second tree to write. The hash is keyed at random, so nobody can choose ids that collide.
+//! is a table ([`buckets`]) of half of the id's hash, whose hits are verified against the ids themselves. The hash is
+//! keyed at random, so nobody can choose ids that collide.
 
+mod buckets;
 mod forward;
 mod packed_id;
 mod sorted;
 #[cfg(test)]
 mod tests;
+mod vector;
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use compact_str::CompactString;
 use foldhash::quality::RandomState;
-use hashbrown::HashTable;
 
+use self::buckets::Buckets;
 use self::forward::Forward;
 use self::sorted::Sorted;
 use crate::graph::ObjectIx;
-use crate::graph::tree::{EdgeAction, EdgeChange, EdgeTree};
 
 /// The most ids of one definition; the last number is left over, so that a count of them fits 32 bits too.
 const IDS_MAX: usize = u32::MAX as usize;
@@ -30,7 +31,7 @@ const IDS_MAX: usize = u32::MAX as usize;
 #[derive(Debug, Clone, Default)]
 pub struct Dictionary {
     ids: Forward,
-    by_hash: EdgeTree,
+    by_hash: Buckets,
     hasher: RandomState,
     sorted: Sorted,
 }
@@ -39,8 +40,7 @@ pub struct Dictionary {
 #[derive(Debug)]
 pub struct DictionaryWriter {
     dictionary: Dictionary,
-    /// What is not in `by_hash` yet: the hash and the number of each new id.
-    added: HashTable<(u64, u32)>,
+    len_before: usize,
 }
 
 /// A dictionary has as many ids as it can number.
@@ -64,8 +64,16 @@ impl Dictionary {
     /// The number of `id`, if it is known.
     #[must_use]
     pub fn lookup(&self, id: &str) -> Option<ObjectIx> {
-        let packed = packed_id::pack(id);
-        self.find(&packed, self.hash(&packed))
+        let hash = self.hash(id);
+        self.verify(id, hash, self.by_hash.guess(hash))
+    }
+
+    /// The numbers of two ids, each in its dictionary: the cache misses of the one are waited for with the other's.
+    #[must_use]
+    pub fn lookup_both(of: [(&Self, &str); 2]) -> [Option<ObjectIx>; 2] {
+        of.map(|(ids, id)| (ids, id, ids.hash(id)))
+            .map(|(ids, id, hash)| (ids, id, hash, ids.by_hash.guess(hash)))
+            .map(|(ids, id, hash, guess)| ids.verify(id, hash, guess))
     }
 
     /// The id of that number.
@@ -100,8 +108,8 @@ impl Dictionary {
     #[must_use]
     pub fn into_writer(self) -> DictionaryWriter {
         DictionaryWriter {
+            len_before: self.len(),
             dictionary: self,
-            added: HashTable::new(),
         }
     }
 
@@ -114,18 +122,21 @@ impl Dictionary {
         self.ids.resident_bytes() + self.by_hash.resident_bytes() + self.sorted.resident_bytes()
     }
 
-    fn hash(&self, packed: &[u8]) -> u64 {
+    fn hash(&self, id: &str) -> u32 {
         let mut hasher = self.hasher.build_hasher();
-        hasher.write(packed);
-        hasher.finish()
+        hasher.write(id.as_bytes());
+        hasher.finish() as u32
     }
 
-    fn find(&self, packed: &[u8], hash: u64) -> Option<ObjectIx> {
-        self.by_hash
-            .values(hash_key(hash))
-            .map(|(ix, _)| ix)
-            .find(|ix| self.ids.get(*ix) == Some(packed))
-            .map(ObjectIx)
+    /// The number of `id`, by the first guess from its hash where that is right.
+    fn verify(&self, id: &str, hash: u32, guess: Option<u32>) -> Option<ObjectIx> {
+        let guess = guess?;
+        let packed = packed_id::pack(id);
+        let is_it = |ix: &u32| self.ids.get(*ix) == Some(&*packed);
+        if is_it(&guess) {
+            return Some(ObjectIx(guess));
+        }
+        self.by_hash.get(hash).find(is_it).map(ObjectIx)
     }
 }
 
@@ -139,8 +150,7 @@ impl DictionaryWriter {
     /// The number of `id`, if it is known by now.
     #[must_use]
     pub fn lookup(&self, id: &str) -> Option<ObjectIx> {
-        let packed = packed_id::pack(id);
-        self.find(&packed, self.dictionary.hash(&packed))
+        self.dictionary.lookup(id)
     }
 
     /// The number of `id`, which is added if it is not known.
@@ -148,18 +158,18 @@ impl DictionaryWriter {
     /// # Errors
     /// [`DictionaryFull`] if there is no number left.
     pub fn insert(&mut self, id: &str) -> Result<ObjectIx, DictionaryFull> {
-        let packed = packed_id::pack(id);
-        let hash = self.dictionary.hash(&packed);
-        if let Some(object) = self.find(&packed, hash) {
+        let dictionary = &mut self.dictionary;
+        let hash = dictionary.hash(id);
+        let guess = dictionary.by_hash.guess(hash);
+        if let Some(object) = dictionary.verify(id, hash, guess) {
             return Ok(object);
         }
-        if self.dictionary.len() >= IDS_MAX {
+        if dictionary.len() >= IDS_MAX {
             return Err(DictionaryFull);
         }
-        let ix = self.dictionary.len() as u32;
-        self.dictionary.ids.push(&packed);
-        self.added
-            .insert_unique(hash, (hash, ix), |(hash, _)| *hash);
+        let ix = dictionary.len() as u32;
+        dictionary.ids.push(&packed_id::pack(id));
+        dictionary.by_hash.insert(hash, ix);
         Ok(ObjectIx(ix))
     }
 
@@ -167,34 +177,9 @@ impl DictionaryWriter {
     #[must_use]
     pub fn finish(self) -> Dictionary {
         let mut dictionary = self.dictionary;
-        if self.added.is_empty() {
-            return dictionary;
+        if dictionary.len() > self.len_before {
+            dictionary.sorted = dictionary.sorted.outgrown();
         }
-        let mut changes: Vec<EdgeChange> = self
-            .added
-            .into_iter()
-            .map(|(hash, ix)| EdgeChange {
-                key: hash_key(hash),
-                value: ix,
-                action: EdgeAction::Insert(None),
-            })
-            .collect();
-        changes.sort_unstable_by_key(EdgeChange::edge);
-        dictionary.by_hash.apply(&changes);
-        dictionary.sorted = dictionary.sorted.outgrown();
         dictionary
     }
-
-    fn find(&self, packed: &[u8], hash: u64) -> Option<ObjectIx> {
-        let is_it = |(_, ix): &(u64, u32)| self.dictionary.ids.get(*ix) == Some(packed);
-        match self.added.find(hash, is_it) {
-            Some((_, ix)) => Some(ObjectIx(*ix)),
-            None => self.dictionary.find(packed, hash),
-        }
-    }
-}
-
-/// The half of a hash that the tree is ordered by; the other half picks the place in a writer's table.
-fn hash_key(hash: u64) -> u32 {
-    (hash >> 32) as u32
 }

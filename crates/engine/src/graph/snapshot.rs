@@ -112,6 +112,12 @@ impl Snapshot {
         self.dictionary(definition).lookup(id)
     }
 
+    /// As [`Self::object_ix`] of two objects, in little more time than for one.
+    #[must_use]
+    pub fn object_ixs(&self, of: [(DefinitionIx, &str); 2]) -> [Option<ObjectIx>; 2] {
+        Dictionary::lookup_both(of.map(|(definition, id)| (self.dictionary(definition), id)))
+    }
+
     /// The id of an object of this snapshot.
     #[must_use]
     pub fn object_id(&self, definition: DefinitionIx, object: ObjectIx) -> Option<ObjectId> {
