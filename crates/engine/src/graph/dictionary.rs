@@ -65,15 +65,24 @@ impl Dictionary {
     #[must_use]
     pub fn lookup(&self, id: &str) -> Option<ObjectIx> {
         let hash = self.hash(id);
-        self.verify(id, hash, self.by_hash.guess(hash))
+        let guess = self.by_hash.guess(hash);
+        self.verify(&packed_id::pack(id), hash, guess)
     }
 
-    /// The numbers of two ids, each in its dictionary: the cache misses of the one are waited for with the other's.
+    /// The numbers of two ids, each in its dictionary. One step is taken for both before the next, so that the cache
+    /// misses of the one are waited for together with the other's.
     #[must_use]
-    pub fn lookup_both(of: [(&Self, &str); 2]) -> [Option<ObjectIx>; 2] {
-        of.map(|(ids, id)| (ids, id, ids.hash(id)))
-            .map(|(ids, id, hash)| (ids, id, hash, ids.by_hash.guess(hash)))
-            .map(|(ids, id, hash, guess)| ids.verify(id, hash, guess))
+    pub fn lookup_both([one, other]: [(&Self, &str); 2]) -> [Option<ObjectIx>; 2] {
+        let hashes = [one.0.hash(one.1), other.0.hash(other.1)];
+        let [one_guess, other_guess] = [
+            one.0.by_hash.guess(hashes[0]),
+            other.0.by_hash.guess(hashes[1]),
+        ];
+        let packed = [packed_id::pack(one.1), packed_id::pack(other.1)];
+        [
+            one.0.verify(&packed[0], hashes[0], one_guess),
+            other.0.verify(&packed[1], hashes[1], other_guess),
+        ]
     }
 
     /// The id of that number.
@@ -128,11 +137,10 @@ impl Dictionary {
         hasher.finish() as u32
     }
 
-    /// The number of `id`, by the first guess from its hash where that is right.
-    fn verify(&self, id: &str, hash: u32, guess: Option<u32>) -> Option<ObjectIx> {
+    /// The number of an id, which is `guess` unless another id has the same hash.
+    fn verify(&self, packed: &[u8], hash: u32, guess: Option<u32>) -> Option<ObjectIx> {
         let guess = guess?;
-        let packed = packed_id::pack(id);
-        let is_it = |ix: &u32| self.ids.get(*ix) == Some(&*packed);
+        let is_it = |ix: &u32| self.ids.get(*ix) == Some(packed);
         if is_it(&guess) {
             return Some(ObjectIx(guess));
         }
@@ -161,14 +169,15 @@ impl DictionaryWriter {
         let dictionary = &mut self.dictionary;
         let hash = dictionary.hash(id);
         let guess = dictionary.by_hash.guess(hash);
-        if let Some(object) = dictionary.verify(id, hash, guess) {
+        let packed = packed_id::pack(id);
+        if let Some(object) = dictionary.verify(&packed, hash, guess) {
             return Ok(object);
         }
         if dictionary.len() >= IDS_MAX {
             return Err(DictionaryFull);
         }
         let ix = dictionary.len() as u32;
-        dictionary.ids.push(&packed_id::pack(id));
+        dictionary.ids.push(&packed);
         dictionary.by_hash.insert(hash, ix);
         Ok(ObjectIx(ix))
     }
