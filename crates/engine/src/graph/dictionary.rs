@@ -113,6 +113,27 @@ impl Dictionary {
         objects.sort_unstable_by(|left, right| packed_id::compare(id(left), id(right)));
     }
 
+    /// A dictionary of the ids that `is_live` is true of, in the same order, and the number of each there, by the one it
+    /// has here; that of an id which is left out means nothing.
+    #[must_use]
+    pub(in crate::graph) fn compacted(&self, is_live: impl Fn(u32) -> bool) -> (Self, Vec<u32>) {
+        let mut compacted = Self::default();
+        let mut numbers = Vec::with_capacity(self.len());
+        for ix in 0..self.len() as u32 {
+            let number = compacted.len() as u32;
+            numbers.push(number);
+            if is_live(ix)
+                && let Some(packed) = self.ids.get(ix)
+            {
+                let hash = compacted.hash(packed_id::unpack(packed).as_str());
+                compacted.ids.push(packed);
+                compacted.by_hash.insert(hash, number);
+            }
+        }
+        compacted.sorted = self.sorted.renumbered(is_live, &numbers);
+        (compacted, numbers)
+    }
+
     /// Takes the dictionary to add ids to it.
     #[must_use]
     pub fn into_writer(self) -> DictionaryWriter {

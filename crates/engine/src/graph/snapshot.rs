@@ -8,6 +8,7 @@
 
 mod apply;
 mod diff;
+mod rebuild;
 mod relationships;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use schema::{DefinitionIx, Schema, SubjectKind};
 pub(in crate::graph) use apply::{Address, KindName, Names};
 pub use apply::{ApplyError, Change};
 pub use diff::Difference;
+pub use rebuild::DeadIds;
 
 use crate::eval::Plan;
 use crate::graph::{Annotation, Class, ClassIx, Dictionary, Layout, ObjectIx};
