@@ -15,6 +15,7 @@ pub mod schema;
 pub mod write;
 
 mod follow;
+mod generation;
 mod head;
 mod history;
 mod precondition;
