@@ -20,6 +20,10 @@ pub(super) struct Vector<T> {
 
 /// A node has what is beneath it inline: a search touches one allocation a level.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "both hold a whole node, and there is one of branches for sixty-four of items"
+)]
 enum Node<T> {
     Items(SmallVec<[T; FANOUT]>),
     Branches(SmallVec<[Arc<Node<T>>; FANOUT]>),
