@@ -127,7 +127,56 @@ fn graph(criterion: &mut Criterion) {
             commits(criterion, &label, snapshot, &rows);
         }
     }
+    churn(&schema);
     bulk(criterion);
+}
+
+/// A graph whose documents are replaced again and again by as many others, and what a rebuild makes of it.
+fn churn(schema: &Arc<Schema>) {
+    const LIVE: u64 = 200_000;
+    const WAVES: u64 = 4;
+    const CHANGES_AT_ONCE: usize = 1_000;
+    let put_of = |document: u64| put(&uuid(document), &uuid((1 << 40) | (document % (LIVE / 10))));
+    let mut snapshot = Snapshot::empty(Arc::clone(schema));
+    let mut apply = |changes: Vec<Change>| {
+        for changes in changes.chunks(CHANGES_AT_ONCE) {
+            snapshot = snapshot
+                .apply(snapshot.revision().next(), Timestamp::EPOCH, changes)
+                .expect("the schema knows the changes");
+        }
+    };
+    apply((0..LIVE).map(put_of).collect());
+    for document in (LIVE..LIVE * (WAVES + 1)).step_by(CHANGES_AT_ONCE) {
+        let documents = document..document + CHANGES_AT_ONCE as u64;
+        let removed = documents
+            .clone()
+            .map(|document| match put_of(document - LIVE) {
+                Change::Put(relationship) => Change::Remove(relationship.key()),
+                Change::Remove(key) => Change::Remove(key),
+            });
+        apply(removed.collect());
+        apply(documents.map(put_of).collect());
+    }
+    let start = Instant::now();
+    let dead = snapshot.dead_ids();
+    eprintln!("churn: {dead:?} counted in {:?}", start.elapsed());
+    report("churn, before the rebuild", &snapshot);
+    let definitions: Vec<DefinitionIx> = dead.iter().map(|dead| dead.definition).collect();
+    let start = Instant::now();
+    let rebuilt = snapshot.without_dead_ids(&definitions);
+    eprintln!("churn: rebuilt in {:?}", start.elapsed());
+    report("churn, after the rebuild", &rebuilt);
+    for (when, snapshot) in [("before", &snapshot), ("after", &rebuilt)] {
+        let MemoryUse {
+            edges_bytes,
+            ids_bytes,
+            ..
+        } = snapshot.resident_bytes();
+        eprintln!(
+            "churn: {:.1} MiB {when}",
+            (edges_bytes + ids_bytes) as f64 / f64::from(1 << 20)
+        );
+    }
 }
 
 fn reads(criterion: &mut Criterion, label: &str, snapshot: &Snapshot, rows: &[(String, String)]) {

@@ -19,7 +19,7 @@ pub use class::Class;
 pub use dictionary::Dictionary;
 pub use layout::{ClassIx, ClassKey, Layout};
 pub use loader::{Loader, RelationshipParts};
-pub use snapshot::{ApplyError, Change, MemoryUse, Snapshot};
+pub use snapshot::{ApplyError, Change, DeadIds, MemoryUse, Snapshot};
 pub use tree::{EdgeRef, EdgeTree, Values};
 
 /// An object of its definition, by number. Dense, never reused, and of no meaning outside of a node's memory.

@@ -46,6 +46,8 @@ pub(crate) enum FollowError {
     Row(String),
     #[error("the record `{key}` is not one that this version reads: {detail}")]
     Record { key: RecordKey, detail: String },
+    #[error("the log ends before a revision that was read from it")]
+    Behind,
     #[error("the task that applies commits failed")]
     Task,
 }
@@ -69,6 +71,7 @@ impl FollowError {
             | Self::Schema { .. }
             | Self::Row(_)
             | Self::Record { .. }
+            | Self::Behind
             | Self::Task => false,
         }
     }
@@ -263,34 +266,75 @@ impl Follower {
 
     async fn catch_up(&self, node: &Node) -> Result<(), FollowError> {
         loop {
+            let _alone = node.publishing().lock().await;
             let current = node.current.load_full();
-            let query = LogQuery {
-                after: current.snapshot.revision(),
-                entries_max: ENTRIES_MAX,
-                bytes_max: BYTES_MAX,
-            };
-            let entries = self.store.log(query).await?;
-            if entries.is_empty() {
+            let Some((next, commits)) = after(&self.store, &current, ENTRIES_MAX).await? else {
                 return Ok(());
-            }
-            let change_count: usize = entries.iter().map(|entry| entry.changes.len()).sum();
-            let identity = self.store.identity();
-            let apply = move || {
-                let published = forward(&current, &entries)?;
-                let commits = entries
-                    .into_iter()
-                    .map(|entry| Arc::new(Commit::new(identity, entry)));
-                Ok::<_, FollowError>((published, commits.collect()))
             };
-            let (published, commits) = if change_count <= INLINE_CHANGES_MAX {
-                apply()?
-            } else {
-                let applied = tokio::task::spawn_blocking(apply).await;
-                applied.map_err(|_| FollowError::Task)??
-            };
-            publish(node, published, commits);
+            publish(node, next, commits);
         }
     }
+}
+
+/// The graph after the next entries of the log, and those as a watch tells them; none if there are no more.
+async fn after(
+    store: &Arc<dyn Store>,
+    current: &Arc<Published>,
+    entries_max: usize,
+) -> Result<Option<(Published, Vec<Arc<Commit>>)>, FollowError> {
+    let query = LogQuery {
+        after: current.snapshot.revision(),
+        entries_max,
+        bytes_max: BYTES_MAX,
+    };
+    let entries = store.log(query).await?;
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    let change_count: usize = entries.iter().map(|entry| entry.changes.len()).sum();
+    let (base, identity) = (Arc::clone(current), store.identity());
+    let apply = move || {
+        let published = forward(&base, &entries)?;
+        let commits = entries
+            .into_iter()
+            .map(|entry| Arc::new(Commit::new(identity, entry)));
+        Ok::<_, FollowError>((published, commits.collect()))
+    };
+    let applied = if change_count <= INLINE_CHANGES_MAX {
+        apply()?
+    } else {
+        let task = tokio::task::spawn_blocking(apply);
+        task.await.map_err(|_| FollowError::Task)??
+    };
+    Ok(Some(applied))
+}
+
+/// Puts `rebuilt`, which is of the revision that the node has or had, in the place of the node's snapshot once it has
+/// what was committed since.
+pub(crate) async fn replace(node: &Node, rebuilt: Arc<Published>) -> Result<(), FollowError> {
+    /// Each time less is left to do, and the node can follow its store meanwhile.
+    const ROUNDS: usize = 3;
+    let mut rebuilt = rebuilt;
+    for _ in 0..ROUNDS {
+        rebuilt = advanced(node, rebuilt).await?;
+    }
+    let _alone = node.publishing().lock().await;
+    let rebuilt = advanced(node, rebuilt).await?;
+    node.current.store(rebuilt);
+    Ok(())
+}
+
+/// The graph of `at` as of the revision that the node has when this is called.
+async fn advanced(node: &Node, mut at: Arc<Published>) -> Result<Arc<Published>, FollowError> {
+    let until = node.snapshot().revision();
+    while at.snapshot.revision() < until {
+        let left = until.0 - at.snapshot.revision().0;
+        let entries_max = usize::try_from(left).map_or(ENTRIES_MAX, |left| left.min(ENTRIES_MAX));
+        let next = after(node.store(), &at, entries_max).await?;
+        let (next, _) = next.ok_or(FollowError::Behind)?;
+        at = Arc::new(next);
+    }
+    Ok(at)
 }
 
 /// Puts a newer snapshot in place of the node's, and wakes those who wait for it.

@@ -1,4 +1,4 @@
-//! What a node does about the past: expired relationships are removed, old entries of the log forgotten.
+//! What a node does about the past: expired relationships are removed, old entries of the log and dead ids forgotten.
 //!
 //! Removing an expired row changes no answer, since it already counts for nothing; it is a commit of its own kind, which
 //! is not told to those who watch.
@@ -9,6 +9,7 @@ use std::time::Duration;
 use store::{Base, ChangeRequest, CommitRequest, Provenance};
 
 use crate::error::Error;
+use crate::generation;
 use crate::node::Node;
 use crate::write::refused;
 
@@ -22,6 +23,7 @@ const EXPIRED_KEPT: Duration = Duration::from_secs(60);
 /// Keeps house for as long as the node lives.
 pub async fn run(node: Arc<Node>, log_retained: Duration) {
     let mut stopping = node.stopping();
+    let mut looked_through = None;
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stopping| *stopping) => return,
@@ -33,6 +35,15 @@ pub async fn run(node: Arc<Node>, log_retained: Duration) {
         let before = node.now().saturating_add_micros(-micros(log_retained));
         if let Err(error) = node.store().trim(before).await {
             tracing::warn!(%error, "the log could not be trimmed");
+        }
+        let revision = node.snapshot().revision();
+        if looked_through.replace(revision) == Some(revision) {
+            continue;
+        }
+        match generation::renew(&node).await {
+            Ok(0) => {}
+            Ok(id_count) => tracing::info!(id_count, "the graph was rebuilt without dead ids"),
+            Err(error) => tracing::warn!(%error, "the graph keeps its dead ids"),
         }
     }
 }

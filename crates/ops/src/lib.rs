@@ -20,6 +20,7 @@ pub mod watch;
 pub mod write;
 
 mod follow;
+mod generation;
 mod head;
 mod history;
 mod precondition;

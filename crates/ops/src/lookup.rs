@@ -251,18 +251,18 @@ impl Place {
             .is_some()
             .then(|| node.kept_look_ups().get(&self.view, self.query))
             .flatten();
-        let found = match kept {
-            Some(found) => found,
+        let (view, found) = match kept {
+            Some(kept) => kept,
             None => {
                 let found = Arc::new(self.work_out(node, context.clone(), look_up).await?);
                 if self.limit > 0 && found.count() > self.limit as usize {
                     node.kept_look_ups().keep(&self.view, self.query, &found);
                 }
-                found
+                (self.view.clone(), found)
             }
         };
         Ok(Page {
-            view: self.view,
+            view,
             found,
             query: self.query,
             after: self.after,

@@ -76,6 +76,8 @@ pub struct Node {
     stopped: OnceLock<String>,
     /// Schema changes take it whole, so that no write moves the head they are evaluated at.
     write_gate: tokio::sync::RwLock<()>,
+    /// Held by who puts another snapshot in place of the current one, so that each follows from the one before it.
+    publishing: tokio::sync::Mutex<()>,
     stopping: watch::Sender<bool>,
     kept_look_ups: Kept,
     look_up_turns: Turns,
@@ -109,6 +111,7 @@ impl Node {
             confirmed_at: AtomicI64::new(clock.now().as_micros()),
             stopped: OnceLock::new(),
             write_gate: tokio::sync::RwLock::new(()),
+            publishing: tokio::sync::Mutex::new(()),
             stopping: watch::Sender::new(false),
             kept_look_ups: Kept::default(),
             look_up_turns: Turns::default(),
@@ -279,6 +282,10 @@ impl Node {
 
     pub(crate) fn write_gate(&self) -> &tokio::sync::RwLock<()> {
         &self.write_gate
+    }
+
+    pub(crate) fn publishing(&self) -> &tokio::sync::Mutex<()> {
+        &self.publishing
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

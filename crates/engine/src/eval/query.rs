@@ -75,18 +75,19 @@ impl Query {
             Some(relation) => Some(member_ix(schema, subject_definition, relation.as_str())?),
             None => None,
         };
-        let resource_ix = snapshot
-            .object_ix(definition, resource.id.as_str())
-            .unwrap_or(UNKNOWN_RESOURCE);
-        let is_same = subject_definition == definition && *subject_id == resource.id;
-        let object = match snapshot.object_ix(subject_definition, subject_id.as_str()) {
+        let [resource_ix, subject_ix] = snapshot.object_ixs([
+            (definition, resource.id.as_str()),
+            (subject_definition, subject_id.as_str()),
+        ]);
+        let is_same = || subject_definition == definition && *subject_id == resource.id;
+        let object = match subject_ix {
             Some(object) => object,
-            None if is_same => UNKNOWN_RESOURCE,
+            None if is_same() => UNKNOWN_RESOURCE,
             None => UNKNOWN_SUBJECT,
         };
         Ok(Self {
             definition,
-            resource: resource_ix,
+            resource: resource_ix.unwrap_or(UNKNOWN_RESOURCE),
             member,
             subject: Subject {
                 definition: subject_definition,

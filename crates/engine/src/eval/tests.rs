@@ -44,6 +44,29 @@ fn loaded(schema: &Arc<Schema>, relationships: &[Relationship]) -> Snapshot {
     loader.finish(Revision(1), Timestamp::EPOCH)
 }
 
+/// The same by way of a graph that had an edge more for each, with ids that are dead now and taken out.
+fn rebuilt(schema: &Arc<Schema>, relationships: &[Relationship]) -> Snapshot {
+    let gone = |(number, kept): (usize, &Relationship)| {
+        let mut gone = kept.clone();
+        gone.resource.id = format!("gone{number}").parse().unwrap();
+        gone
+    };
+    let gone: Vec<Relationship> = relationships.iter().enumerate().map(gone).collect();
+    let both: Vec<Change> = gone
+        .iter()
+        .zip(relationships)
+        .flat_map(|(gone, kept)| [gone.clone(), kept.clone()])
+        .map(Change::Put)
+        .collect();
+    let removed: Vec<Change> = gone.iter().map(|gone| Change::Remove(gone.key())).collect();
+    let churned = Snapshot::empty(Arc::clone(schema))
+        .apply(Revision(1), Timestamp::EPOCH, &both)
+        .and_then(|both| both.apply(Revision(2), Timestamp::EPOCH, &removed))
+        .unwrap();
+    let definitions: Vec<_> = schema.definitions().map(|(ix, _)| ix).collect();
+    churned.without_dead_ids(&definitions)
+}
+
 pub(super) fn environment(question: &Question, depth_max: u16) -> Environment<'_> {
     Environment {
         context: &question.context,
@@ -91,6 +114,7 @@ fn fault(case: &Case) -> Option<String> {
     let snapshots = [
         snapshot(&schema, &case.relationships),
         loaded(&schema, &case.relationships),
+        rebuilt(&schema, &case.relationships),
     ];
     for question in &case.questions {
         let right = by_oracle(&schema, &case.relationships, question, case.depth_max);

@@ -62,6 +62,18 @@ impl Class {
         self.forward.annotated_count()
     }
 
+    /// The class with other numbers at both ends, which are in the same order as those before.
+    pub(crate) fn renumbered(
+        &self,
+        resource: impl Fn(u32) -> u32,
+        subject: impl Fn(u32) -> u32,
+    ) -> Self {
+        Self {
+            forward: self.forward.renumbered(&resource, &subject),
+            reverse: self.reverse.renumbered(&subject, &resource),
+        }
+    }
+
     /// Changes edges; `changes` are strictly ascending from resource to subject.
     pub(crate) fn apply(&mut self, changes: &[EdgeChange], is_wildcard: bool) {
         self.forward.apply(changes);

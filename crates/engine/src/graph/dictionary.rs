@@ -2,26 +2,27 @@
 //!
 //! Persistent, as the trees are: a clone shares everything, and a version never sees an id that was added to a later
 //! one. Ids are only ever added, so a number means the same in every version that has it. The way from text to number
-//! is an [`EdgeTree`] of (half of the id's hash, number) whose hits are verified against the ids themselves: six bytes
-//! an id, and no second tree to write. The hash is keyed at random, so nobody can choose ids that collide.
+//! is a table ([`buckets`]) of half of the id's hash, whose hits are verified against the ids themselves. The hash is
+//! keyed at random, so nobody can choose ids that collide.
 
+mod buckets;
 mod forward;
 mod packed_id;
 mod sorted;
 #[cfg(test)]
 mod tests;
+mod vector;
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use compact_str::CompactString;
 use foldhash::quality::RandomState;
-use hashbrown::HashTable;
 
+use self::buckets::Buckets;
 use self::forward::Forward;
 use self::sorted::Sorted;
 use crate::graph::ObjectIx;
-use crate::graph::tree::{EdgeAction, EdgeChange, EdgeTree};
 
 /// The most ids of one definition; the last number is left over, so that a count of them fits 32 bits too.
 const IDS_MAX: usize = u32::MAX as usize;
@@ -30,7 +31,7 @@ const IDS_MAX: usize = u32::MAX as usize;
 #[derive(Debug, Clone, Default)]
 pub struct Dictionary {
     ids: Forward,
-    by_hash: EdgeTree,
+    by_hash: Buckets,
     hasher: RandomState,
     sorted: Sorted,
 }
@@ -39,8 +40,7 @@ pub struct Dictionary {
 #[derive(Debug)]
 pub struct DictionaryWriter {
     dictionary: Dictionary,
-    /// What is not in `by_hash` yet: the hash and the number of each new id.
-    added: HashTable<(u64, u32)>,
+    len_before: usize,
 }
 
 /// A dictionary has as many ids as it can number.
@@ -64,8 +64,25 @@ impl Dictionary {
     /// The number of `id`, if it is known.
     #[must_use]
     pub fn lookup(&self, id: &str) -> Option<ObjectIx> {
-        let packed = packed_id::pack(id);
-        self.find(&packed, self.hash(&packed))
+        let hash = self.hash(id);
+        let guess = self.by_hash.guess(hash);
+        self.verify(&packed_id::pack(id), hash, guess)
+    }
+
+    /// The numbers of two ids, each in its dictionary. One step is taken for both before the next, so that the cache
+    /// misses of the one are waited for together with the other's.
+    #[must_use]
+    pub fn lookup_both([one, other]: [(&Self, &str); 2]) -> [Option<ObjectIx>; 2] {
+        let hashes = [one.0.hash(one.1), other.0.hash(other.1)];
+        let [one_guess, other_guess] = [
+            one.0.by_hash.guess(hashes[0]),
+            other.0.by_hash.guess(hashes[1]),
+        ];
+        let packed = [packed_id::pack(one.1), packed_id::pack(other.1)];
+        [
+            one.0.verify(&packed[0], hashes[0], one_guess),
+            other.0.verify(&packed[1], hashes[1], other_guess),
+        ]
     }
 
     /// The id of that number.
@@ -96,12 +113,33 @@ impl Dictionary {
         objects.sort_unstable_by(|left, right| packed_id::compare(id(left), id(right)));
     }
 
+    /// A dictionary of the ids that `is_live` is true of, in the same order, and the number of each there, by the one it
+    /// has here; that of an id which is left out means nothing.
+    #[must_use]
+    pub(in crate::graph) fn compacted(&self, is_live: impl Fn(u32) -> bool) -> (Self, Vec<u32>) {
+        let mut compacted = Self::default();
+        let mut numbers = Vec::with_capacity(self.len());
+        for ix in 0..self.len() as u32 {
+            let number = compacted.len() as u32;
+            numbers.push(number);
+            if is_live(ix)
+                && let Some(packed) = self.ids.get(ix)
+            {
+                let hash = compacted.hash(packed_id::unpack(packed).as_str());
+                compacted.ids.push(packed);
+                compacted.by_hash.insert(hash, number);
+            }
+        }
+        compacted.sorted = self.sorted.renumbered(is_live, &numbers);
+        (compacted, numbers)
+    }
+
     /// Takes the dictionary to add ids to it.
     #[must_use]
     pub fn into_writer(self) -> DictionaryWriter {
         DictionaryWriter {
+            len_before: self.len(),
             dictionary: self,
-            added: HashTable::new(),
         }
     }
 
@@ -114,18 +152,20 @@ impl Dictionary {
         self.ids.resident_bytes() + self.by_hash.resident_bytes() + self.sorted.resident_bytes()
     }
 
-    fn hash(&self, packed: &[u8]) -> u64 {
+    fn hash(&self, id: &str) -> u32 {
         let mut hasher = self.hasher.build_hasher();
-        hasher.write(packed);
-        hasher.finish()
+        hasher.write(id.as_bytes());
+        hasher.finish() as u32
     }
 
-    fn find(&self, packed: &[u8], hash: u64) -> Option<ObjectIx> {
-        self.by_hash
-            .values(hash_key(hash))
-            .map(|(ix, _)| ix)
-            .find(|ix| self.ids.get(*ix) == Some(packed))
-            .map(ObjectIx)
+    /// The number of an id, which is `guess` unless another id has the same hash.
+    fn verify(&self, packed: &[u8], hash: u32, guess: Option<u32>) -> Option<ObjectIx> {
+        let guess = guess?;
+        let is_it = |ix: &u32| self.ids.get(*ix) == Some(packed);
+        if is_it(&guess) {
+            return Some(ObjectIx(guess));
+        }
+        self.by_hash.get(hash).find(is_it).map(ObjectIx)
     }
 }
 
@@ -139,8 +179,7 @@ impl DictionaryWriter {
     /// The number of `id`, if it is known by now.
     #[must_use]
     pub fn lookup(&self, id: &str) -> Option<ObjectIx> {
-        let packed = packed_id::pack(id);
-        self.find(&packed, self.dictionary.hash(&packed))
+        self.dictionary.lookup(id)
     }
 
     /// The number of `id`, which is added if it is not known.
@@ -148,18 +187,19 @@ impl DictionaryWriter {
     /// # Errors
     /// [`DictionaryFull`] if there is no number left.
     pub fn insert(&mut self, id: &str) -> Result<ObjectIx, DictionaryFull> {
+        let dictionary = &mut self.dictionary;
+        let hash = dictionary.hash(id);
+        let guess = dictionary.by_hash.guess(hash);
         let packed = packed_id::pack(id);
-        let hash = self.dictionary.hash(&packed);
-        if let Some(object) = self.find(&packed, hash) {
+        if let Some(object) = dictionary.verify(&packed, hash, guess) {
             return Ok(object);
         }
-        if self.dictionary.len() >= IDS_MAX {
+        if dictionary.len() >= IDS_MAX {
             return Err(DictionaryFull);
         }
-        let ix = self.dictionary.len() as u32;
-        self.dictionary.ids.push(&packed);
-        self.added
-            .insert_unique(hash, (hash, ix), |(hash, _)| *hash);
+        let ix = dictionary.len() as u32;
+        dictionary.ids.push(&packed);
+        dictionary.by_hash.insert(hash, ix);
         Ok(ObjectIx(ix))
     }
 
@@ -167,34 +207,9 @@ impl DictionaryWriter {
     #[must_use]
     pub fn finish(self) -> Dictionary {
         let mut dictionary = self.dictionary;
-        if self.added.is_empty() {
-            return dictionary;
+        if dictionary.len() > self.len_before {
+            dictionary.sorted = dictionary.sorted.outgrown();
         }
-        let mut changes: Vec<EdgeChange> = self
-            .added
-            .into_iter()
-            .map(|(hash, ix)| EdgeChange {
-                key: hash_key(hash),
-                value: ix,
-                action: EdgeAction::Insert(None),
-            })
-            .collect();
-        changes.sort_unstable_by_key(EdgeChange::edge);
-        dictionary.by_hash.apply(&changes);
-        dictionary.sorted = dictionary.sorted.outgrown();
         dictionary
     }
-
-    fn find(&self, packed: &[u8], hash: u64) -> Option<ObjectIx> {
-        let is_it = |(_, ix): &(u64, u32)| self.dictionary.ids.get(*ix) == Some(packed);
-        match self.added.find(hash, is_it) {
-            Some((_, ix)) => Some(ObjectIx(*ix)),
-            None => self.dictionary.find(packed, hash),
-        }
-    }
-}
-
-/// The half of a hash that the tree is ordered by; the other half picks the place in a writer's table.
-fn hash_key(hash: u64) -> u32 {
-    (hash >> 32) as u32
 }

@@ -17,7 +17,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use diff::{Diff, EdgeDiff};
-pub use read::{Edges, Values};
+pub use read::{Edges, Keys, Values};
 
 use smallvec::SmallVec;
 

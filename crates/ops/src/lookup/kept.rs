@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::eval::Found;
+use engine::graph::Snapshot;
 use model::{Timestamp, Token};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -23,9 +24,12 @@ pub(crate) struct Kept {
     answers: Mutex<VecDeque<Answer>>,
 }
 
+/// What was found has to be read with the snapshot that it was found on: another one of the same revision may number
+/// its ids in another way.
 #[derive(Debug)]
 struct Answer {
     key: Key,
+    snapshot: Arc<Snapshot>,
     found: Arc<Found>,
 }
 
@@ -48,17 +52,23 @@ impl Key {
 }
 
 impl Kept {
-    pub(crate) fn get(&self, view: &View, query: [u8; 16]) -> Option<Arc<Found>> {
+    /// The answer, with a view of the snapshot that it was found on.
+    pub(crate) fn get(&self, view: &View, query: [u8; 16]) -> Option<(View, Arc<Found>)> {
         let key = Key::of(view, query);
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = answers.iter().find(|answer| answer.key == key)?;
-        Some(Arc::clone(&answer.found))
+        let view = View {
+            snapshot: Arc::clone(&answer.snapshot),
+            ..*view
+        };
+        Some((view, Arc::clone(&answer.found)))
     }
 
     pub(crate) fn keep(&self, view: &View, query: [u8; 16], found: &Arc<Found>) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.push_back(Answer {
             key: Key::of(view, query),
+            snapshot: Arc::clone(&view.snapshot),
             found: Arc::clone(found),
         });
         let mut objects: usize = answers.iter().map(|answer| answer.found.count()).sum();

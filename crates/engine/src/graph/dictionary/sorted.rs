@@ -30,6 +30,17 @@ impl Sorted {
         }
     }
 
+    /// The list, if there is one, without what `is_live` is not true of and by other numbers.
+    pub(super) fn renumbered(&self, is_live: impl Fn(u32) -> bool, numbers: &[u32]) -> Self {
+        let renumbered = Self::default();
+        if let Some(list) = self.own.get() {
+            let live = list.iter().filter(|ix| is_live(**ix));
+            let list = live.filter_map(|ix| numbers.get(*ix as usize).copied());
+            renumbered.own.get_or_init(|| list.collect());
+        }
+        renumbered
+    }
+
     /// Every number, in the order of the ids.
     pub(super) fn list(&self, ids: &Forward) -> Arc<[u32]> {
         let build = || match self.earlier.as_ref().and_then(|earlier| earlier.get()) {

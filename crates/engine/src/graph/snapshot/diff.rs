@@ -21,7 +21,8 @@ static NO_EDGES: EdgeTree = EdgeTree::EMPTY;
 
 impl Snapshot {
     /// The relationships that were added, removed or given another caveat or expiration between `self` and `new`, class
-    /// by class. One of the two has to be made from the other, by whatever commits.
+    /// by class. One of the two has to be made from the other, by whatever commits but without
+    /// [`Self::without_dead_ids`].
     ///
     /// # Cost
     /// O(edge classes + nodes that the snapshots do not share).

@@ -1,6 +1,6 @@
 //! Snapshots against a map of relationships, with many versions alive at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{
@@ -9,7 +9,7 @@ use model::{
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
-use schema::Schema;
+use schema::{DefinitionIx, Schema};
 
 use super::{ApplyError, Change, Snapshot};
 use crate::graph::{Loader, RelationshipParts};
@@ -233,6 +233,120 @@ proptest! {
             }
         }
     }
+}
+
+/// The dead ids are those that no relationship of the model names.
+fn check_dead(snapshot: &Snapshot, model: &Model) {
+    let mut live = BTreeSet::new();
+    for key in model.keys() {
+        live.insert((key.resource.definition.clone(), key.resource.id.clone()));
+        if let SubjectId::Object(id) = &key.subject.id {
+            live.insert((key.subject.definition.clone(), id.clone()));
+        }
+    }
+    for dead in snapshot.dead_ids() {
+        let name = &snapshot.schema().definition(dead.definition).name;
+        let live = live.iter().filter(|(definition, _)| definition == name);
+        assert_eq!(dead.id_count - dead.dead_count, live.count(), "{name}");
+        assert_eq!(dead.id_count, snapshot.dictionary(dead.definition).len());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_snapshot_without_dead_ids_is_the_same_graph(
+        before in prop::collection::vec(prop::collection::vec(change(), 0..40), 1..6),
+        after in prop::collection::vec(prop::collection::vec(change(), 0..40), 1..4),
+        picked in any::<u8>(),
+        is_sorted in any::<bool>(),
+        likes in prop::collection::vec((any_relationship(), any::<u8>()), 6),
+    ) {
+        let (mut old, mut model) = (Snapshot::empty(schema(SCHEMA)), Model::new());
+        for batch in &before {
+            apply(&mut old, &mut model, batch);
+        }
+        check_dead(&old, &model);
+        let definitions: Vec<DefinitionIx> = old.schema().definitions().map(|(ix, _)| ix).collect();
+        if is_sorted {
+            definitions.iter().for_each(|ix| drop(old.dictionary(*ix).sorted()));
+        }
+        let picked: Vec<DefinitionIx> =
+            definitions.into_iter().filter(|ix| picked & (1 << ix.0) != 0).collect();
+        let mut rebuilt = old.without_dead_ids(&picked);
+        prop_assert_eq!((rebuilt.revision(), rebuilt.time()), (old.revision(), old.time()));
+        for (dead, dead_before) in rebuilt.dead_ids().iter().zip(old.dead_ids()) {
+            if picked.contains(&dead.definition) {
+                prop_assert_eq!(dead.dead_count, 0);
+            } else {
+                prop_assert_eq!(*dead, dead_before);
+            }
+        }
+        let (first, first_model) = (old.clone(), model.clone());
+        let mut versions = vec![(rebuilt.clone(), model.clone())];
+        for batch in &after {
+            apply(&mut old, &mut model.clone(), batch);
+            apply(&mut rebuilt, &mut model, batch);
+            versions.push((rebuilt.clone(), model.clone()));
+            check(&old, &model);
+        }
+        check(&first, &first_model);
+        for (version, model) in &versions {
+            check(version, model);
+            check_dead(version, model);
+            check_diff((version, model), (&rebuilt, &versions.last().unwrap().1));
+            for (like, picked) in &likes {
+                check_filter(version, model, &filter_like(like, *picked), None);
+            }
+        }
+    }
+}
+
+/// Enough that every tree and table has several levels, so that each is written again in several parts.
+#[test]
+fn a_large_graph_is_rebuilt() {
+    const ROWS: usize = 150_000;
+    let row = |number: usize| {
+        relationship(&format!(
+            "document:d{number}#viewer@user:u{}",
+            number % 50_000
+        ))
+    };
+    let all: Vec<Relationship> = (0..ROWS).map(row).collect();
+    let loaded = load(&schema(SCHEMA), &all);
+    let (gone, left): (Vec<_>, Vec<_>) =
+        all.into_iter().enumerate().partition(|(ix, _)| ix % 3 > 0);
+    let gone: Vec<Change> = gone
+        .iter()
+        .map(|(_, it)| Change::Remove(it.key()))
+        .collect();
+    let churned = loaded.apply(Revision(10), Timestamp::MAX, &gone).unwrap();
+    let document = churned.schema().definition_ix("document").unwrap();
+    let dead = churned.dead_ids();
+    let of_documents = dead
+        .iter()
+        .find(|dead| dead.definition == document)
+        .unwrap();
+    assert_eq!(
+        (of_documents.dead_count, of_documents.id_count),
+        (100_000, ROWS)
+    );
+    let definitions: Vec<DefinitionIx> = dead.iter().map(|dead| dead.definition).collect();
+    let rebuilt = churned.without_dead_ids(&definitions);
+    let model: Model = left.into_iter().map(|(_, it)| (it.key(), it)).collect();
+    check(&rebuilt, &model);
+    check_dead(&rebuilt, &model);
+    let (before, after) = (churned.resident_bytes(), rebuilt.resident_bytes());
+    assert_eq!(after.id_count, 50_000 + 50_000);
+    assert!(
+        after.ids_bytes < before.ids_bytes * 6 / 10,
+        "{before:?} {after:?}"
+    );
+    assert!(
+        after.edges_bytes <= before.edges_bytes,
+        "{before:?} {after:?}"
+    );
 }
 
 #[test]

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::leaf::{self, Edge, Leaf};
-use super::{Branch, Children, EdgeChange, EdgeTree, FANOUT};
+use super::{Branch, Children, EdgeAction, EdgeChange, EdgeTree, FANOUT};
 
 /// Branches with fewer children than this are merged with a neighbour, if both together have at most the other.
 const CHILDREN_SMALL: usize = 8;
 const CHILDREN_MERGED_MAX: usize = 24;
+
+/// Edges that are renumbered before they are put into the new tree: enough that its branches come out full.
+const RENUMBERED_AT_ONCE: usize = 1 << 16;
 
 /// A node with what its parent keeps of it.
 struct Entry<C> {
@@ -53,6 +56,30 @@ impl EdgeTree {
         self.annotated_count += writer.annotated_added;
         self.annotated_count -= writer.annotated_removed;
         self.root = root.map(|root| without_single_branches(root.child));
+    }
+
+    /// The same edges with other numbers, which are in the same order as those before.
+    ///
+    /// # Cost
+    /// O(edges), with little more memory than the tree that comes of it.
+    pub(crate) fn renumbered(&self, key: impl Fn(u32) -> u32, value: impl Fn(u32) -> u32) -> Self {
+        let mut tree = Self::EMPTY;
+        let mut edges = self
+            .iter()
+            .map(|(old_key, old_value, annotation)| EdgeChange {
+                key: key(old_key),
+                value: value(old_value),
+                action: EdgeAction::Insert(annotation.cloned()),
+            });
+        let mut part = Vec::new();
+        loop {
+            part.extend(edges.by_ref().take(RENUMBERED_AT_ONCE));
+            if part.is_empty() {
+                return tree;
+            }
+            tree.apply(&part);
+            part.clear();
+        }
     }
 }
 

@@ -16,6 +16,16 @@ pub struct Values<'t> {
     next_leaf: Option<u64>,
 }
 
+/// The keys of a tree, ascending, each once. See [`EdgeTree::keys`].
+#[derive(Debug, Clone)]
+pub struct Keys<'t> {
+    root: Option<&'t Branch>,
+    leaf: LeafView<'t>,
+    key_ix: usize,
+    before: Option<u32>,
+    next_leaf: Option<u64>,
+}
+
 /// Every edge of a tree, ascending. See [`EdgeTree::iter`].
 #[derive(Debug, Clone)]
 pub struct Edges<'t> {
@@ -64,6 +74,21 @@ impl EdgeTree {
     #[must_use]
     pub fn contains_key(&self, key: u32) -> bool {
         !self.values(key).is_empty()
+    }
+
+    /// Every key that has a value.
+    ///
+    /// # Cost
+    /// O(keys and leaves).
+    #[must_use]
+    pub fn keys(&self) -> Keys<'_> {
+        Keys {
+            root: self.root.as_deref(),
+            leaf: LeafView::EMPTY,
+            key_ix: 0,
+            before: None,
+            next_leaf: self.root.is_some().then_some(0),
+        }
     }
 
     /// Every edge.
@@ -175,6 +200,26 @@ impl<'t> Iterator for Values<'t> {
     fn size_hint(&self) -> (usize, Option<usize>) {
         let here = self.end - self.at;
         (here, self.next_leaf.is_none().then_some(here))
+    }
+}
+
+impl Iterator for Keys<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        loop {
+            while self.key_ix >= self.leaf.key_count() {
+                let (leaf, next) = self.root?.leaf_of(self.next_leaf?);
+                (self.leaf, self.next_leaf) = (leaf, next);
+                self.key_ix = 0;
+            }
+            let key = self.leaf.key(self.key_ix);
+            self.key_ix += 1;
+            // The values of one key may go on in the next leaf.
+            if self.before.replace(key) != Some(key) {
+                return Some(key);
+            }
+        }
     }
 }
 
