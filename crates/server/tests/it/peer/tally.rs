@@ -18,10 +18,8 @@ pub(super) struct Tally {
     pub(super) cases: usize,
     /// The seeds of the cases in which the peer did not come to an end.
     pub(super) stuck: Vec<u64>,
-    /// What Remit answered where it served the call, by method and kind of answer.
+    /// What Remit answered, by method and kind of answer.
     answered: BTreeMap<(&'static str, &'static str), usize>,
-    /// Calls that Remit does not serve yet.
-    not_served: BTreeMap<&'static str, usize>,
     /// Calls that differ for a known cause.
     pub(super) explained: BTreeMap<&'static str, usize>,
     /// Cases that differ for none, with their seeds.
@@ -33,10 +31,6 @@ impl Tally {
         self.cases += 1;
         for one in compared {
             let method = one.call.method();
-            if one.is_not_served() {
-                *self.not_served.entry(method).or_default() += 1;
-                continue;
-            }
             *self.answered.entry((method, kind(&one.remit))).or_default() += 1;
             let situation = Situation {
                 case,
@@ -56,9 +50,6 @@ impl Tally {
         self.stuck.extend(other.stuck);
         for (key, count) in other.answered {
             *self.answered.entry(key).or_default() += count;
-        }
-        for (key, count) in other.not_served {
-            *self.not_served.entry(key).or_default() += count;
         }
         for (key, count) in other.explained {
             *self.explained.entry(key).or_default() += count;
@@ -110,9 +101,6 @@ impl fmt::Display for Tally {
         writeln!(f, "{} cases; stuck with {:?}", self.cases, self.stuck)?;
         for ((method, kind), count) in &self.answered {
             writeln!(f, "  {method} {kind}: {count}")?;
-        }
-        for (method, count) in &self.not_served {
-            writeln!(f, "  {method} not served yet: {count}")?;
         }
         for (cause, count) in &self.explained {
             writeln!(f, "  differ, {cause}: {count}")?;
