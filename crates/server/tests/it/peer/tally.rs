@@ -9,8 +9,11 @@ use super::Compared;
 use super::difference::{Situation, Table};
 use super::outcome::{Access, Outcome};
 
-/// The least share of each answer to checks, and of look-ups that find something, in percent.
+/// The least share of each decision of checks, and of look-ups that find something, in percent.
 const SHARE_MIN: usize = 15;
+
+/// The kind of answer that is none.
+const FAILED: &str = "failed";
 
 /// Counts over cases.
 #[derive(Debug, Default)]
@@ -72,7 +75,7 @@ impl Tally {
             let of_method = self
                 .answered
                 .iter()
-                .filter(|((name, _), _)| *name == method);
+                .filter(|((name, kind), _)| *name == method && *kind != FAILED);
             let all: usize = of_method.map(|(_, count)| count).sum();
             for kind in kinds {
                 let count = self.answered.get(&(method, *kind)).copied().unwrap_or(0);
@@ -92,7 +95,7 @@ fn kind(outcome: &Outcome) -> &'static str {
         Outcome::Subjects(found) if found.is_empty() => "nothing",
         Outcome::Resources(_) | Outcome::Subjects(_) => "something",
         Outcome::Tree(_) => "tree",
-        Outcome::Failed(_) => "failed",
+        Outcome::Failed(_) => FAILED,
     }
 }
 
