@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use model::{DefinitionName, ObjectId, ObjectRef, Relationship, SubjectId};
 use remit_client::proto::authzed::api::v1 as wire;
-use schema::Schema;
+use schema::{Arrow, Expression, MemberKind, Quantifier, Schema};
 use testkit::Case;
 use tonic::Code;
 use wire::CheckBulkPermissionsRequestItem as Item;
 
 use super::Compared;
 use super::call::Call;
-use super::outcome::{Access, Outcome};
+use super::outcome::{Access, Differing, Outcome};
 use super::tame::{reachable, subject};
 
 /// How the message of the depth limit begins; the peer tells the reason in bulk only, and there it may not fail.
@@ -28,7 +28,11 @@ pub(super) struct Situation<'a> {
 type Predicate = fn(&Situation<'_>) -> bool;
 
 const PREDICATES: &[(&str, Predicate)] = &[
-    ("first missing name", is_first_missing_name),
+    ("other missing names", is_other_missing_names),
+    ("self of another type", is_self_for_another_type),
+    ("condition less itself", is_condition_and_its_opposite),
+    ("all over a type without it", is_all_without_target),
+    ("a fault that the peer names", is_named_fault),
     ("depth in a circle", is_depth_in_a_circle),
     ("endless circle", is_endless_circle),
     ("error beside an answer", is_error_beside_an_answer),
@@ -77,30 +81,127 @@ impl Table {
     }
 }
 
-/// The names that Remit has beyond the peer's are parameters of a caveat of which the peer names another.
-fn is_first_missing_name(situation: &Situation<'_>) -> bool {
-    let (Outcome::Decided(Access::Conditional(remit)), Outcome::Decided(Access::Conditional(peer))) =
-        (&situation.one.remit, &situation.one.peer)
-    else {
+/// What one object's difference is put down to.
+type OfOne = fn(&Situation<'_>, &Differing) -> bool;
+
+/// The causes that are looked for object by object: an answer may differ for several.
+const OF_ONE: [OfOne; 4] = [
+    names_other_parameters,
+    is_self_of_another_type,
+    is_condition_less_itself,
+    is_all_over_a_type_without_it,
+];
+
+/// Every difference has a cause, and one of them this.
+fn holds_of_one(situation: &Situation<'_>, cause: OfOne) -> bool {
+    let differing = situation.one.differing();
+    differing.iter().any(|one| cause(situation, one))
+        && differing
+            .iter()
+            .all(|one| OF_ONE.iter().any(|cause| cause(situation, one)))
+}
+
+fn is_other_missing_names(situation: &Situation<'_>) -> bool {
+    holds_of_one(situation, names_other_parameters)
+}
+
+fn is_self_for_another_type(situation: &Situation<'_>) -> bool {
+    holds_of_one(situation, is_self_of_another_type)
+}
+
+fn is_condition_and_its_opposite(situation: &Situation<'_>) -> bool {
+    holds_of_one(situation, is_condition_less_itself)
+}
+
+fn is_all_without_target(situation: &Situation<'_>) -> bool {
+    holds_of_one(situation, is_all_over_a_type_without_it)
+}
+
+/// Both say that something is missing. The names that only one of them has are parameters of caveats that rows carry.
+fn names_other_parameters(situation: &Situation<'_>, one: &Differing) -> bool {
+    let (Access::Conditional(remit), Access::Conditional(peer)) = (&one.remit, &one.peer) else {
         return false;
     };
     let schema = Schema::compile(&situation.case.schema_text).unwrap();
-    let caveats: Vec<BTreeSet<&str>> = schema
-        .caveats()
-        .map(|(_, caveat)| {
-            let parameters = caveat.program.parameters().iter();
-            parameters
-                .map(|parameter| parameter.name.as_str())
-                .collect()
-        })
+    let rows = situation.case.relationships.iter();
+    let carried: BTreeSet<String> = rows
+        .filter_map(|row| schema.caveat_ix(row.caveat.as_ref()?.name.as_str()))
+        .flat_map(|ix| schema.caveat(ix).program.parameters())
+        .map(|parameter| parameter.name.as_str().to_owned())
         .collect();
-    peer.is_subset(remit)
-        && remit.difference(peer).all(|extra| {
-            let mut of_extra = caveats
-                .iter()
-                .filter(|names| names.contains(extra.as_str()));
-            of_extra.any(|names| peer.iter().any(|name| names.contains(name.as_str())))
+    let mut extra = remit.symmetric_difference(peer);
+    !peer.is_empty() && extra.all(|name| carried.contains(name))
+}
+
+/// The peer takes an object that has `self` for a subject of the asked type with the object's id.
+fn is_self_of_another_type(situation: &Situation<'_>, one: &Differing) -> bool {
+    let Call::LookupSubjects(request) = &situation.one.call else {
+        return false;
+    };
+    let resource = object(request.resource.as_ref().unwrap());
+    let on_the_way = reachable(&situation.case.relationships, &resource);
+    let mut of_another = on_the_way
+        .iter()
+        .filter(|object| object.definition.as_str() != request.subject_object_type);
+    situation.case.schema_text.contains("use self")
+        && one
+            .id
+            .as_deref()
+            .is_some_and(|id| of_another.any(|object| object.id.as_str() == id))
+}
+
+/// In a look-up the peer takes what a condition grants less what the same condition takes for nothing.
+fn is_condition_less_itself(situation: &Situation<'_>, one: &Differing) -> bool {
+    let is_look_up = matches!(
+        situation.one.call,
+        Call::LookupResources(_) | Call::LookupSubjects(_)
+    );
+    is_look_up
+        && situation.case.schema_text.contains(" - ")
+        && matches!(
+            (&one.remit, &one.peer),
+            (Access::Conditional(_), Access::Denied)
+        )
+}
+
+/// A look-up of the peer passes over subjects whose type lacks what `.all()` asks of each.
+fn is_all_over_a_type_without_it(situation: &Situation<'_>, _one: &Differing) -> bool {
+    let is_look_up = matches!(
+        situation.one.call,
+        Call::LookupResources(_) | Call::LookupSubjects(_)
+    );
+    let schema = Schema::compile(&situation.case.schema_text).unwrap();
+    let lacks = |arrow: &Arrow| {
+        let rows = situation.case.relationships.iter();
+        let relation = schema.member(arrow.relation);
+        let of_arrow = rows.filter(|row| row.relation == relation.name);
+        let mut types =
+            of_arrow.filter_map(|row| schema.definition_ix(row.subject.definition.as_str()));
+        arrow.quantifier == Quantifier::All
+            && types.any(|ix| schema.member_ix(ix, arrow.target.as_str()).is_none())
+    };
+    let mut members = schema.members();
+    is_look_up
+        && members.any(|(_, member)| match &member.kind {
+            MemberKind::Permission(expression) => any_arrow(expression, &lacks),
+            MemberKind::Relation(_) => false,
         })
+}
+
+fn any_arrow(expression: &Expression, holds: &dyn Fn(&Arrow) -> bool) -> bool {
+    match expression {
+        Expression::Nil | Expression::SelfObject | Expression::Member(_) => false,
+        Expression::Arrow(arrow) => holds(arrow),
+        Expression::Union(operands) | Expression::Intersection(operands) => {
+            operands.iter().any(|operand| any_arrow(operand, holds))
+        }
+        Expression::Exclusion(left, right) => any_arrow(left, holds) || any_arrow(right, holds),
+    }
+}
+
+/// The peer says itself that it met a fault of its own.
+fn is_named_fault(situation: &Situation<'_>) -> bool {
+    matches!(&situation.one.peer, Outcome::Failed(failure) if failure.message.starts_with("BUG: "))
 }
 
 /// The peer met its depth limit, and a circle lies on the way.
@@ -187,7 +288,7 @@ fn is_all_of_a_batch(situation: &Situation<'_>) -> bool {
             one: alone,
             ..*situation
         };
-        asked == item && (!alone.differs() || is_first_missing_name(&of_alone))
+        asked == item && (!alone.differs() || is_other_missing_names(&of_alone))
     });
     agrees_alone
         && matches!(situation.one.peer, Outcome::Decided(_))

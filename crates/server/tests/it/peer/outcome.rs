@@ -27,6 +27,15 @@ pub(super) enum Outcome {
     Failed(Failure),
 }
 
+/// What two answers say of the same, where that is not the same.
+#[derive(Debug)]
+pub(super) struct Differing {
+    /// Of which object; none for the question itself, and for everybody.
+    pub(super) id: Option<String>,
+    pub(super) remit: Access,
+    pub(super) peer: Access,
+}
+
 /// Whether access is given.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Access {
@@ -124,6 +133,41 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// What two answers of one kind give where they differ; nothing if they are of different kinds.
+    pub(super) fn beside(&self, other: &Self) -> Vec<Differing> {
+        let mut pairs = Vec::new();
+        match (self, other) {
+            (Self::Decided(one), Self::Decided(other)) => {
+                pairs.push((None, one.clone(), other.clone()));
+            }
+            (Self::Resources(one), Self::Resources(other)) => {
+                let ids: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+                let of = |found: &BTreeMap<String, Access>, id| {
+                    found.get(id).cloned().unwrap_or(Access::Denied)
+                };
+                pairs.extend(
+                    ids.into_iter()
+                        .map(|id| (Some(id.clone()), of(one, id), of(other, id))),
+                );
+            }
+            (Self::Subjects(one), Self::Subjects(other)) => {
+                let ids: BTreeSet<&String> = one.ids().chain(other.ids()).collect();
+                pairs.extend(
+                    ids.into_iter()
+                        .map(|id| (Some(id.clone()), one.of(id), other.of(id))),
+                );
+                pairs.push((None, one.of_everybody(), other.of_everybody()));
+            }
+            _ => {}
+        }
+        let differing = pairs.into_iter().filter(|(_, remit, peer)| remit != peer);
+        differing
+            .map(|(id, remit, peer)| Differing { id, remit, peer })
+            .collect()
+    }
+}
+
 impl Access {
     fn checked(permissionship: Permissionship, missing: Option<wire::PartialCaveatInfo>) -> Self {
         match permissionship {
@@ -186,6 +230,11 @@ impl Subjects {
         named.or(as_one_of_all)
     }
 
+    fn of_everybody(&self) -> Access {
+        let access = self.everybody.as_ref().map(|(access, _)| access.clone());
+        access.unwrap_or(Access::Denied)
+    }
+
     fn ids(&self) -> impl Iterator<Item = &String> {
         let excluded = self.everybody.iter().flat_map(|(_, excluded)| excluded);
         self.named.keys().chain(excluded.map(|(id, _)| id))
@@ -193,13 +242,7 @@ impl Subjects {
 
     /// Whether the two give the same to everybody: lists of names and of exclusions may say it in several ways.
     fn agrees_with(&self, other: &Self) -> bool {
-        let mut everybody = [self, other].map(|subjects| {
-            let access = subjects.everybody.as_ref().map(|(access, _)| access);
-            access.cloned()
-        });
-        everybody.sort();
-        let [one, two] = everybody;
-        one == two
+        self.of_everybody() == other.of_everybody()
             && self
                 .ids()
                 .chain(other.ids())
@@ -221,6 +264,12 @@ impl Tree {
             TreeType::Intermediate(set) => {
                 let operation = set.operation();
                 let mut children: Vec<Self> = set.children.into_iter().map(Self::new).collect();
+                let is_empty =
+                    |child: &Self| matches!(child, Self::Leaf(_, subjects) if subjects.is_empty());
+                if operation == Operation::Intersection && children.iter().all(is_empty) {
+                    // Nobody is in any of them, or there are none: Remit says so with a leaf (docs/decisions/0003).
+                    children.clear();
+                }
                 if operation != Operation::Exclusion {
                     children.sort();
                 }
