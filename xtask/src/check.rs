@@ -49,17 +49,7 @@ pub fn fix() -> anyhow::Result<()> {
 /// # Errors
 /// When the package cannot be installed, or the two differ without a known cause.
 pub fn peer() -> anyhow::Result<()> {
-    run(
-        "npm",
-        &[
-            "ci",
-            "--prefix",
-            "e2e/peer",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-        ],
-    )?;
+    run("npm", &ci_in("e2e/peer"))?;
     run(
         "cargo",
         &[
@@ -76,8 +66,20 @@ pub fn peer() -> anyhow::Result<()> {
     )
 }
 
-/// Runs the stock Python client against a served Remit, with the example company and the Debian archive, and a client of
-/// JSON over HTTP.
+/// The arguments by which npm installs what the lock file of `folder` names.
+fn ci_in(folder: &str) -> [&str; 6] {
+    [
+        "ci",
+        "--prefix",
+        folder,
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+    ]
+}
+
+/// Runs the stock Python client against a served Remit, with the example company and the Debian archive, a client of JSON
+/// over HTTP, and the stock Node client.
 ///
 /// # Errors
 /// When the client cannot be installed or does not get the answers it expects.
@@ -105,5 +107,7 @@ pub fn clients() -> anyhow::Result<()> {
     let remit = target().join("debug/remit").display().to_string();
     run(&python, &["e2e/python/story.py", "--remit", &remit])?;
     run(&python, &["e2e/python/gateway.py", "--remit", &remit])?;
+    run("npm", &ci_in("e2e/node"))?;
+    run(&python, &["e2e/python/node.py", "--remit", &remit])?;
     run(&python, &["e2e/python/debian.py", "--remit", &remit])
 }

@@ -49,7 +49,7 @@ fn serve(folder: &Path, store: &str) -> Served {
 fn serve_at(folder: &Path, store: &str, address: &str) -> Served {
     let mut child = Command::new(REMIT)
         .args(["serve", "--grpc-addr", address, "--store", store])
-        .args(["--http-addr", "127.0.0.1:0"])
+        .args(["--http-addr", address])
         .args(["--preshared-key", "test:open-sesame"])
         .current_dir(folder)
         .stderr(Stdio::piped())
