@@ -1,11 +1,17 @@
 //! The command line: every flag is also an environment variable `REMIT_*` and a key of the configuration file.
 
+mod bulk_check;
+mod lookup;
+
 use std::net::{AddrParseError, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use model::{ObjectRef, Relationship, SubjectRef};
+
+pub(crate) use bulk_check::{Answer, BulkCheck};
+pub(crate) use lookup::{Lookup, LookupOptions, LookupResources, LookupSubjects};
 
 /// The parser, to which the configuration file adds its defaults.
 pub(crate) fn command() -> clap::Command {
@@ -43,8 +49,13 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     /// Ask whether a subject has a permission on a resource.
     Check(Check),
+    /// Ask many questions of a file.
+    BulkCheck(BulkCheck),
     /// Say why a subject has a permission or not.
     Explain(Question),
+    /// List what a subject may access, or who may access a resource.
+    #[command(subcommand)]
+    Lookup(Lookup),
     /// Show who has a permission, as the schema writes it.
     Expand(Expand),
     /// Read, write, validate, format and compare schemas.

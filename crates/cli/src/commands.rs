@@ -1,12 +1,14 @@
 //! The commands, one file each: read the arguments, ask, print.
 
 pub(crate) mod backup;
+pub(crate) mod bulk_check;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod expand;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod lookup;
 pub(crate) mod relationship;
 pub(crate) mod schema;
 pub(crate) mod serve;

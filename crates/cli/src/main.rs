@@ -52,6 +52,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     match arguments.command {
         Command::Serve(serve) => commands::serve::run(serve).await,
         Command::Check(check) => commands::check::run(check).await,
+        Command::BulkCheck(bulk) => commands::bulk_check::run(bulk).await,
+        Command::Lookup(lookup) => commands::lookup::run(lookup).await,
         Command::Expand(expand) => commands::expand::run(expand).await,
         Command::Explain(question) => commands::explain::run(question).await,
         Command::Schema(schema) => commands::schema::run(schema).await,

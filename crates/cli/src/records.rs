@@ -84,22 +84,12 @@ impl Reader {
 
     /// The next relationship; none at the end.
     pub(crate) fn next(&mut self) -> anyhow::Result<Option<Relationship>> {
-        loop {
-            if !self.read_line()? {
-                return Ok(None);
-            }
-            let place = || format!("`{}`, line {}", self.source, self.line_number);
-            let line = std::str::from_utf8(&self.line)
-                .with_context(|| format!("{}: not UTF-8", place()))?
-                .trim();
-            if line.is_empty() || line.starts_with("//") || line.starts_with('#') {
-                continue;
-            }
+        while let Some(line) = self.next_line()? {
             let parsed = match self.format {
                 Format::Text => line.parse::<Relationship>().map_err(anyhow::Error::from),
-                Format::Jsonl => from_json(line),
+                Format::Jsonl => from_json(&line),
                 Format::Csv => {
-                    let record = csv_record(line).with_context(place)?;
+                    let record = csv_record(&line).with_context(|| self.place())?;
                     let Some(columns) = &self.columns else {
                         self.columns = Some(record);
                         continue;
@@ -107,8 +97,27 @@ impl Reader {
                     from_csv(columns, &record)
                 }
             };
-            return parsed.map(Some).with_context(place);
+            return parsed.map(Some).with_context(|| self.place());
         }
+        Ok(None)
+    }
+
+    /// The next line that is neither blank nor a comment; none at the end.
+    pub(crate) fn next_line(&mut self) -> anyhow::Result<Option<String>> {
+        while self.read_line()? {
+            let line = std::str::from_utf8(&self.line)
+                .with_context(|| format!("{}: not UTF-8", self.place()))?
+                .trim();
+            if !(line.is_empty() || line.starts_with("//") || line.starts_with('#')) {
+                return Ok(Some(line.to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the last line stands, for errors.
+    pub(crate) fn place(&self) -> String {
+        format!("`{}`, line {}", self.source, self.line_number)
     }
 
     /// Passes over the lines up to `line_number`, but for the heading of a table.

@@ -26,6 +26,7 @@ mod text;
 pub use run::{Failure, RunError, Stage};
 
 use std::fmt;
+use std::str::FromStr;
 
 use model::{
     Context, ContextError, NameError, ObjectRef, RelationName, Relationship, SubjectRef, TextError,
@@ -96,6 +97,15 @@ pub struct Question {
     pub subject: SubjectRef,
     /// Values for the parameters of caveats.
     pub context: Context,
+}
+
+/// Parses `document:readme#view@user:ann`, after which ` with {"day":"friday"}` may stand.
+impl FromStr for Question {
+    type Err = ScenarioErrorReason;
+
+    fn from_str(text: &str) -> Result<Self, ScenarioErrorReason> {
+        text::question(text)
+    }
 }
 
 /// What a check has to answer.

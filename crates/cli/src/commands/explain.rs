@@ -1,6 +1,7 @@
 //! `remit explain`: why a subject has a permission or not.
 
 use model::Relationship;
+use remit_client::Client;
 use remit_client::proto::remit::v1::{
     ExplainRequest, ExplainResponse, ExplainStep, Outcome as Told,
 };
@@ -13,7 +14,8 @@ use crate::exit::Outcome;
 use crate::output;
 
 pub(crate) async fn run(question: Question) -> anyhow::Result<Outcome> {
-    let response = ask(&question).await?;
+    let client = client::connect(&question.connection).await?;
+    let response = ask(&client, &question).await?;
     if question.connection.json {
         output::json(&as_json(&response)?)?;
     } else {
@@ -24,7 +26,8 @@ pub(crate) async fn run(question: Question) -> anyhow::Result<Outcome> {
 
 /// As `remit check`, with the reasons below the answer.
 pub(crate) async fn below_answer(question: &Question) -> anyhow::Result<Outcome> {
-    let response = ask(question).await?;
+    let client = client::connect(&question.connection).await?;
+    let response = ask(&client, question).await?;
     if question.connection.json {
         output::json(&as_json(&response)?)?;
     } else {
@@ -34,9 +37,7 @@ pub(crate) async fn below_answer(question: &Question) -> anyhow::Result<Outcome>
             text.push_str(&format!(": the context lacks {missing}"));
         }
         text.push('\n');
-        if let Some(root) = &response.root {
-            tree(root, "", "", &mut text);
-        }
+        tree(&response, "", &mut text);
         output::text(&text)?;
     }
     match response.outcome() {
@@ -45,9 +46,9 @@ pub(crate) async fn below_answer(question: &Question) -> anyhow::Result<Outcome>
     }
 }
 
-async fn ask(question: &Question) -> anyhow::Result<ExplainResponse> {
+/// Asks for the reasons, on a connection that may be another's.
+pub(crate) async fn ask(client: &Client, question: &Question) -> anyhow::Result<ExplainResponse> {
     let context = client::context(question.context.as_deref())?;
-    let client = client::connect(&question.connection).await?;
     let request = ExplainRequest {
         consistency: Some(question.freshness.consistency.clone()),
         resource: Some(convert::object_to_wire(&question.resource)),
@@ -80,9 +81,7 @@ fn as_text(question: &Question, response: &ExplainResponse) -> anyhow::Result<St
         ),
         Told::Error | Told::Unspecified => format!("error: {}\n", response.error),
     };
-    if let Some(root) = &response.root {
-        tree(root, "", "", &mut text);
-    }
+    tree(response, "", &mut text);
     let witness = witness(response)?;
     if !witness.is_empty() {
         text.push_str("\nthe relationships that made it:\n");
@@ -93,7 +92,14 @@ fn as_text(question: &Question, response: &ExplainResponse) -> anyhow::Result<St
     Ok(text)
 }
 
-fn tree(step: &ExplainStep, first: &str, rest: &str, text: &mut String) {
+/// Adds the steps of an explanation to `text`, each on a line that begins with `margin`.
+pub(crate) fn tree(response: &ExplainResponse, margin: &str, text: &mut String) {
+    if let Some(root) = &response.root {
+        branch(root, margin, margin, text);
+    }
+}
+
+fn branch(step: &ExplainStep, first: &str, rest: &str, text: &mut String) {
     let reason = if step.reason.is_empty() {
         String::new()
     } else {
@@ -106,14 +112,14 @@ fn tree(step: &ExplainStep, first: &str, rest: &str, text: &mut String) {
     ));
     for (place, below) in step.below.iter().enumerate() {
         let is_last = place + 1 == step.below.len();
-        let (branch, trunk) = if is_last {
+        let (fork, trunk) = if is_last {
             ("└─ ", "   ")
         } else {
             ("├─ ", "│  ")
         };
-        tree(
+        branch(
             below,
-            &format!("{rest}{branch}"),
+            &format!("{rest}{fork}"),
             &format!("{rest}{trunk}"),
             text,
         );
@@ -135,7 +141,8 @@ fn witness(response: &ExplainResponse) -> anyhow::Result<Vec<Relationship>> {
         .collect()
 }
 
-fn as_json(response: &ExplainResponse) -> anyhow::Result<Json> {
+/// An explanation for programs.
+pub(crate) fn as_json(response: &ExplainResponse) -> anyhow::Result<Json> {
     let witness: Vec<String> = witness(response)?.iter().map(ToString::to_string).collect();
     Ok(json!({
         "decision": word(response.outcome()),

@@ -31,8 +31,8 @@ use crate::exit::Outcome;
 use crate::output;
 use crate::records::Reader;
 
-/// Bytes of relationships in one message of an import, more or less: half of what servers take by default.
-const MESSAGE_BYTES: usize = 2 << 20;
+/// Bytes of what is sent in one message, more or less: half of what servers take by default.
+pub(crate) const MESSAGE_BYTES: usize = 2 << 20;
 /// Updates in one write, which is the API's limit.
 const UPDATES_MAX: usize = 1_000;
 const ALREADY_THERE: &str = "ERROR_REASON_ATTEMPT_TO_RECREATE_RELATIONSHIP";

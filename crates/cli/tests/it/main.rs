@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod lookup;
 mod watch;
 
 use std::io::{BufRead as _, BufReader};

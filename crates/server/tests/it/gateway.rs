@@ -122,7 +122,10 @@ async fn what_is_read_comes_line_by_line() {
     let rows = [row("doc:a#viewer@user:ann"), row("doc:b#viewer@user:ann")];
     http.well("/v1/relationships/write", touch(&rows)).await;
     let explained = http
-        .well("/v1/permissions/explain", question("doc:a", "user:ann"))
+        .well(
+            "/remit/v1/permissions/explain",
+            question("doc:a", "user:ann"),
+        )
         .await;
     assert_eq!(explained["outcome"], "OUTCOME_YES");
     assert_eq!(
@@ -501,7 +504,7 @@ async fn the_document_and_the_health_need_no_key() {
     assert_eq!(document["openapi"], "3.1.0");
     let check = &document["paths"]["/v1/permissions/check"]["post"];
     assert_eq!(check["operationId"], "PermissionsService_CheckPermission");
-    let explain = &document["paths"]["/v1/permissions/explain"]["post"];
+    let explain = &document["paths"]["/remit/v1/permissions/explain"]["post"];
     assert!(
         explain["description"]
             .as_str()
