@@ -2,16 +2,16 @@
 
 mod bulk_check;
 mod lookup;
+mod serve;
 
-use std::net::{AddrParseError, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use model::{ObjectRef, Relationship, SubjectRef};
 
 pub(crate) use bulk_check::{Answer, BulkCheck};
 pub(crate) use lookup::{Lookup, LookupOptions, LookupResources, LookupSubjects};
+pub(crate) use serve::{HttpAddr, LogFormat, Serve};
 
 /// The parser, to which the configuration file adds its defaults.
 pub(crate) fn command() -> clap::Command {
@@ -428,184 +428,4 @@ pub(crate) struct Backup {
 pub(crate) struct Completions {
     /// The shell.
     pub(crate) shell: clap_complete::Shell,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  remit serve --demo --insecure-no-auth
-  REMIT_PRESHARED_KEY=$(cat key) remit serve --store sqlite:/var/lib/remit/remit.db")]
-pub(crate) struct Serve {
-    /// Where the data is: `sqlite:PATH` or `memory:`.
-    #[arg(long, env = "REMIT_STORE", value_name = "STORE")]
-    pub(crate) store: Option<String>,
-    /// The address of the gRPC service.
-    #[arg(
-        long,
-        env = "REMIT_GRPC_ADDR",
-        default_value = "127.0.0.1:50051",
-        value_name = "IP:PORT"
-    )]
-    pub(crate) grpc_addr: SocketAddr,
-    /// The address of the same services as JSON over HTTP, which may be that of gRPC; `none` for nowhere.
-    #[arg(
-        long,
-        env = "REMIT_HTTP_ADDR",
-        default_value = "127.0.0.1:8443",
-        value_name = "IP:PORT"
-    )]
-    pub(crate) http_addr: HttpAddr,
-    /// A key that callers present; `NAME:KEY` names it in records. Repeat for several.
-    #[arg(
-        long,
-        env = "REMIT_PRESHARED_KEY",
-        hide_env_values = true,
-        value_delimiter = ',',
-        value_name = "KEY"
-    )]
-    pub(crate) preshared_key: Vec<String>,
-    /// A file of keys, one a line; read again on SIGHUP, so that keys can be rotated.
-    #[arg(long, env = "REMIT_PRESHARED_KEY_FILE", value_name = "FILE")]
-    pub(crate) preshared_key_file: Option<PathBuf>,
-    /// Ask no key of anybody. On loopback addresses only.
-    #[arg(long, env = "REMIT_INSECURE_NO_AUTH")]
-    pub(crate) insecure_no_auth: bool,
-    /// The server's certificate chain (PEM).
-    #[arg(
-        long,
-        env = "REMIT_TLS_CERT",
-        value_name = "FILE",
-        requires = "tls_key"
-    )]
-    pub(crate) tls_cert: Option<PathBuf>,
-    /// The private key of the certificate (PEM).
-    #[arg(
-        long,
-        env = "REMIT_TLS_KEY",
-        value_name = "FILE",
-        requires = "tls_cert"
-    )]
-    pub(crate) tls_key: Option<PathBuf>,
-    /// Ask callers for a certificate of these authorities (PEM).
-    #[arg(
-        long,
-        env = "REMIT_TLS_CLIENT_CA",
-        value_name = "FILE",
-        requires = "tls_cert"
-    )]
-    pub(crate) tls_client_ca: Option<PathBuf>,
-    /// Serve without TLS on an address that others can reach.
-    #[arg(long, env = "REMIT_ALLOW_PLAINTEXT")]
-    pub(crate) allow_plaintext: bool,
-    /// Start with an example company in a fresh store, and print what to try.
-    #[arg(long, env = "REMIT_DEMO")]
-    pub(crate) demo: bool,
-    /// Seconds that calls may take to end when the server stops.
-    #[arg(
-        long,
-        env = "REMIT_SHUTDOWN_GRACE_SECONDS",
-        default_value_t = 10,
-        value_name = "SECONDS"
-    )]
-    pub(crate) shutdown_grace_seconds: u64,
-    /// Seconds that a call may take until its answer begins, whatever deadline its caller gives it.
-    #[arg(
-        long,
-        env = "REMIT_CALL_SECONDS_MAX",
-        default_value_t = 600,
-        value_name = "SECONDS",
-        value_parser = clap::value_parser!(u64).range(1..)
-    )]
-    pub(crate) call_seconds_max: u64,
-    /// Seconds for which a replaced snapshot can still be asked for.
-    #[arg(
-        long,
-        env = "REMIT_SNAPSHOTS_RETAINED_SECONDS",
-        default_value_t = 600,
-        value_name = "SECONDS"
-    )]
-    pub(crate) snapshots_retained_seconds: u64,
-    /// Seconds for which the log is kept.
-    #[arg(
-        long,
-        env = "REMIT_LOG_RETAINED_SECONDS",
-        default_value_t = 604_800,
-        value_name = "SECONDS"
-    )]
-    pub(crate) log_retained_seconds: u64,
-    /// Milliseconds between two checkpoints of a watch that asks for them.
-    #[arg(long, env = "REMIT_WATCH_HEARTBEAT_MS", default_value_t = 1_000, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) watch_heartbeat_ms: u64,
-    /// Seconds that a watch's reader may leave changes waiting before it is disconnected.
-    #[arg(long, env = "REMIT_WATCH_STALL_SECONDS", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) watch_stall_seconds: u64,
-    /// Watches at the same time.
-    #[arg(long, env = "REMIT_WATCHES_MAX", default_value_t = 10_000)]
-    pub(crate) watches_max: u32,
-    #[command(flatten)]
-    pub(crate) limits: Limits,
-    /// How to write the log: `text` for people, `json` for programs.
-    #[arg(long, env = "REMIT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
-    pub(crate) log_format: LogFormat,
-    /// What to log, such as `info` or `warn,ops=debug`.
-    #[arg(long, env = "REMIT_LOG", default_value = "info", value_name = "FILTER")]
-    pub(crate) log: String,
-}
-
-/// Where HTTP is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HttpAddr {
-    /// Nowhere.
-    None,
-    /// On this address.
-    At(SocketAddr),
-}
-
-impl FromStr for HttpAddr {
-    type Err = AddrParseError;
-
-    fn from_str(text: &str) -> Result<Self, AddrParseError> {
-        match text {
-            "none" => Ok(Self::None),
-            address => address.parse().map(Self::At),
-        }
-    }
-}
-
-/// The limits of requests.
-#[derive(Debug, Args)]
-pub(crate) struct Limits {
-    /// Longest derivation of a permission, in relations and permissions.
-    #[arg(long, env = "REMIT_DEPTH_MAX", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=250))]
-    pub(crate) depth_max: u16,
-    /// Relationships that one evaluation may look at.
-    #[arg(long, env = "REMIT_EDGES_VISITED_MAX", default_value_t = 1_000_000)]
-    pub(crate) edges_visited_max: u64,
-    /// Updates in one write.
-    #[arg(long, env = "REMIT_UPDATES_MAX", default_value_t = 1_000)]
-    pub(crate) updates_max: usize,
-    /// Items in one bulk check.
-    #[arg(long, env = "REMIT_BULK_CHECK_ITEMS_MAX", default_value_t = 10_000)]
-    pub(crate) bulk_check_items_max: usize,
-    /// Relationships in one import, which is one commit.
-    #[arg(
-        long,
-        env = "REMIT_IMPORT_RELATIONSHIPS_MAX",
-        default_value_t = 1_000_000
-    )]
-    pub(crate) import_relationships_max: usize,
-    /// Bytes in one answer whose size depends on data: a tree of who has a permission, or the traces of checks.
-    #[arg(long, env = "REMIT_ANSWER_BYTES_MAX", default_value_t = 4_194_304)]
-    pub(crate) answer_bytes_max: usize,
-    /// Bytes in one request.
-    #[arg(long, env = "REMIT_REQUEST_BYTES_MAX", default_value_t = 4_194_304)]
-    pub(crate) request_bytes_max: usize,
-}
-
-/// The form of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// Lines for people.
-    Text,
-    /// Lines of JSON.
-    Json,
 }
