@@ -106,6 +106,7 @@ pub fn clients() -> anyhow::Result<()> {
     )?;
     let remit = target().join("debug/remit").display().to_string();
     run(&python, &["e2e/python/story.py", "--remit", &remit])?;
+    run(&python, &["e2e/python/look_ups.py", "--remit", &remit])?;
     run(&python, &["e2e/python/gateway.py", "--remit", &remit])?;
     run("npm", &ci_in("e2e/node"))?;
     run(&python, &["e2e/python/node.py", "--remit", &remit])?;
