@@ -1,8 +1,11 @@
 //! Recorded answers of the peer: each file under `golden/` is a schema with relationships and calls upon them.
 //!
-//! A line is a call in the JSON of protobuf: its `requests` and the `messages` or the `error` that they are answered
-//! with, tokens and cursors left out. `before` are calls made first, `repeat` stands for a list of one item many times,
-//! a text `x*5000` for so many letters. Where `differs` says why, the answer is Remit's own.
+//! A line is a call in the JSON of protobuf: its `requests` and the `messages`, the `error`, or both, that they are
+//! answered with, tokens, cursors, durations and ids of operations left out. Where no more was recorded, `count` stands
+//! for so many messages and `code` for how the call ended.
+//! Messages count in any order, unless `in_order`. `before` are calls made first: a text `<afterResultCursor>` is that
+//! field of the last message before. `repeat` stands for a list of one item many times, a text `x*5000` for so many letters.
+//! Where `differs` says why, the answer is Remit's own and that of the peer stands in `peer`; once they agree, the row fails.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -31,6 +34,9 @@ const LEFT_OUT: &[&str] = &[
     "lookedUpAt",
     "expandedAt",
     "afterResultCursor",
+    "duration",
+    "traceOperationId",
+    "source",
 ];
 
 /// Lists without an order.
@@ -52,24 +58,46 @@ async fn every_value_is_converted_as_recorded() {
     run("caveats.jsonl").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_kept_and_read_as_recorded() {
+    run("rows.jsonl").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn depth_is_counted_as_recorded() {
+    run("depth.jsonl").await;
+}
+
 async fn run(file: &str) {
     let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden");
     let text = std::fs::read_to_string(path.join(file)).unwrap();
     let mut lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
     let fixture: Value = lines.next().unwrap();
-    let (mut count, mut wrong) = (0, String::new());
+    let (mut count, mut differing, mut wrong) = (0, 0, String::new());
     for call in lines {
         count += 1;
-        let (expected, answered) = (expected(&call), ask(&pool, &fixture, &call).await);
+        let name = &call["name"];
+        let (expected, answered) = (compared(&call, &call), ask(&pool, &fixture, &call).await);
         if expected != answered {
-            let name = &call["name"];
             let _written = writeln!(
                 wrong,
                 "{name}\n  expected {expected}\n  answered {answered}"
             );
         }
+        assert_eq!(
+            call.get("differs").is_some(),
+            call.get("peer").is_some(),
+            "{name}: a difference has its reason and the answer of the peer"
+        );
+        if let Some(peer) = call.get("peer") {
+            differing += 1;
+            if compared(&call, peer) == answered {
+                let _written = writeln!(wrong, "{name}\n  no longer differs");
+            }
+        }
     }
+    eprintln!("{file}: {count} calls, {differing} answered otherwise on purpose");
     assert!(count > 0, "{file} has no calls");
     assert!(wrong.is_empty(), "{wrong}");
 }
@@ -92,37 +120,43 @@ async fn ask(pool: &DescriptorPool, fixture: &Value, call: &Value) -> Value {
         }),
     ];
     for before in &prepared {
-        let answer = made(pool, &wire, before).await;
+        let answer = made(pool, &wire, before, &Value::Null).await;
         assert_eq!(answer.get("error"), None, "{answer}");
     }
+    let mut last = Value::Null;
     for before in call["before"].as_array().into_iter().flatten() {
-        made(pool, &wire, before).await;
+        last = made(pool, &wire, before, &last).await;
     }
-    let answer = made(pool, &wire, call).await;
+    let answer = made(pool, &wire, call, &last).await;
     drop(wire);
     running.stop().await;
-    answer
+    compared(call, &answer)
 }
 
-async fn made(pool: &DescriptorPool, wire: &RemitWire, call: &Value) -> Value {
+/// Makes a call, the `last` answer before it at hand, and tells all that it is answered with.
+async fn made(pool: &DescriptorPool, wire: &RemitWire, call: &Value, last: &Value) -> Value {
     let name = call["method"].as_str().unwrap();
     let method = method(pool, name);
     let requests = call["requests"].as_array().unwrap().iter();
-    let requests = requests.map(|request| encoded(method.input(), request));
+    let requests = requests.map(|request| encoded(method.input(), request, last));
     let answer = wire.call(&format!("/{name}"), requests.collect()).await;
-    if let Some(failure) = answer.failure {
-        return json!({ "error": error(failure) });
-    }
     let messages = answer.messages.into_iter();
-    let mut messages: Vec<Value> = messages
-        .map(|bytes| {
-            let message = DynamicMessage::decode(method.output(), bytes).unwrap();
-            normal(decoded(message))
-        })
+    let messages = messages
+        .map(|bytes| decoded(DynamicMessage::decode(method.output(), bytes).unwrap()))
         .collect();
-    // What a stream brings has no order.
-    messages.sort_by_key(Value::to_string);
-    json!({ "messages": messages })
+    told(messages, answer.failure.map(error))
+}
+
+/// An answer: no messages if there is but an error.
+fn told(messages: Vec<Value>, error: Option<Value>) -> Value {
+    let mut answer = json!({});
+    if error.is_none() || !messages.is_empty() {
+        answer["messages"] = Value::Array(messages);
+    }
+    if let Some(error) = error {
+        answer["error"] = error;
+    }
+    answer
 }
 
 fn method(pool: &DescriptorPool, name: &str) -> MethodDescriptor {
@@ -132,13 +166,14 @@ fn method(pool: &DescriptorPool, name: &str) -> MethodDescriptor {
     methods.find(|one| one.name() == method).unwrap()
 }
 
-fn encoded(kind: MessageDescriptor, request: &Value) -> Vec<u8> {
-    let message = DynamicMessage::deserialize(kind, spelled_out(request.clone())).unwrap();
+fn encoded(kind: MessageDescriptor, request: &Value, last: &Value) -> Vec<u8> {
+    let request = spelled_out(request.clone(), last);
+    let message = DynamicMessage::deserialize(kind, request).unwrap();
     message.encode_to_vec()
 }
 
-/// A request with what stands for much put in full.
-fn spelled_out(value: Value) -> Value {
+/// A request with what stands for much, or for a field of the `last` answer, put in full.
+fn spelled_out(value: Value, last: &Value) -> Value {
     match value {
         Value::Object(mut fields) => {
             if let Some(repeat) = fields.remove("repeat") {
@@ -149,15 +184,25 @@ fn spelled_out(value: Value) -> Value {
             let fields = fields.into_iter();
             Value::Object(
                 fields
-                    .map(|(name, value)| (name, spelled_out(value)))
+                    .map(|(name, value)| (name, spelled_out(value, last)))
                     .collect(),
             )
         }
-        Value::Array(items) => Value::Array(items.into_iter().map(spelled_out).collect()),
-        Value::String(text) => Value::String(match text.strip_prefix("x*") {
-            Some(count) => "x".repeat(count.parse().unwrap()),
-            None => text,
-        }),
+        Value::Array(items) => {
+            let items = items.into_iter();
+            Value::Array(items.map(|item| spelled_out(item, last)).collect())
+        }
+        Value::String(text) => {
+            let field = text.strip_prefix('<').and_then(|t| t.strip_suffix('>'));
+            if let Some(field) = field {
+                let message = last["messages"].as_array().and_then(|all| all.last());
+                return message.unwrap()[field]["token"].clone();
+            }
+            Value::String(match text.strip_prefix("x*") {
+                Some(count) => "x".repeat(count.parse().unwrap()),
+                None => text,
+            })
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => value,
     }
 }
@@ -211,16 +256,33 @@ fn code(code: Code) -> String {
     name
 }
 
-fn expected(call: &Value) -> Value {
-    let mut expected = match call.get("error") {
-        Some(error) => json!({ "error": error }),
-        None => json!({ "messages": normal(call["messages"].clone()) }),
-    };
-    let messages = expected.get_mut("messages").and_then(Value::as_array_mut);
-    if let Some(messages) = messages {
-        messages.sort_by_key(Value::to_string);
+/// What counts of an answer to `call`.
+fn compared(call: &Value, answer: &Value) -> Value {
+    let mut compared = json!({});
+    let (error, messages) = (answer.get("error"), answer.get("messages"));
+    if call.get("code").is_some() {
+        compared["code"] = answer.get("code").cloned().unwrap_or_else(|| {
+            let code = error.map(|error| error["code"].clone());
+            code.unwrap_or_else(|| json!("OK"))
+        });
+        if call.get("count").is_some() {
+            let count = messages.map_or(0, |messages| messages.as_array().unwrap().len());
+            compared["count"] = answer.get("count").cloned().unwrap_or(json!(count));
+        }
+        return compared;
     }
-    expected
+    if let Some(error) = error {
+        compared["error"] = error.clone();
+    }
+    if let Some(messages) = messages {
+        let messages = messages.as_array().unwrap().iter();
+        let mut messages: Vec<Value> = messages.cloned().map(normal).collect();
+        if call.get("in_order").is_none() {
+            messages.sort_by_key(Value::to_string);
+        }
+        compared["messages"] = Value::Array(messages);
+    }
+    compared
 }
 
 /// An answer without what does not count.
