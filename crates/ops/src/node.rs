@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::consistency::{Consistency, View};
 use crate::counter::Counters;
 use crate::cursor::Cursor;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Reason};
 use crate::follow::{self, Follower, RecentHashes};
 use crate::head::HeadQuestions;
 use crate::history::History;
@@ -211,12 +211,19 @@ impl Node {
     /// What the further pages of an answer see: the snapshot and the instant of its first page.
     ///
     /// # Errors
-    /// As [`Self::view`]; [`Kind::RevisionGone`] for an instant at which no page can have been given out that may still
+    /// As [`Self::view`], but [`Reason::InvalidCursor`] for a cursor of another store or history, and
+    /// [`Kind::RevisionGone`] for an instant at which no page can have been given out that may still
     /// be read on, so that no cursor brings back what has expired since.
     pub(crate) async fn view_of_cursor(&self, cursor: &Cursor) -> Result<View, Error> {
-        let view = self
-            .view(Consistency::AtExactSnapshot(cursor.token))
-            .await?;
+        let view = self.view(Consistency::AtExactSnapshot(cursor.token));
+        let view = view.await.map_err(|error| {
+            // The token is none of this store's: the cursor was given out elsewhere.
+            if error.kind == Kind::InvalidArgument {
+                error.with_reason(Reason::InvalidCursor)
+            } else {
+                error
+            }
+        })?;
         let age_micros = view.now.as_micros().saturating_sub(cursor.now.as_micros());
         let age_max = self
             .settings

@@ -332,3 +332,137 @@ async fn cursors_are_bound_to_their_query() {
     }
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_of_another_store_is_an_invalid_cursor() {
+    let (running, client) = with_schema().await;
+    let (elsewhere, other) = with_schema().await;
+    let read = |optional_cursor| wire::ReadRelationshipsRequest {
+        relationship_filter: Some(of_docs()),
+        optional_cursor,
+        ..Default::default()
+    };
+    let export = |optional_cursor| wire::ExportBulkRelationshipsRequest {
+        optional_cursor,
+        ..Default::default()
+    };
+    for client in [&client, &other] {
+        touch(client, &["doc:a#viewer@user:a"]).await.unwrap();
+    }
+    let page = other.permissions().read_relationships(read(None)).await;
+    let row = page.unwrap().into_inner().message().await.unwrap().unwrap();
+    let foreign = row.after_result_cursor;
+    assert!(foreign.is_some());
+    let status = client.permissions().read_relationships(read(foreign)).await;
+    let status = status.unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::InvalidArgument, "INVALID_CURSOR")
+    );
+    let mut calls = other.permissions();
+    let page = calls.export_bulk_relationships(export(None)).await;
+    let mut page = page.unwrap().into_inner();
+    let foreign = page.message().await.unwrap().unwrap().after_result_cursor;
+    assert!(foreign.is_some());
+    let mut calls = client.permissions();
+    let page = calls.export_bulk_relationships(export(foreign)).await;
+    let status = page.unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::InvalidArgument, "INVALID_CURSOR")
+    );
+    elsewhere.stop().await;
+    running.stop().await;
+}
+
+fn of_docs() -> wire::RelationshipFilter {
+    wire::RelationshipFilter {
+        resource_type: "doc".to_owned(),
+        ..Default::default()
+    }
+}
+
+/// Makes a call with a limit, of each kind that takes one.
+async fn limited(client: &Client, call: &str, limit: u32) -> Result<(), Status> {
+    let mut calls = client.permissions();
+    let object = Some(convert::object_to_wire(&"doc:a".parse().unwrap()));
+    let subject = Some(convert::subject_to_wire(&"user:a".parse().unwrap()));
+    match call {
+        "read" => {
+            let request = wire::ReadRelationshipsRequest {
+                relationship_filter: Some(of_docs()),
+                optional_limit: limit,
+                ..Default::default()
+            };
+            calls.read_relationships(request).await.map(drop)
+        }
+        "delete" => {
+            let request = wire::DeleteRelationshipsRequest {
+                relationship_filter: Some(of_docs()),
+                optional_limit: limit,
+                ..Default::default()
+            };
+            calls.delete_relationships(request).await.map(drop)
+        }
+        "resources" => {
+            let request = wire::LookupResourcesRequest {
+                resource_object_type: "doc".to_owned(),
+                permission: "view".to_owned(),
+                subject,
+                optional_limit: limit,
+                ..Default::default()
+            };
+            calls.lookup_resources(request).await.map(drop)
+        }
+        "subjects" => {
+            let request = wire::LookupSubjectsRequest {
+                resource: object,
+                permission: "view".to_owned(),
+                subject_object_type: "user".to_owned(),
+                optional_concrete_limit: limit,
+                ..Default::default()
+            };
+            calls.lookup_subjects(request).await.map(drop)
+        }
+        "export" => {
+            let request = wire::ExportBulkRelationshipsRequest {
+                optional_limit: limit,
+                ..Default::default()
+            };
+            calls.export_bulk_relationships(request).await.map(drop)
+        }
+        other => panic!("no call takes a limit as {other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_limit_has_its_maximum() {
+    let (running, client) = with_schema().await;
+    for (call, limit_max) in [
+        ("read", 1_000),
+        ("delete", 1_000),
+        ("resources", 1_000),
+        ("subjects", 1_000),
+        ("export", 10_000),
+    ] {
+        for limit in [0, 1, limit_max] {
+            limited(&client, call, limit).await.unwrap();
+        }
+        for limit in [limit_max + 1, u32::MAX] {
+            let status = limited(&client, call, limit).await.unwrap_err();
+            assert_eq!(
+                (status.code(), reason(&status).as_str(), status.message()),
+                (
+                    Code::InvalidArgument,
+                    "EXCEEDS_MAXIMUM_ALLOWABLE_LIMIT",
+                    format!(
+                        "provided limit {limit} is greater than maximum allowed of {limit_max}"
+                    )
+                    .as_str()
+                ),
+                "{call}"
+            );
+        }
+    }
+    running.stop().await;
+}

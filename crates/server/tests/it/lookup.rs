@@ -177,7 +177,10 @@ async fn a_cursor_is_good_for_its_query_alone() {
         .await
         .unwrap();
     let status = resources(&other, next).await.unwrap_err();
-    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::InvalidArgument, "ERROR_REASON_INVALID_CURSOR")
+    );
     elsewhere.stop().await;
     running.stop().await;
 }
