@@ -7,5 +7,6 @@
 )]
 
 mod running;
+mod snapshots;
 mod watch;
 mod watch_ends;
