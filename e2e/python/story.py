@@ -7,31 +7,24 @@ import grpc
 from authzed.api.v1 import (
     CheckBulkPermissionsRequest,
     CheckBulkPermissionsRequestItem,
-    CheckPermissionRequest,
-    CheckPermissionResponse,
     Consistency,
     ContextualizedCaveat,
     DeleteRelationshipsRequest,
     InsecureClient,
-    ObjectReference,
     Precondition,
     ReadRelationshipsRequest,
     ReadSchemaRequest,
-    Relationship,
     RelationshipFilter,
     RelationshipUpdate,
-    SubjectReference,
     WriteRelationshipsRequest,
     WriteSchemaRequest,
     ZedToken,
 )
 from authzed.api.v1.permission_service_pb2 import ExportBulkRelationshipsRequest, ImportBulkRelationshipsRequest
-from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from remit_server import serve
+from wire import CONDITIONAL, FULL, HAS, NO, check_request, obj, reason_of, rel, struct, subject, update
 
 SCHEMA = """use expiration
 
@@ -54,10 +47,6 @@ definition document {
 """
 
 KEY = "story-key"
-HAS = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
-NO = CheckPermissionResponse.PERMISSIONSHIP_NO_PERMISSION
-CONDITIONAL = CheckPermissionResponse.PERMISSIONSHIP_CONDITIONAL_PERMISSION
-FULL = Consistency(fully_consistent=True)
 passed = 0
 
 
@@ -68,55 +57,17 @@ def expect(what, is_so):
     passed += 1
 
 
-def obj(text):
-    kind, _, name = text.partition(":")
-    return ObjectReference(object_type=kind, object_id=name)
-
-
-def subject(text):
-    what, _, relation = text.partition("#")
-    return SubjectReference(object=obj(what), optional_relation=relation)
-
-
-def rel(text, **traits):
-    resource, _, rest = text.partition("#")
-    relation, _, who = rest.partition("@")
-    return Relationship(resource=obj(resource), relation=relation, subject=subject(who), **traits)
-
-
-def update(text, operation=RelationshipUpdate.OPERATION_TOUCH, **traits):
-    return RelationshipUpdate(operation=operation, relationship=rel(text, **traits))
-
-
-def struct(**values):
-    made = Struct()
-    made.update(values)
-    return made
-
-
 def reason(call):
     """The gRPC code and the reason that a failing call gives."""
     try:
         call()
     except grpc.RpcError as error:
-        status = rpc_status.from_call(error)
-        for detail in status.details if status else ():
-            info = error_details_pb2.ErrorInfo()
-            if detail.Unpack(info):
-                return error.code().name, info.reason
-        return error.code().name, None
+        return reason_of(error)
     raise AssertionError("the call did not fail")
 
 
 def check(client, question, consistency=FULL, **context):
-    resource, _, rest = question.partition("#")
-    permission, _, who = rest.partition("@")
-    request = CheckPermissionRequest(
-        consistency=consistency, resource=obj(resource), permission=permission, subject=subject(who)
-    )
-    if context:
-        request.context.CopyFrom(struct(**context))
-    return client.CheckPermission(request)
+    return client.CheckPermission(check_request(question, consistency, context))
 
 
 def story(client):
@@ -209,7 +160,7 @@ def bulk(client):
     expect(
         "imported twice",
         reason(lambda: client.ImportBulkRelationships(iter(again)))
-        == ("ALREADY_EXISTS", "ERROR_REASON_ATTEMPT_TO_RECREATE_RELATIONSHIP"),
+        == ("ALREADY_EXISTS", "ATTEMPT_TO_RECREATE_RELATIONSHIP"),
     )
     expect("nothing of it", check(client, "document:import9999#owner@user:a").permissionship == NO)
     exported = []
@@ -283,7 +234,7 @@ def errors(client):
         ),
     ]
     for call, code, name in cases:
-        expect((code, name), reason(call) == (code, "ERROR_REASON_" + name))
+        expect((code, name), reason(call) == (code, name))
     expect("bad id", reason(write(update("document:a b#owner@user:a")))[0] == "INVALID_ARGUMENT")
     expect("still serving", check(client, "document:plan#view@user:ann").permissionship == HAS)
 
