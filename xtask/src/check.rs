@@ -78,8 +78,8 @@ fn ci_in(folder: &str) -> [&str; 6] {
     ]
 }
 
-/// Runs the stock Python client against a served Remit, with the example company and the Debian archive, a client of JSON
-/// over HTTP, and the stock Node client.
+/// Runs the stock Python clients against a served Remit, with the example company and the Debian archive, a package of
+/// others that uses them, a client of JSON over HTTP, and the stock Node client.
 ///
 /// # Errors
 /// When the client cannot be installed or does not get the answers it expects.
@@ -106,7 +106,8 @@ pub fn clients() -> anyhow::Result<()> {
     )?;
     let remit = target().join("debug/remit").display().to_string();
     run(&python, &["e2e/python/story.py", "--remit", &remit])?;
-    run(&python, &["e2e/python/look_ups.py", "--remit", &remit])?;
+    run(&python, &["e2e/python/both_clients.py", "--remit", &remit])?;
+    run(&python, &["e2e/python/documents.py", "--remit", &remit])?;
     run(&python, &["e2e/python/gateway.py", "--remit", &remit])?;
     run("npm", &ci_in("e2e/node"))?;
     run(&python, &["e2e/python/node.py", "--remit", &remit])?;
