@@ -135,21 +135,68 @@ async function watch() {
   assert.deepEqual(seen, ["one", "two", "three"]);
 }
 
+async function conditional() {
+  await touch("doc:c#viewer@user:cat[on_day]");
+  const { CONDITIONAL_PERMISSION: CONDITIONAL } = v1.LookupPermissionship;
+  const request = { consistency: full, resourceObjectType: "doc", permission: "view", subject: subject("user:cat") };
+  const found = await promises.lookupResources(v1.LookupResourcesRequest.create(request));
+  const own = found.find(({ resourceObjectId }) => resourceObjectId === "c");
+  assert.equal(own.permissionship, CONDITIONAL);
+  assert.deepEqual(own.partialCaveatInfo.missingRequiredContext, ["day"]);
+  const subjects = { consistency: full, resource: object("doc:c"), permission: "view", subjectObjectType: "user" };
+  const [cat] = await promises.lookupSubjects(v1.LookupSubjectsRequest.create(subjects));
+  assert.deepEqual([cat.subject.subjectObjectId, cat.subject.permissionship], ["cat", CONDITIONAL]);
+}
+
+async function reads() {
+  const relationshipFilter = v1.RelationshipFilter.create({ resourceType: "doc", optionalResourceIdPrefix: "bulk" });
+  const request = { consistency: full, relationshipFilter, optionalLimit: 200 };
+  const ids = [];
+  for (let optionalCursor; ; ) {
+    const page = await promises.readRelationships(v1.ReadRelationshipsRequest.create({ ...request, optionalCursor }));
+    if (page.length === 0) break;
+    assert.ok(page.length <= 200);
+    ids.push(...page.map(({ relationship: row }) => row.resource.objectId));
+    optionalCursor = page.at(-1).afterResultCursor;
+  }
+  assert.deepEqual(ids, Array.from({ length: 500 }, (_, n) => `bulk${n}`).sort());
+}
+
+// The reason among the details of a failure, which the client hands over undecoded.
+const reason = ({ metadata }) => {
+  const [details] = metadata.get("grpc-status-details-bin");
+  return details?.toString("latin1").match(/ERROR_REASON_([A-Z_]+)/)?.[1];
+};
+
 async function errors() {
   const INVALID_ARGUMENT = 3;
+  const ALREADY_EXISTS = 6;
+  const PERMISSION_DENIED = 7;
   const FAILED_PRECONDITION = 9;
-  const fails = (call, code) => assert.rejects(call, (error) => error.code === code);
-  await fails(touch("nosuch:a#viewer@user:ann"), FAILED_PRECONDITION);
-  await fails(touch("doc:a#view@user:ann"), INVALID_ARGUMENT);
-  const forged = { consistency: { requirement: { oneofKind: "atLeastAsFresh", atLeastAsFresh: { token: "AAAA" } } } };
+  const fails = async (call, code, why) => {
+    const error = await call.then(() => assert.fail(`${why ?? code} was expected`), (error) => error);
+    assert.deepEqual([error.code, reason(error)], [code, why]);
+  };
+  await fails(touch("nosuch:a#viewer@user:ann"), FAILED_PRECONDITION, "UNKNOWN_DEFINITION");
+  await fails(touch("doc:a#view@user:ann"), INVALID_ARGUMENT, "CANNOT_UPDATE_PERMISSION");
+  await fails(touch("doc:a#banned@group:g"), INVALID_ARGUMENT, "INVALID_SUBJECT_TYPE");
+  const again = [{ operation: v1.RelationshipUpdate_Operation.CREATE, relationship: relationship("doc:a#viewer@user:ann") }];
+  const create = promises.writeRelationships(v1.WriteRelationshipsRequest.create({ updates: again }));
+  await fails(create, ALREADY_EXISTS, "ATTEMPT_TO_RECREATE_RELATIONSHIP");
+  const broken = promises.writeSchema(v1.WriteSchemaRequest.create({ schema: "definition user {" }));
+  await fails(broken, INVALID_ARGUMENT, "SCHEMA_PARSE_ERROR");
+  const query = { resourceObjectType: "doc", permission: "view", subject: subject("user:ann"), optionalLimit: 5 };
+  const forged = promises.lookupResources(v1.LookupResourcesRequest.create({ ...query, optionalCursor: { token: "AAAA" } }));
+  await fails(forged, INVALID_ARGUMENT, "INVALID_CURSOR");
+  const stale = { consistency: { requirement: { oneofKind: "atLeastAsFresh", atLeastAsFresh: { token: "AAAA" } } } };
   const question = { resource: object("doc:a"), permission: "view", subject: subject("user:ann") };
-  await fails(promises.checkPermission(v1.CheckPermissionRequest.create({ ...question, ...forged })), INVALID_ARGUMENT);
+  await fails(promises.checkPermission(v1.CheckPermissionRequest.create({ ...question, ...stale })), INVALID_ARGUMENT);
   const stranger = v1.NewClient("wrong-key", endpoint, plaintext);
-  await fails(stranger.promises.checkPermission(v1.CheckPermissionRequest.create(question)), 7);
+  await fails(stranger.promises.checkPermission(v1.CheckPermissionRequest.create(question)), PERMISSION_DENIED);
   stranger.close();
 }
 
-for (const part of [schema, checks, lookUps, bulk, watch, errors]) {
+for (const part of [schema, checks, lookUps, conditional, bulk, reads, watch, errors]) {
   await part();
   console.log(`ok ${part.name}`);
 }
