@@ -140,22 +140,27 @@ impl Watches {
         })
     }
 
-    /// What comes after `at`, but for commits that are not `wanted`. Those are passed over in place, since most watches
-    /// want few commits.
+    /// What comes after `at`, but for commits that are not `wanted`. Most watches want few
+    /// commits.
     pub(super) fn next(&self, at: Token, wanted: impl Fn(&Commit) -> bool) -> Next {
-        /// Commits that are passed over while the other watches wait.
+        /// Commits that are looked at in one turn.
         const PASSED_MAX: usize = 64;
-        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(place) = recent.place_after(at.revision) else {
-            return Next::InLog;
+        // Taken out of the lock: a filter may take its time over a large commit, and the next one must not wait for it.
+        let commits: Vec<Arc<Commit>> = {
+            let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+            let Some(place) = recent.place_after(at.revision) else {
+                return Next::InLog;
+            };
+            let rest = recent.commits.range(place..);
+            rest.take(PASSED_MAX).cloned().collect()
         };
         let mut passed = at;
-        for commit in recent.commits.iter().skip(place).take(PASSED_MAX) {
+        for commit in commits {
             if commit.before() != passed {
                 return Next::Broken(commit.token().revision);
             }
-            if wanted(commit) {
-                return Next::Commit(Arc::clone(commit));
+            if wanted(&commit) {
+                return Next::Commit(commit);
             }
             passed = commit.token();
         }
