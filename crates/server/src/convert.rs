@@ -16,7 +16,7 @@ mod watch;
 use model::{
     CaveatName, CaveatRef, Context, DefinitionName, ObjectId, ObjectRef, Operation, Precondition,
     RelationName, Relationship, RelationshipFilter, RelationshipUpdate, ResourceIdFilter,
-    SubjectFilter, SubjectId, SubjectRef, SubjectRelationFilter, Timestamp,
+    SubjectFilter, SubjectId, SubjectRef, SubjectRelationFilter, Timestamp, Token,
 };
 use ops::check::Question;
 use ops::write::{Deletion, Write};
@@ -308,6 +308,13 @@ pub(crate) fn import(
         .into_iter()
         .map(relationship_from_wire)
         .collect()
+}
+
+/// A token as the wire has it.
+pub(crate) fn token_to_wire(token: Token) -> wire::ZedToken {
+    wire::ZedToken {
+        token: token.to_string(),
+    }
 }
 
 /// A relationship as the wire has it.

@@ -12,12 +12,10 @@ mod config;
 mod connections;
 mod deadline;
 mod error;
-mod explain;
 mod gateway;
 mod guard;
 mod metadata;
-mod remit_permissions;
-mod schema_plan;
+mod remit;
 mod serve;
 mod tls;
 

@@ -24,10 +24,8 @@ use crate::authzed::{ExperimentalApi, PermissionsApi, SchemaApi, WatchApi};
 use crate::calls::{Calls, calls};
 use crate::config::{Config, HttpAddress};
 use crate::connections::{self, Front};
-use crate::explain::ExplainApi;
 use crate::gateway::{Gateway, RoutesError};
-use crate::remit_permissions::RemitPermissionsApi;
-use crate::schema_plan::SchemaPlanApi;
+use crate::remit::{ExplainApi, RemitPermissionsApi, SchemaPlanApi};
 use crate::tls::{self, TlsError};
 
 /// Why a server could not be started.

@@ -15,7 +15,7 @@ use remit_proto::authzed::api::v1::permissions_service_server::PermissionsServic
 use remit_proto::authzed::api::v1::schema_service_server::SchemaService as _;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{PermissionsApi, SchemaApi, zed_token};
+use super::{PermissionsApi, SchemaApi};
 use crate::{caller, convert, error};
 
 /// The service.
@@ -127,7 +127,7 @@ impl ExperimentalService for ExperimentalApi {
             wire::ExperimentalCountRelationshipsResponse {
                 counter_result: Some(CounterResult::ReadCounterValue(wire::ReadCounterValue {
                     relationship_count: counted.count,
-                    read_at: zed_token(counted.at),
+                    read_at: Some(convert::token_to_wire(counted.at)),
                 })),
             },
         ))

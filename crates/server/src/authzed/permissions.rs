@@ -19,7 +19,6 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::zed_token;
 use crate::convert;
 use crate::{caller, error};
 
@@ -147,7 +146,7 @@ impl PermissionsService for PermissionsApi {
         let (answer, debug_trace) = answer.map_err(error::status)?;
         let (permissionship, partial_caveat_info) = decision(answer);
         Ok(Response::new(wire::CheckPermissionResponse {
-            checked_at: zed_token(at),
+            checked_at: Some(convert::token_to_wire(at)),
             permissionship: permissionship.into(),
             partial_caveat_info,
             debug_trace,
@@ -194,7 +193,7 @@ impl PermissionsService for PermissionsApi {
         });
         let pairs = pairs.collect();
         Ok(Response::new(wire::CheckBulkPermissionsResponse {
-            checked_at: zed_token(at),
+            checked_at: Some(convert::token_to_wire(at)),
             pairs,
         }))
     }
@@ -209,7 +208,7 @@ impl PermissionsService for PermissionsApi {
             .await
             .map_err(error::status)?;
         Ok(Response::new(wire::WriteRelationshipsResponse {
-            written_at: zed_token(at),
+            written_at: Some(convert::token_to_wire(at)),
         }))
     }
 
@@ -228,7 +227,7 @@ impl PermissionsService for PermissionsApi {
             DeletionProgress::Partial
         };
         Ok(Response::new(wire::DeleteRelationshipsResponse {
-            deleted_at: zed_token(deleted.at),
+            deleted_at: Some(convert::token_to_wire(deleted.at)),
             deletion_progress: progress.into(),
             relationships_deleted_count: deleted.count,
         }))
@@ -305,7 +304,7 @@ impl PermissionsService for PermissionsApi {
             ops::expand::expand(&self.node, &caller, consistency, &resource, &permission).await;
         let expanded = expanded.map_err(error::status)?;
         Ok(Response::new(wire::ExpandPermissionTreeResponse {
-            expanded_at: zed_token(expanded.at),
+            expanded_at: Some(convert::token_to_wire(expanded.at)),
             tree_root: Some(convert::tree_to_wire(&expanded.answer)),
         }))
     }
@@ -353,7 +352,7 @@ async fn send_rows(
         left -= page.len();
         for relationship in page {
             let row = wire::ReadRelationshipsResponse {
-                read_at: zed_token(reading.at()),
+                read_at: Some(convert::token_to_wire(reading.at())),
                 after_result_cursor: Some(wire::Cursor {
                     token: reading.cursor_after(&relationship),
                 }),

@@ -7,7 +7,6 @@ use remit_proto::authzed::api::v1 as wire;
 use remit_proto::authzed::api::v1::schema_service_server::SchemaService;
 use tonic::{Request, Response, Status};
 
-use super::zed_token;
 use crate::convert::{self, reflection};
 use crate::{caller, error};
 
@@ -35,7 +34,7 @@ impl SchemaService for SchemaApi {
             .map_err(error::status)?;
         Ok(Response::new(wire::ReadSchemaResponse {
             schema_text: read.text,
-            read_at: zed_token(read.at),
+            read_at: Some(convert::token_to_wire(read.at)),
         }))
     }
 
@@ -49,7 +48,7 @@ impl SchemaService for SchemaApi {
             .await
             .map_err(error::status)?;
         Ok(Response::new(wire::WriteSchemaResponse {
-            written_at: zed_token(at),
+            written_at: Some(convert::token_to_wire(at)),
         }))
     }
 
@@ -73,7 +72,7 @@ impl SchemaService for SchemaApi {
                 .map(|each| reflection::definition(schema, each))
                 .collect(),
             caveats: caveats.map(|ix| reflection::caveat(schema, *ix)).collect(),
-            read_at: zed_token(reflected.at),
+            read_at: Some(convert::token_to_wire(reflected.at)),
         }))
     }
 
@@ -92,7 +91,7 @@ impl SchemaService for SchemaApi {
                 .map_err(error::status)?;
         Ok(Response::new(wire::ComputablePermissionsResponse {
             permissions: reflection::references(&reflected.schema, &reflected.found),
-            read_at: zed_token(reflected.at),
+            read_at: Some(convert::token_to_wire(reflected.at)),
         }))
     }
 
@@ -109,7 +108,7 @@ impl SchemaService for SchemaApi {
             .map_err(error::status)?;
         Ok(Response::new(wire::DependentRelationsResponse {
             relations: reflection::references(&reflected.schema, &reflected.found),
-            read_at: zed_token(reflected.at),
+            read_at: Some(convert::token_to_wire(reflected.at)),
         }))
     }
 
@@ -126,7 +125,7 @@ impl SchemaService for SchemaApi {
             .map_err(error::status)?;
         Ok(Response::new(wire::DiffSchemaResponse {
             diffs: reflection::difference(&reflected),
-            read_at: zed_token(reflected.at),
+            read_at: Some(convert::token_to_wire(reflected.at)),
         }))
     }
 }

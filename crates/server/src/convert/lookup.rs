@@ -10,7 +10,7 @@ use tonic::Status;
 
 use super::rules::Rules;
 use super::violation::Path;
-use super::{consistency, context, invalid, object, subject};
+use super::{consistency, context, invalid, object, subject, token_to_wire};
 
 /// The id of everybody.
 const EVERYBODY: &str = "*";
@@ -84,7 +84,7 @@ pub(crate) fn resource_to_wire(page: &Page, item: &Item) -> Option<wire::LookupR
     };
     let (permissionship, partial_caveat_info) = membership_to_wire(membership);
     Some(wire::LookupResourcesResponse {
-        looked_up_at: token(page),
+        looked_up_at: Some(token_to_wire(page.at())),
         resource_object_id: id.to_string(),
         permissionship: permissionship.into(),
         partial_caveat_info,
@@ -107,7 +107,7 @@ pub(crate) fn subject_to_wire(page: &Page, item: &Item) -> wire::LookupSubjectsR
     };
     let (permissionship, partial_caveat_info) = membership_to_wire(membership);
     wire::LookupSubjectsResponse {
-        looked_up_at: token(page),
+        looked_up_at: Some(token_to_wire(page.at())),
         subject_object_id: id.to_owned(),
         excluded_subject_ids: excluded.iter().map(|(id, _)| id.to_string()).collect(),
         permissionship: permissionship.into(),
@@ -143,12 +143,6 @@ pub(crate) fn membership_to_wire(
             }),
         ),
     }
-}
-
-fn token(page: &Page) -> Option<wire::ZedToken> {
-    Some(wire::ZedToken {
-        token: page.at().to_string(),
-    })
 }
 
 fn cursor(page: &Page, item: &Item) -> Option<wire::Cursor> {

@@ -12,7 +12,7 @@ use tonic::metadata::MetadataMap;
 use super::rules::Rules;
 use super::value::context_to_wire;
 use super::violation::Path;
-use super::{filter, invalid, relationship_to_wire};
+use super::{filter, invalid, relationship_to_wire, token_to_wire};
 
 /// The request header that says where a watch without a cursor begins: `now`, or `oldest` for all that is kept.
 pub const WATCH_FROM: &str = "remit-watch-from";
@@ -95,9 +95,7 @@ fn start(cursor: Option<wire::ZedToken>, headers: &MetadataMap) -> Result<Start,
 /// # Errors
 /// If the log holds metadata that is none.
 pub(crate) fn watched_to_wire(event: &Event) -> Result<wire::WatchResponse, Status> {
-    let changes_through = Some(wire::ZedToken {
-        token: event.through().to_string(),
-    });
+    let changes_through = Some(token_to_wire(event.through()));
     let bare = wire::WatchResponse {
         changes_through,
         ..Default::default()

@@ -6,7 +6,6 @@ use engine::eval::{Outcome, Step};
 use model::Decision;
 use ops::Node;
 use ops::check::{Answered, Explained};
-use remit_proto::authzed::api::v1::ZedToken;
 use remit_proto::remit::v1::explain_service_server::ExplainService;
 use remit_proto::remit::v1::{
     ExplainRequest, ExplainResponse, ExplainStep, Outcome as WireOutcome,
@@ -52,9 +51,7 @@ fn to_wire(answered: &Answered<Explained>) -> ExplainResponse {
         Err(error) => (WireOutcome::Error, Vec::new(), error.to_string()),
     };
     ExplainResponse {
-        explained_at: Some(ZedToken {
-            token: answered.at.to_string(),
-        }),
+        explained_at: Some(convert::token_to_wire(answered.at)),
         outcome: outcome.into(),
         missing_context,
         error,

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use model::{Decision, Token};
+use model::Decision;
 use ops::check::{Held, Question};
 use ops::lookup::{Item, Membership, Page, Resources};
 use ops::{Error, Node};
 use remit_proto::authzed::api::v1 as authzed;
-use remit_proto::authzed::api::v1::{LookupPermissionship, PartialCaveatInfo, ZedToken};
+use remit_proto::authzed::api::v1::{LookupPermissionship, PartialCaveatInfo};
 use remit_proto::remit::v1 as wire;
 use remit_proto::remit::v1::permissions_service_server::PermissionsService;
 use tonic::{Request, Response, Status};
@@ -40,7 +40,7 @@ impl PermissionsService for RemitPermissionsApi {
         let held = ops::check::held(&self.node, &caller, consistency, asked, &context).await;
         let held = held.map_err(error::status)?;
         Ok(Response::new(wire::ListPermissionsResponse {
-            listed_at: token(held.at),
+            listed_at: Some(convert::token_to_wire(held.at)),
             permissions: held.answer.into_iter().map(held_to_wire).collect(),
         }))
     }
@@ -55,7 +55,7 @@ impl PermissionsService for RemitPermissionsApi {
         let answered = answered.map_err(error::status)?;
         let each = questions.iter().zip(answered.answer);
         Ok(Response::new(wire::FilterResourcesResponse {
-            filtered_at: token(answered.at),
+            filtered_at: Some(convert::token_to_wire(answered.at)),
             resources: each
                 .filter_map(|(question, answer)| filtered(question, answer))
                 .collect(),
@@ -83,7 +83,7 @@ impl PermissionsService for RemitPermissionsApi {
             ops::write::delete_object(&self.node, &caller, &object, preconditions, metadata).await;
         let deleted = deleted.map_err(error::status)?;
         Ok(Response::new(wire::DeleteObjectResponse {
-            deleted_at: token(deleted.at),
+            deleted_at: Some(convert::token_to_wire(deleted.at)),
             relationships_deleted_count: deleted.count,
         }))
     }
@@ -133,7 +133,7 @@ fn page_to_wire(page: &Page) -> wire::ListResourcesResponse {
     });
     let next = items.last().filter(|_| page.goes_on());
     wire::ListResourcesResponse {
-        listed_at: token(page.at()),
+        listed_at: Some(convert::token_to_wire(page.at())),
         resources: resources.collect(),
         total: page.total() as u64,
         next_page_token: next.map(|last| page.cursor_after(last)).unwrap_or_default(),
@@ -186,11 +186,5 @@ fn filtered(
         permissionship: permissionship.into(),
         partial_caveat_info,
         error,
-    })
-}
-
-fn token(token: Token) -> Option<ZedToken> {
-    Some(ZedToken {
-        token: token.to_string(),
     })
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use ops::Node;
 use ops::schema::plan::{Break, Outcome, Plan};
-use remit_proto::authzed::api::v1::ZedToken;
 use remit_proto::remit::v1::schema_plan_service_server::SchemaPlanService;
 use remit_proto::remit::v1::{
     FaultClass, PlanSchemaRequest, PlanSchemaResponse, PlannedChange, SchemaBreak, SchemaFault,
@@ -45,9 +44,7 @@ impl SchemaPlanService for SchemaPlanApi {
 
 fn to_wire(plan: &Plan, text: &str) -> PlanSchemaResponse {
     let mut response = PlanSchemaResponse {
-        planned_at: Some(ZedToken {
-            token: plan.at.to_string(),
-        }),
+        planned_at: Some(convert::token_to_wire(plan.at)),
         ..Default::default()
     };
     match &plan.outcome {
