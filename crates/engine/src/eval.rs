@@ -74,12 +74,32 @@ pub fn check(
     query: &Query,
     environment: Environment<'_>,
 ) -> Result<Decision, EvalError> {
-    match check::check(snapshot, query, environment) {
-        Ok(value) => value.into_decision(),
-        Err(check::Stop::WorkExceeded) => Err(EvalError::WorkExceeded {
-            edges_visited_max: environment.edges_visited_max,
-        }),
-        Err(check::Stop::Solve) => Ok(solve::solve(snapshot, query, environment)?.decision()?),
+    counted_check(snapshot, query, environment).0
+}
+
+/// As [`check`], with how many edges it visited.
+fn counted_check(
+    snapshot: &Snapshot,
+    query: &Query,
+    environment: Environment<'_>,
+) -> (Result<Decision, EvalError>, u64) {
+    let (walked, edges_visited) = check::check(snapshot, query, environment);
+    match walked {
+        Ok(value) => (value.into_decision(), edges_visited),
+        Err(check::Stop::WorkExceeded) => {
+            let edges_visited_max = environment.edges_visited_max;
+            (
+                Err(EvalError::WorkExceeded { edges_visited_max }),
+                edges_visited,
+            )
+        }
+        Err(check::Stop::Solve) => match solve::solve(snapshot, query, environment) {
+            Ok(solution) => (
+                solution.decision(),
+                edges_visited.saturating_add(solution.edges_visited()),
+            ),
+            Err(error) => (Err(error), environment.edges_visited_max),
+        },
     }
 }
 

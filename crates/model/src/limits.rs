@@ -9,7 +9,8 @@ pub struct Limits {
     pub depth_max: u16,
     /// Edges that one evaluation may visit.
     pub edges_visited_max: u64,
-    /// Edges that one look-up may visit.
+    /// Edges that one look-up may visit. A look-up of subjects keeps those between objects in memory meanwhile, at up to
+    /// some 90 bytes each.
     pub look_up_edges_visited_max: u64,
     /// Updates in one write.
     pub updates_max: usize,
@@ -42,7 +43,7 @@ impl Default for Limits {
         Self {
             depth_max: 50,
             edges_visited_max: 10_000_000,
-            look_up_edges_visited_max: 1_000_000_000,
+            look_up_edges_visited_max: 100_000_000,
             updates_max: 1_000,
             preconditions_max: 1_000,
             bulk_check_items_max: 10_000,

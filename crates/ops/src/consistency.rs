@@ -1,6 +1,7 @@
 //! Which snapshot a request sees.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::graph::Snapshot;
 use model::{Timestamp, Token};
@@ -28,4 +29,18 @@ pub struct View {
     pub token: Token,
     /// The instant at which expirations are judged.
     pub now: Timestamp,
+}
+
+/// The instant so long before another.
+pub(crate) fn earlier(instant: Timestamp, by: Duration) -> Timestamp {
+    instant.saturating_add_micros(-micros(by))
+}
+
+/// The instant so long after another.
+pub(crate) fn later(instant: Timestamp, by: Duration) -> Timestamp {
+    instant.saturating_add_micros(micros(by))
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use identity::Caller;
 use model::{RelationshipFilter, Token};
 use store::commit::canonical;
-use store::{Base, ChangeRequest, CommitError, CommitRequest, RecordKey};
+use store::{ChangeRequest, RecordKey};
 
 use crate::consistency::Consistency;
 use crate::error::{Error, Kind, Reason};
@@ -18,8 +18,6 @@ use crate::{precondition, typing, write};
 
 /// The kind of record that a counter is.
 const KIND: &str = "relationship_counter";
-/// Commits of other callers that may come in between.
-const TRIES_MAX: usize = 16;
 
 /// The counters of one revision, by name. Cheap to copy.
 pub(crate) type Counters = Arc<BTreeMap<String, RelationshipFilter>>;
@@ -101,7 +99,7 @@ pub async fn unregister(node: &Node, caller: &Caller, name: &str) -> Result<(), 
 pub async fn count(node: &Node, _caller: &Caller, name: &str) -> Result<Counted, Error> {
     check_name(name)?;
     node.view(Consistency::FullyConsistent).await?;
-    let (view, counters, _) = node.counters_position();
+    let (view, counters) = node.view_with_counters();
     let filter = counters.get(name).ok_or_else(|| unknown(name))?.clone();
     let at = view.token;
     let walk = move || {
@@ -125,35 +123,16 @@ async fn change(
     check_name(name)?;
     let key = RecordKey::new(KIND, name)
         .map_err(|error| Error::new(Kind::InvalidArgument, error.to_string()))?;
-    let _gate = node.write_gate().write().await;
-    node.view(Consistency::FullyConsistent).await?;
-    for _ in 0..TRIES_MAX {
-        let (view, counters, schema_revision) = node.counters_position();
-        check(view.snapshot.schema(), &counters)?;
-        let request = CommitRequest {
-            base: Base {
-                schema_revision,
-                head: Some(view.snapshot.revision()),
-            },
-            preconditions: Vec::new(),
-            changes: vec![ChangeRequest::Record {
-                key: key.clone(),
-                value: value.clone(),
-            }],
-            idempotency_key: None,
-            provenance: write::provenance(caller, None),
-            now: node.now(),
-        };
-        match node.store().commit(request).await {
-            Ok(committed) => {
-                node.published(committed.revision, committed.hash).await?;
-                return Ok(());
-            }
-            Err(CommitError::Conflict { head }) => node.reached(head).await?,
-            Err(error) => return Err(write::refused(error)),
-        }
-    }
-    Err(write::conflict())
+    let committed = write::commit_at_head(node, caller, (Vec::new(), None), |head| {
+        check(head.snapshot.schema(), &head.counters)?;
+        Ok(vec![ChangeRequest::Record {
+            key: key.clone(),
+            value: value.clone(),
+        }])
+    })
+    .await?;
+    node.published(committed.revision, committed.hash).await?;
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), Error> {

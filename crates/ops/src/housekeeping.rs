@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use store::{Base, ChangeRequest, CommitRequest, Provenance};
 
+use crate::consistency::earlier;
 use crate::error::Error;
 use crate::generation;
 use crate::node::Node;
@@ -32,10 +33,12 @@ pub async fn run(node: Arc<Node>, log_retained: Duration) {
         if let Err(error) = remove_expired(&node).await {
             tracing::warn!(%error, "expired relationships could not be removed");
         }
-        let before = node.now().saturating_add_micros(-micros(log_retained));
+        let before = earlier(node.now(), log_retained);
         if let Err(error) = node.store().trim(before).await {
             tracing::warn!(%error, "the log could not be trimmed");
         }
+        node.kept_look_ups()
+            .drop_before(earlier(node.now(), node.settings().snapshots_retained));
         let revision = node.snapshot().revision();
         if looked_through.replace(revision) == Some(revision) {
             continue;
@@ -53,7 +56,7 @@ pub async fn run(node: Arc<Node>, log_retained: Duration) {
 /// # Errors
 /// [`Error`] if the store cannot commit; what was removed before stays removed.
 pub async fn remove_expired(node: &Node) -> Result<u64, Error> {
-    let before = node.now().saturating_add_micros(-micros(EXPIRED_KEPT));
+    let before = earlier(node.now(), EXPIRED_KEPT);
     let mut removed = 0;
     loop {
         if !node.snapshot().has_expired(before) {
@@ -84,8 +87,4 @@ pub async fn remove_expired(node: &Node) -> Result<u64, Error> {
             return Ok(removed);
         }
     }
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

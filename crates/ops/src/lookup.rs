@@ -90,9 +90,9 @@ pub enum Item {
 pub struct Page {
     view: View,
     found: Arc<Found>,
+    everybody: Option<Item>,
     query: [u8; 16],
     after: Option<String>,
-    is_without_everybody: bool,
     limit: usize,
 }
 
@@ -108,23 +108,11 @@ pub async fn resources(
     asked: &Resources,
 ) -> Result<Page, Error> {
     let parameters = format!(
-        "{} {} {} {} {}",
-        asked.definition,
-        asked.permission,
-        asked.subject,
-        asked.context.to_json(),
-        asked.limit
+        "resources {} {} {}",
+        asked.definition, asked.permission, asked.subject
     );
-    let query = Cursor::digest("lookup resources", &parameters);
-    let place = Place::open(
-        node,
-        consistency,
-        query,
-        asked.limit,
-        asked.cursor.as_deref(),
-    )
-    .await?;
-    check::limit_context(node, &asked.context)?;
+    let paging = (asked.limit, asked.cursor.as_deref());
+    let place = Place::open(node, consistency, &parameters, &asked.context, paging).await?;
     let resolved = ResourcesQuery::resolve(
         &place.view.snapshot,
         asked.definition.as_str(),
@@ -139,16 +127,12 @@ pub async fn resources(
         .with("field", "subject_id"),
         QueryError::UnknownDefinition { .. } | QueryError::UnknownMember { .. } => error.into(),
     })?;
-    place
-        .page(
-            node,
-            &asked.context,
-            false,
-            move |snapshot, environment, interrupt| {
-                eval::lookup_resources(snapshot, &resolved, environment, interrupt)
-            },
-        )
-        .await
+    let look_up =
+        move |snapshot: &Snapshot, environment: Environment<'_>, interrupt: &Interrupt| {
+            eval::lookup_resources(snapshot, &resolved, environment, interrupt)
+        };
+    // No resource is everybody.
+    place.page(node, &asked.context, false, look_up).await
 }
 
 /// Looks up subjects.
@@ -162,25 +146,15 @@ pub async fn subjects(
     asked: &Subjects,
 ) -> Result<Page, Error> {
     let parameters = format!(
-        "{} {} {} {:?} {} {} {}",
+        "subjects {} {} {} {:?} {}",
         asked.resource,
         asked.permission,
         asked.definition,
         asked.relation,
-        asked.context.to_json(),
-        asked.is_without_everybody,
-        asked.limit
+        asked.is_without_everybody
     );
-    let query = Cursor::digest("lookup subjects", &parameters);
-    let place = Place::open(
-        node,
-        consistency,
-        query,
-        asked.limit,
-        asked.cursor.as_deref(),
-    )
-    .await?;
-    check::limit_context(node, &asked.context)?;
+    let paging = (asked.limit, asked.cursor.as_deref());
+    let place = Place::open(node, consistency, &parameters, &asked.context, paging).await?;
     let resolved = SubjectsQuery::resolve(
         &place.view.snapshot,
         &asked.resource,
@@ -188,16 +162,13 @@ pub async fn subjects(
         asked.definition.as_str(),
         asked.relation.as_ref().map(RelationName::as_str),
     )?;
-    let is_without_everybody = asked.is_without_everybody;
+    let look_up =
+        move |snapshot: &Snapshot, environment: Environment<'_>, interrupt: &Interrupt| {
+            eval::lookup_subjects(snapshot, &resolved, environment, interrupt)
+        };
+    let tells_everybody = !asked.is_without_everybody;
     place
-        .page(
-            node,
-            &asked.context,
-            is_without_everybody,
-            move |snapshot, environment, interrupt| {
-                eval::lookup_subjects(snapshot, &resolved, environment, interrupt)
-            },
-        )
+        .page(node, &asked.context, tells_everybody, look_up)
         .await
 }
 
@@ -210,17 +181,21 @@ struct Place {
 }
 
 impl Place {
+    /// Opens the look-up of `parameters`, which a cursor is bound to together with the context and the limit.
     async fn open(
         node: &Node,
         consistency: Consistency,
-        query: [u8; 16],
-        limit: u32,
-        cursor: Option<&str>,
+        parameters: &str,
+        context: &Context,
+        (limit, cursor): (u32, Option<&str>),
     ) -> Result<Self, Error> {
         let limit_max = node.settings().limits.page_size_max;
         if limit > limit_max {
             return Err(Error::limit_too_big(limit, limit_max));
         }
+        check::limit_context(node, context)?;
+        let parameters = format!("{parameters} {} {limit}", context.to_json());
+        let query = Cursor::digest("look up", &parameters);
         let (view, after) = match cursor {
             None => (node.view(consistency).await?, None),
             Some(cursor) => {
@@ -241,66 +216,111 @@ impl Place {
         self,
         node: &Arc<Node>,
         context: &Context,
-        is_without_everybody: bool,
-        look_up: impl FnOnce(&Snapshot, Environment<'_>, &Interrupt) -> Result<Found, EvalError>
-        + Send
-        + 'static,
+        tells_everybody: bool,
+        look_up: impl LookUp,
     ) -> Result<Page, Error> {
-        let kept = self
-            .after
-            .is_some()
-            .then(|| node.kept_look_ups().get(&self.view, self.query))
-            .flatten();
-        let (view, found) = match kept {
-            Some(kept) => kept,
+        let is_first = self.after.is_none();
+        let kept = (!is_first).then(|| node.kept_look_ups().get(&self.view, self.query));
+        let (view, found, everybody) = match kept.flatten() {
+            Some((view, found)) => (view, found, None),
             None => {
-                let found = Arc::new(self.work_out(node, context.clone(), look_up).await?);
+                let tells_everybody = tells_everybody && is_first;
+                let worked_out = self.work_out(node, context.clone(), tells_everybody, look_up);
+                let (found, everybody) = worked_out.await?;
+                let found = Arc::new(found);
                 if self.limit > 0 && found.count() > self.limit as usize {
                     node.kept_look_ups().keep(&self.view, self.query, &found);
                 }
-                (self.view.clone(), found)
+                (self.view.clone(), found, everybody)
             }
+        };
+        let limit = match self.limit {
+            0 => usize::MAX,
+            limit => limit as usize,
         };
         Ok(Page {
             view,
             found,
+            everybody,
             query: self.query,
             after: self.after,
-            is_without_everybody,
-            limit: if self.limit == 0 {
-                usize::MAX
-            } else {
-                self.limit as usize
-            },
+            limit,
         })
     }
 
-    /// Runs a look-up away from the calls that answer at once; it ends soon after this is dropped.
+    /// Runs a look-up away from the calls that answer at once; it ends soon after this is dropped, and its turn with it.
     async fn work_out(
         &self,
         node: &Arc<Node>,
         context: Context,
-        look_up: impl FnOnce(&Snapshot, Environment<'_>, &Interrupt) -> Result<Found, EvalError>
-        + Send
-        + 'static,
-    ) -> Result<Found, Error> {
-        let _turn = node.look_up_turns().take().await?;
+        tells_everybody: bool,
+        look_up: impl LookUp,
+    ) -> Result<(Found, Option<Item>), Error> {
+        let turn = node.look_up_turns().take().await?;
         let interrupt = Arc::new(AtomicBool::new(false));
         let gone = InterruptOnDrop(Arc::clone(&interrupt));
         let (view, on) = (self.view.clone(), Arc::clone(node));
         let task = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let limits = &on.settings().limits;
             let environment = Environment {
-                edges_visited_max: on.settings().limits.look_up_edges_visited_max,
+                edges_visited_max: limits.look_up_edges_visited_max,
                 ..check::environment(&on, &view, &context)
             };
-            look_up(&view.snapshot, environment, &interrupt)
+            let found = look_up(&view.snapshot, environment, &interrupt)?;
+            let everybody = if tells_everybody {
+                everybody(&view.snapshot, &found, limits.answer_bytes_max)?
+            } else {
+                None
+            };
+            Ok((found, everybody))
         });
-        let found = task
+        let worked_out = task
             .await
             .map_err(|error| Error::new(Kind::Internal, "the look-up failed").caused_by(error))?;
         drop(gone);
-        Ok(found?)
+        worked_out
     }
+}
+
+/// A look-up in the engine.
+trait LookUp:
+    FnOnce(&Snapshot, Environment<'_>, &Interrupt) -> Result<Found, EvalError> + Send + 'static
+{
+}
+
+impl<F> LookUp for F where
+    F: FnOnce(&Snapshot, Environment<'_>, &Interrupt) -> Result<Found, EvalError> + Send + 'static
+{
+}
+
+/// Everybody, where a wildcard grants, with whom it does not grant to: one message, so it is bounded.
+fn everybody(snapshot: &Snapshot, found: &Found, bytes_max: usize) -> Result<Option<Item>, Error> {
+    /// What the wire adds to an id, which it tells twice.
+    const BYTES_PER_ID: usize = 16;
+    let Some(membership) = found.everybody() else {
+        return Ok(None);
+    };
+    let excluded = found.excluded(snapshot);
+    let bytes = excluded.iter().map(|(id, membership)| {
+        let missing = match membership {
+            Membership::Certain => 0,
+            Membership::Conditional { missing } => missing.iter().map(String::len).sum(),
+        };
+        id.as_str().len() * 2 + missing + BYTES_PER_ID
+    });
+    if bytes.sum::<usize>() > bytes_max {
+        let message = format!(
+            "everybody has the permission but for {} subjects, more than an answer of {bytes_max} bytes can name; leave \
+             everybody out with `WILDCARD_OPTION_EXCLUDE_WILDCARDS`, or check single subjects",
+            excluded.len()
+        );
+        return Err(Error::new(Kind::LimitExceeded, message));
+    }
+    Ok(Some(Item::Everybody {
+        membership,
+        excluded,
+    }))
 }
 
 struct InterruptOnDrop(Arc<AtomicBool>);
@@ -326,21 +346,13 @@ impl Page {
 
     /// What the page holds, in the byte order of the ids, everybody first.
     pub fn items(&self) -> impl Iterator<Item = Item> + '_ {
-        let everybody = match &self.after {
-            None if !self.is_without_everybody => self.found.everybody(),
-            None | Some(_) => None,
-        };
-        let everybody = everybody.map(|membership| Item::Everybody {
-            membership,
-            excluded: self.found.excluded(&self.view.snapshot),
-        });
         let objects = self
             .found
             .members(&self.view.snapshot, self.after.as_deref());
         let objects = objects
             .take(self.limit)
             .map(|(id, membership)| Item::Object { id, membership });
-        everybody.into_iter().chain(objects)
+        self.everybody.iter().cloned().chain(objects)
     }
 
     /// Whether there is more after this page.

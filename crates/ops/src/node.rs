@@ -11,7 +11,7 @@ use model::{Clock, CommitHash, Limits, Revision, Timestamp, Token};
 use store::{Head, Store, StoreIdentity, TokenRefused, TokenVerdict};
 use tokio::sync::watch;
 
-use crate::consistency::{Consistency, View};
+use crate::consistency::{Consistency, View, earlier, later};
 use crate::counter::Counters;
 use crate::cursor::Cursor;
 use crate::error::{Error, Kind, Reason};
@@ -224,14 +224,13 @@ impl Node {
                 error
             }
         })?;
-        let age_micros = view.now.as_micros().saturating_sub(cursor.now.as_micros());
-        let age_max = self
+        let kept = self
             .settings
             .snapshots_retained
             .saturating_add(CLOCK_OFFSET_MAX);
-        let is_kept = u128::try_from(age_micros).is_ok_and(|age| age <= age_max.as_micros());
-        let is_to_come = cursor.now.as_micros() > self.ahead_micros();
-        if !is_kept && age_micros > 0 || is_to_come || cursor.now < view.snapshot.time() {
+        let oldest = earlier(self.now(), kept).max(view.snapshot.time());
+        let newest = later(self.now(), CLOCK_OFFSET_MAX);
+        if cursor.now < oldest || cursor.now > newest {
             let message =
                 "invalid revision: the cursor is too old to be read on; begin again without it";
             return Err(Error::new(Kind::RevisionGone, message));
@@ -240,11 +239,6 @@ impl Node {
             now: cursor.now,
             ..view
         })
-    }
-
-    fn ahead_micros(&self) -> i64 {
-        let ahead = i64::try_from(CLOCK_OFFSET_MAX.as_micros()).unwrap_or(i64::MAX);
-        self.now().as_micros().saturating_add(ahead)
     }
 
     pub(crate) fn kept_look_ups(&self) -> &Kept {
@@ -280,11 +274,11 @@ impl Node {
         self.heads.ask().await
     }
 
-    /// The newest snapshot, the counters of its revision and the revision of its schema.
-    pub(crate) fn counters_position(&self) -> (View, Counters, Revision) {
+    /// What is seen of the newest snapshot, with the counters of its revision.
+    pub(crate) fn view_with_counters(&self) -> (View, Counters) {
         let current = self.current.load();
         let view = self.view_of(&current.snapshot, current.hash.short());
-        (view, current.counters.clone(), current.schema_revision)
+        (view, current.counters.clone())
     }
 
     pub(crate) fn write_gate(&self) -> &tokio::sync::RwLock<()> {

@@ -32,8 +32,8 @@ pub struct Read {
 pub async fn write(node: &Node, caller: &Caller, text: &str) -> Result<Token, Error> {
     check_length(node, text)?;
     let schema = Schema::compile(text)?;
-    let committed = write::commit_at_head(node, caller, (Vec::new(), None), |snapshot| {
-        evolution::check(snapshot, &schema)?;
+    let committed = write::commit_at_head(node, caller, (Vec::new(), None), |head| {
+        evolution::check(&head.snapshot, &schema)?;
         Ok(vec![ChangeRequest::Schema(text.to_owned())])
     })
     .await?;

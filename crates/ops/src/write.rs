@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use engine::graph::Snapshot;
 use identity::Caller;
 use model::{
     ObjectRef, Operation, Precondition, RelationshipFilter, RelationshipKey, RelationshipUpdate,
@@ -14,7 +13,7 @@ use store::{Base, ChangeRequest, CommitError, CommitRequest, Committed, Provenan
 
 use crate::consistency::Consistency;
 use crate::error::{Error, Kind, Reason};
-use crate::node::Node;
+use crate::node::{Node, Published};
 use crate::{precondition, typing};
 
 /// Changes that are made together, or not at all.
@@ -154,7 +153,8 @@ pub async fn delete_object(
         ..RelationshipFilter::default()
     };
     let count = AtomicU64::new(0);
-    let committed = commit_at_head(node, caller, (preconditions, metadata), |snapshot| {
+    let committed = commit_at_head(node, caller, (preconditions, metadata), |head| {
+        let snapshot = &head.snapshot;
         typing::filter(snapshot.schema(), &as_resource)?;
         let now = node.now();
         count.store(0, Ordering::Relaxed);
@@ -182,30 +182,30 @@ pub async fn delete_object(
     })
 }
 
-/// Commits changes that are worked out on the graph at the head, again if the head has moved. Meanwhile this node makes
+/// Commits changes that are worked out on what the node has at the head, again if the head has moved. Meanwhile this node makes
 /// no other commit.
 pub(crate) async fn commit_at_head(
     node: &Node,
     caller: &Caller,
     (preconditions, metadata): (Vec<Precondition>, Option<String>),
-    work_out: impl Fn(&Snapshot) -> Result<Vec<ChangeRequest>, Error>,
+    work_out: impl Fn(&Published) -> Result<Vec<ChangeRequest>, Error>,
 ) -> Result<Committed, Error> {
     /// Commits of other nodes that may come in between.
     const TRIES_MAX: usize = 16;
     let _gate = node.write_gate().write().await;
     node.view(Consistency::FullyConsistent).await?;
     for _ in 0..TRIES_MAX {
-        let (snapshot, schema_revision) = node.schema_position();
+        let head = node.current.load_full();
         for precondition in &preconditions {
-            typing::filter(snapshot.schema(), precondition.filter())?;
+            typing::filter(head.snapshot.schema(), precondition.filter())?;
         }
         let request = CommitRequest {
             base: Base {
-                schema_revision,
-                head: Some(snapshot.revision()),
+                schema_revision: head.schema_revision,
+                head: Some(head.snapshot.revision()),
             },
             preconditions: preconditions.clone(),
-            changes: work_out(&snapshot)?,
+            changes: work_out(&head)?,
             idempotency_key: None,
             provenance: provenance(caller, metadata.clone()),
             now: node.now(),

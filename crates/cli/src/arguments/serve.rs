@@ -156,6 +156,13 @@ pub(crate) struct Limits {
     /// Relationships that one evaluation may look at.
     #[arg(long, env = "REMIT_EDGES_VISITED_MAX", default_value_t = 1_000_000)]
     pub(crate) edges_visited_max: u64,
+    /// Relationships that one look-up may look at.
+    #[arg(
+        long,
+        env = "REMIT_LOOK_UP_EDGES_VISITED_MAX",
+        default_value_t = 100_000_000
+    )]
+    pub(crate) look_up_edges_visited_max: u64,
     /// Updates in one write.
     #[arg(long, env = "REMIT_UPDATES_MAX", default_value_t = 1_000)]
     pub(crate) updates_max: usize,

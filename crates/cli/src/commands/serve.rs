@@ -143,6 +143,7 @@ fn settings(arguments: &Serve) -> Settings {
         limits: Limits {
             depth_max: given.depth_max,
             edges_visited_max: given.edges_visited_max,
+            look_up_edges_visited_max: given.look_up_edges_visited_max,
             updates_max: given.updates_max,
             bulk_check_items_max: given.bulk_check_items_max,
             import_relationships_max: given.import_relationships_max,

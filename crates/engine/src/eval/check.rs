@@ -32,11 +32,12 @@ pub(super) enum Stop {
 /// Circles met before it is cheaper to solve the equations than to walk around in them again and again.
 const CIRCLES_MAX: u32 = 256;
 
+/// Walks, and counts the edges that it visits.
 pub(super) fn check(
     snapshot: &Snapshot,
     query: &Query,
     environment: Environment<'_>,
-) -> Result<Value, Stop> {
+) -> (Result<Value, Stop>, u64) {
     let mut walk = Walk {
         snapshot,
         plan: snapshot.plan(),
@@ -53,7 +54,8 @@ pub(super) fn check(
         deepest: 0,
         climbs: Climbs::default(),
     };
-    walk.node(query.resource, query.member, 1)
+    let value = walk.node(query.resource, query.member, 1);
+    (value, walk.edges_visited)
 }
 
 /// A node that is being worked on, and how many right sides of exclusions lie above it.

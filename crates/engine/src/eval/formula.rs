@@ -44,6 +44,8 @@ pub(super) struct Row {
 pub(super) struct Equations {
     pub(super) nodes: Vec<NodeKey>,
     pub(super) formulas: Vec<Formula>,
+    /// How many edges were visited for them.
+    pub(super) edges_visited: u64,
 }
 
 impl Equations {
@@ -74,6 +76,7 @@ impl Equations {
             formulas.push(formula);
         }
         Ok(Self {
+            edges_visited: builder.edges_visited,
             nodes: builder.nodes,
             formulas,
         })

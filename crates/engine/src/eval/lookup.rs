@@ -28,6 +28,8 @@ use super::{Environment, solve};
 use crate::graph::{ObjectIx, Snapshot};
 
 pub use found::{Found, Membership};
+use work::Work;
+
 pub use work::Interrupt;
 
 /// On which objects of a definition does a subject have a relation or permission? Only good for its snapshot.
@@ -42,6 +44,7 @@ pub struct ResourcesQuery {
 /// Which subjects of a kind have a relation or permission on an object? Only good for its snapshot.
 #[derive(Debug, Clone)]
 pub struct SubjectsQuery {
+    definition: DefinitionIx,
     resource: ObjectIx,
     resource_id: ObjectId,
     member: MemberIx,
@@ -49,7 +52,7 @@ pub struct SubjectsQuery {
 }
 
 /// Candidates whose equations are solved together: more share more, and take more memory.
-const CANDIDATES_PER_SYSTEM: usize = 10_000;
+const CANDIDATES_PER_SYSTEM: usize = 1_000;
 
 impl ResourcesQuery {
     /// Resolves a question.
@@ -113,6 +116,7 @@ impl SubjectsQuery {
         };
         let object = snapshot.object_ix(definition, resource.id.as_str());
         Ok(Self {
+            definition,
             resource: object.unwrap_or(UNKNOWN_RESOURCE),
             resource_id: resource.id.clone(),
             member,
@@ -137,18 +141,21 @@ pub fn lookup_resources(
     environment: Environment<'_>,
     interrupt: &Interrupt,
 ) -> Result<Found, EvalError> {
-    let scope = (environment, interrupt);
-    let search =
-        |is_generous| resources::search(snapshot, query.member, query.subject, scope, is_generous);
-    let set = match search(false) {
+    let mut work = Work::new(environment, interrupt);
+    let (member, subject) = (query.member, query.subject);
+    let set = match resources::search(snapshot, member, subject, &mut work, false) {
         Ok(set) if set.deepest() <= environment.depth_max => set,
-        Ok(set) => exact_resources(snapshot, query, &set, scope)?,
+        Ok(set) => exact_resources(snapshot, query, &set, &mut work)?,
         Err(Stop::Failed(error)) => return Err(error),
-        Err(Stop::Equations) => match search(true) {
-            Ok(set) => exact_resources(snapshot, query, &set, scope)?,
-            Err(Stop::Failed(error)) => return Err(error),
-            Err(Stop::Equations) => Set::default(),
-        },
+        Err(Stop::Equations) => {
+            let candidates = resources::search(snapshot, member, subject, &mut work, true);
+            match candidates {
+                Ok(candidates) => exact_resources(snapshot, query, &candidates, &mut work)?,
+                Err(Stop::Failed(error)) => return Err(error),
+                // A generous search has no exclusion to stop at.
+                Err(Stop::Equations) => Set::default(),
+            }
+        }
     };
     let stand_in = StandIn {
         object: UNKNOWN_SUBJECT,
@@ -173,13 +180,13 @@ pub fn lookup_subjects(
         member: query.member,
         object: query.resource,
     };
-    let reached = Reached::from(snapshot, root, query.kind, (environment, interrupt))?;
-    let named = reached.named();
-    let set = match reached.solve(interrupt) {
+    let mut work = Work::new(environment, interrupt);
+    let reached = Reached::from(snapshot, root, query.kind, &mut work)?;
+    let set = match reached.solve(&work) {
         Ok(set) if set.deepest() <= environment.depth_max => set,
         Err(Stop::Failed(error)) => return Err(error),
         Ok(_) | Err(Stop::Equations) => {
-            exact_subjects(snapshot, query, named, (environment, interrupt))?
+            exact_subjects(snapshot, query, reached.named(), &mut work)?
         }
     };
     let stand_in = StandIn {
@@ -194,7 +201,7 @@ fn exact_resources(
     snapshot: &Snapshot,
     query: &ResourcesQuery,
     candidates: &Set,
-    (environment, interrupt): (Environment<'_>, &Interrupt),
+    work: &mut Work<'_>,
 ) -> Result<Set, EvalError> {
     let objects: Vec<u32> = candidates
         .yes
@@ -203,7 +210,7 @@ fn exact_resources(
         .collect();
     let mut set = Set::default();
     for objects in objects.chunks(CANDIDATES_PER_SYSTEM) {
-        stop_if(interrupt)?;
+        work.look()?;
         let asked: Vec<NodeKey> = objects
             .iter()
             .map(|object| NodeKey {
@@ -211,7 +218,8 @@ fn exact_resources(
                 object: ObjectIx(*object),
             })
             .collect();
-        let solution = solve::solve_all(snapshot, &asked, query.subject, environment)?;
+        let solution = solve::solve_all(snapshot, &asked, query.subject, work.part())?;
+        work.spend(solution.edges_visited())?;
         for (node, object) in objects.iter().enumerate() {
             set.insert(*object, value(solution.decision_of(node as u32)), 0);
         }
@@ -224,12 +232,12 @@ fn exact_subjects(
     snapshot: &Snapshot,
     query: &SubjectsQuery,
     named: roaring::RoaringBitmap,
-    (environment, interrupt): (Environment<'_>, &Interrupt),
+    work: &mut Work<'_>,
 ) -> Result<Set, EvalError> {
-    let decide = |object| -> Result<Value, EvalError> {
-        stop_if(interrupt)?;
+    let mut decide = |object| -> Result<Value, EvalError> {
+        work.look()?;
         let query = Query {
-            definition: query.kind.definition,
+            definition: query.definition,
             resource: query.resource,
             member: query.member,
             subject: Subject {
@@ -238,7 +246,9 @@ fn exact_subjects(
                 set: query.kind.set,
             },
         };
-        match super::check(snapshot, &query, environment) {
+        let (decided, edges_visited) = super::counted_check(snapshot, &query, work.part());
+        work.spend(edges_visited)?;
+        match decided {
             Err(error @ EvalError::WorkExceeded { .. }) => Err(error),
             decided => Ok(value(decided)),
         }
@@ -251,13 +261,6 @@ fn exact_subjects(
         set.place(object, decide(ObjectIx(object))?, true, 0);
     }
     Ok(set)
-}
-
-fn stop_if(interrupt: &Interrupt) -> Result<(), EvalError> {
-    if interrupt.load(std::sync::atomic::Ordering::Relaxed) {
-        return Err(EvalError::Interrupted);
-    }
-    Ok(())
 }
 
 fn value(decided: Result<Decision, EvalError>) -> Value {

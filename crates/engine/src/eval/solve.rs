@@ -118,6 +118,11 @@ pub(super) fn solve_all(
 }
 
 impl Solution {
+    /// How many edges were visited for the equations.
+    pub(super) fn edges_visited(&self) -> u64 {
+        self.equations.edges_visited
+    }
+
     /// What the question comes to.
     pub(super) fn decision(&self) -> Result<Decision, EvalError> {
         self.decision_of(0)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use engine::eval::Found;
 use engine::graph::Snapshot;
 use model::{Timestamp, Token};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::consistency::View;
 use crate::error::{Error, Kind};
@@ -52,6 +52,12 @@ impl Key {
 }
 
 impl Kept {
+    /// Lets go of the answers whose first page is older: their cursors are good no more.
+    pub(crate) fn drop_before(&self, instant: Timestamp) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.retain(|answer| answer.key.now >= instant);
+    }
+
     /// The answer, with a view of the snapshot that it was found on.
     pub(crate) fn get(&self, view: &View, query: [u8; 16]) -> Option<(View, Arc<Found>)> {
         let key = Key::of(view, query);
@@ -83,39 +89,42 @@ impl Kept {
 /// Turns to work a look-up out: as many at once as there are processors, so that checks keep their share.
 #[derive(Debug)]
 pub(crate) struct Turns {
-    running: Semaphore,
-    admitted: Semaphore,
+    running: Arc<Semaphore>,
+    admitted: Arc<Semaphore>,
 }
 
 /// A turn; it ends when this is dropped.
-pub(crate) struct Turn<'a> {
-    _running: SemaphorePermit<'a>,
-    _admitted: SemaphorePermit<'a>,
+pub(crate) struct Turn {
+    _running: OwnedSemaphorePermit,
+    _admitted: OwnedSemaphorePermit,
 }
 
 impl Default for Turns {
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            running: Semaphore::new(processors),
-            admitted: Semaphore::new(processors + WAITING_MAX),
+            running: Arc::new(Semaphore::new(processors)),
+            admitted: Arc::new(Semaphore::new(processors + WAITING_MAX)),
         }
     }
 }
 
 impl Turns {
+    /// A turn, once it comes.
+    ///
     /// # Errors
     /// [`Kind::Overloaded`] if too many wait already.
-    pub(crate) async fn take(&self) -> Result<Turn<'_>, Error> {
+    pub(crate) async fn take(&self) -> Result<Turn, Error> {
         let overloaded = || {
             let message =
                 format!("more than {WAITING_MAX} look-ups wait for their turn; try again later");
             Error::new(Kind::Overloaded, message)
         };
-        let admitted = self.admitted.try_acquire().map_err(|_| overloaded())?;
-        let running = self.running.acquire().await.map_err(|_| overloaded())?;
+        let admitted = Arc::clone(&self.admitted).try_acquire_owned();
+        let admitted = admitted.map_err(|_| overloaded())?;
+        let running = Arc::clone(&self.running).acquire_owned().await;
         Ok(Turn {
-            _running: running,
+            _running: running.map_err(|_| overloaded())?,
             _admitted: admitted,
         })
     }

@@ -1,17 +1,21 @@
 //! Look-ups over the wire: pages, wildcards, conditions, errors, and clients that lose interest.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use model::SystemClock;
+use ops::Settings;
 use remit_client::Client;
 use remit_client::proto::authzed::api::v1 as wire;
 use remit_client::proto::authzed::api::v1::LookupPermissionship;
 use remit_client::proto::authzed::api::v1::consistency::Requirement;
 use server::convert;
+use store::SqliteStore;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::life::{FULL, touch, with_schema};
-use crate::running::start;
+use crate::running::{start, start_with};
 
 fn consistency(requirement: Requirement) -> Option<wire::Consistency> {
     Some(wire::Consistency {
@@ -364,6 +368,40 @@ async fn everybody_comes_with_exact_exclusions_and_pages() {
     // Somebody whom no relationship names.
     let (found, _) = resources(&client, resources_of("user:zoe")).await.unwrap();
     assert_eq!(found.len(), 1);
+    running.stop().await;
+}
+
+/// All exceptions come in one message, which is bounded as any other; without everybody there is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_exceptions_than_fit_an_answer_are_refused() {
+    let mut settings = Settings::default();
+    settings.limits.answer_bytes_max = 1_000;
+    let store = Arc::new(SqliteStore::memory().unwrap());
+    let running = start_with(store, Arc::new(SystemClock), None, settings).await;
+    let client = running.client().await;
+    let schema = PUBLIC.to_owned();
+    client
+        .schema()
+        .write_schema(wire::WriteSchemaRequest { schema })
+        .await
+        .unwrap();
+    let banned: Vec<String> = (0..100)
+        .map(|n| format!("doc:a#banned@user:u{n}"))
+        .collect();
+    let mut rows: Vec<&str> = banned.iter().map(String::as_str).collect();
+    rows.extend(["doc:a#viewer@user:*", "doc:a#viewer@user:ann"]);
+    touch(&client, &rows).await.unwrap();
+    let status = subjects(&client, subjects_of("doc:a")).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(
+        status.message().contains("but for 100 subjects"),
+        "{status:?}"
+    );
+    let without = wire::LookupSubjectsRequest {
+        wildcard_option: wire::lookup_subjects_request::WildcardOption::ExcludeWildcards.into(),
+        ..subjects_of("doc:a")
+    };
+    assert_eq!(subjects(&client, without).await.unwrap().len(), 1);
     running.stop().await;
 }
 

@@ -36,7 +36,7 @@ struct Uses {
     is_excluded: bool,
 }
 
-impl Search<'_> {
+impl Search<'_, '_> {
     pub(super) fn solve_recursive(&mut self, members: &[MemberIx]) -> Result<(), Stop> {
         let uses = self.uses(members);
         if uses.is_excluded && !self.is_generous {

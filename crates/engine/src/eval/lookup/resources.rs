@@ -10,8 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use schema::{MemberIx, Quantifier};
 
 use super::set::Set;
-use super::work::{Interrupt, Work};
-use crate::eval::Environment;
+use super::work::Work;
 use crate::eval::plan::{ArrowStep, Node, RelationSteps, Steps};
 use crate::eval::query::Subject;
 use crate::eval::value::{EvalError, Value};
@@ -34,10 +33,10 @@ impl From<EvalError> for Stop {
 /// How much longer a list must be than the set that it meets for a probe of each object to be cheaper.
 const PROBE_RATIO: u64 = 4;
 
-pub(super) struct Search<'a> {
+pub(super) struct Search<'a, 'w> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) subject: Subject,
-    pub(super) work: Work<'a>,
+    pub(super) work: &'w mut Work<'a>,
     pub(super) sets: HashMap<MemberIx, Rc<Set>>,
     /// Whether exclusions take nothing away: what is found then is all that there can be.
     pub(super) is_generous: bool,
@@ -49,17 +48,17 @@ pub(super) struct Search<'a> {
 ///
 /// # Errors
 /// [`Stop`]; never [`Stop::Equations`] for a generous search.
-pub(super) fn search(
-    snapshot: &Snapshot,
+pub(super) fn search<'a>(
+    snapshot: &'a Snapshot,
     member: MemberIx,
     subject: Subject,
-    (environment, interrupt): (Environment<'_>, &Interrupt),
+    work: &mut Work<'a>,
     is_generous: bool,
 ) -> Result<Set, Stop> {
     let mut search = Search {
         snapshot,
         subject,
-        work: Work::new(environment, interrupt),
+        work,
         sets: HashMap::new(),
         is_generous,
         height_seen: 0,
@@ -70,7 +69,7 @@ pub(super) fn search(
     Ok(Rc::unwrap_or_clone(search.set(member)?))
 }
 
-impl<'a> Search<'a> {
+impl<'a> Search<'a, '_> {
     /// The members that `root` rests on and that may hold the subject, in the order in which they can be solved.
     fn components(&self, root: MemberIx) -> Vec<Vec<MemberIx>> {
         let plan = self.snapshot.plan();

@@ -13,8 +13,7 @@ use schema::{DefinitionIx, MemberIx, Quantifier};
 
 use super::resources::Stop;
 use super::set::Set;
-use super::work::{Interrupt, Work};
-use crate::eval::Environment;
+use super::work::Work;
 use crate::eval::components::components;
 use crate::eval::memo::NodeKey;
 use crate::eval::plan::{ArrowStep, Node, RelationSteps, Steps};
@@ -24,7 +23,8 @@ use crate::graph::{ClassIx, ObjectIx, Snapshot};
 
 /// What a node is made of, for all subjects at once.
 enum Formula {
-    Known(Set),
+    /// Boxed: most formulas are nodes, and there may be as many as edges.
+    Known(Box<Set>),
     Node(u32),
     /// A relationship that counts as far as its value says, and what lies behind it.
     Edge(Value, Box<Formula>),
@@ -46,10 +46,10 @@ pub(super) struct Reached {
     formulas: Vec<Formula>,
 }
 
-struct Builder<'a> {
+struct Builder<'a, 'w> {
     snapshot: &'a Snapshot,
     kind: Kind,
-    work: Work<'a>,
+    work: &'w mut Work<'a>,
     nodes: Vec<NodeKey>,
     numbers: HashMap<NodeKey, u32, foldhash::fast::FixedState>,
 }
@@ -59,16 +59,16 @@ impl Reached {
     ///
     /// # Errors
     /// [`EvalError::WorkExceeded`] and [`EvalError::Interrupted`].
-    pub(super) fn from(
-        snapshot: &Snapshot,
+    pub(super) fn from<'a>(
+        snapshot: &'a Snapshot,
         root: NodeKey,
         kind: Kind,
-        (environment, interrupt): (Environment<'_>, &Interrupt),
+        work: &mut Work<'a>,
     ) -> Result<Self, EvalError> {
         let mut builder = Builder {
             snapshot,
             kind,
-            work: Work::new(environment, interrupt),
+            work,
             nodes: Vec::new(),
             numbers: HashMap::default(),
         };
@@ -96,7 +96,7 @@ impl Reached {
     ///
     /// # Errors
     /// [`Stop::Equations`] for a circle that is not made of unions alone; [`EvalError::Interrupted`].
-    pub(super) fn solve(self, interrupt: &Interrupt) -> Result<Set, Stop> {
+    pub(super) fn solve(&self, work: &Work<'_>) -> Result<Set, Stop> {
         let successors: Vec<Vec<u32>> = self.formulas.iter().map(Formula::nodes).collect();
         let mut circles: Vec<Vec<u32>> = Vec::new();
         for (node, number) in components(&successors).into_iter().enumerate() {
@@ -119,9 +119,7 @@ impl Reached {
             users,
         };
         for circle in &circles {
-            if interrupt.load(std::sync::atomic::Ordering::Relaxed) {
-                return Err(EvalError::Interrupted.into());
-            }
+            work.look()?;
             self.solve_circle(circle, &successors, &mut solved)?;
             for node in circle
                 .iter()
@@ -216,7 +214,7 @@ impl Solved {
 impl Formula {
     fn value(&self, solved: &Solved) -> Set {
         match self {
-            Self::Known(set) => set.clone(),
+            Self::Known(set) => (**set).clone(),
             Self::Node(node) => (*solved.set(*node)).clone(),
             Self::Edge(edge, behind) => behind.value(solved).under(edge),
             Self::Any(operands) => {
@@ -310,7 +308,7 @@ impl Formula {
     }
 }
 
-impl<'a> Builder<'a> {
+impl<'a> Builder<'a, '_> {
     /// The node; nothing if it can never have a subject of the asked kind.
     fn node(&mut self, member: MemberIx, object: ObjectIx) -> Formula {
         let definition_count = self.snapshot.schema().definitions().len();
@@ -321,7 +319,7 @@ impl<'a> Builder<'a> {
         };
         let plan = self.snapshot.plan().member(member);
         if !plan.may_hold(anybody, definition_count) {
-            return Formula::Known(Set::default());
+            return Formula::Known(Box::default());
         }
         let key = NodeKey { member, object };
         let next = self.nodes.len() as u32;
@@ -340,7 +338,10 @@ impl<'a> Builder<'a> {
         };
         // A set is a member of itself.
         Ok(if self.kind.set == Some(key.member) {
-            Formula::Any(vec![Formula::Known(Set::one(key.object.0)), formula])
+            Formula::Any(vec![
+                Formula::Known(Box::new(Set::one(key.object.0))),
+                formula,
+            ])
         } else {
             formula
         })
@@ -366,7 +367,7 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        let mut operands = vec![Formula::Known(known)];
+        let mut operands = vec![Formula::Known(Box::new(known))];
         for step in &steps.sets {
             self.edges(step.class, Some(step.member), object, false, &mut operands)?;
         }
@@ -396,14 +397,14 @@ impl<'a> Builder<'a> {
                 .collect()
         };
         Ok(match node {
-            Node::Nil => Formula::Known(Set::default()),
+            Node::Nil => Formula::Known(Box::default()),
             Node::SelfObject(definition) => {
                 let is_asked = self.kind.set.is_none() && self.kind.definition == *definition;
-                Formula::Known(if is_asked {
+                Formula::Known(Box::new(if is_asked {
                     Set::one(object.0)
                 } else {
                     Set::default()
-                })
+                }))
             }
             Node::Member(member) => self.node(*member, object),
             Node::Arrow(quantifier, steps) => self.arrow(*quantifier, steps, object)?,
@@ -452,7 +453,7 @@ impl<'a> Builder<'a> {
             let edge = self.work.edge(self.snapshot, annotation)?;
             let behind = match target {
                 Some(target) if edge != Value::No => self.node(target, ObjectIx(subject)),
-                Some(_) | None => Formula::Known(Set::default()),
+                Some(_) | None => Formula::Known(Box::default()),
             };
             match (&behind, &edge) {
                 (Formula::Known(_), _) if keeps_nothing => edges.push(behind),

@@ -9,7 +9,7 @@ use schema::Schema;
 use testkit::{Case, Question};
 
 use super::{Found, Membership, ResourcesQuery, SubjectsQuery, lookup_resources, lookup_subjects};
-use crate::eval::tests::{environment, snapshot};
+use crate::eval::tests::{environment, no_case_has, snapshot};
 use crate::eval::{EvalError, Query, check};
 use crate::graph::Snapshot;
 
@@ -178,19 +178,70 @@ fn subjects_fault(case: &Case, snapshot: &Snapshot, question: &Question) -> Opti
 
 #[test]
 fn look_ups_agree_with_checks() {
-    let seeds = if std::env::var_os("RUN_SLOW_TESTS").is_some() {
-        0..200_000
-    } else {
-        0..4_000
+    no_case_has(fault);
+}
+
+/// Where equations decide, the work of all candidates together is limited, and ends when nobody waits.
+#[test]
+fn exact_answers_share_one_limit() {
+    let schema =
+        "definition user {}\ndefinition group {\n relation member: user | group#member\n}\n";
+    let schema = Arc::new(Schema::compile(schema).unwrap());
+    let mut rows: Vec<Relationship> = (1..60)
+        .map(|n| {
+            format!("group:g{}#member@group:g{n}#member", n - 1)
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    rows.extend((0..40).map(|n| {
+        format!("group:g59#member@user:u{n}")
+            .parse::<Relationship>()
+            .unwrap()
+    }));
+    let snapshot = snapshot(&schema, &rows);
+    let context = model::Context::default();
+    let environment = |edges_visited_max| crate::eval::Environment {
+        context: &context,
+        now: model::Timestamp::EPOCH,
+        depth_max: 50,
+        edges_visited_max,
     };
-    for seed in seeds {
-        let case = testkit::case(seed);
-        if let Some(first) = fault(&case) {
-            let small = testkit::shrink(case, |case| fault(case).is_some());
-            panic!(
-                "seed {seed}: {first}\nshrunk: {}\n{small}",
-                fault(&small).unwrap()
-            );
-        }
-    }
+    let query = SubjectsQuery::resolve(
+        &snapshot,
+        &"group:g0".parse().unwrap(),
+        "member",
+        "user",
+        None,
+    )
+    .unwrap();
+    let enough = lookup_subjects(
+        &snapshot,
+        &query,
+        environment(100_000),
+        &AtomicBool::new(false),
+    )
+    .unwrap();
+    assert_eq!(
+        enough.error(),
+        Some(&EvalError::DepthExceeded { depth_max: 50 })
+    );
+    // One check takes some 120 edges, the 40 of them more than this.
+    let limited = lookup_subjects(
+        &snapshot,
+        &query,
+        environment(1_000),
+        &AtomicBool::new(false),
+    );
+    assert!(
+        matches!(limited, Err(EvalError::WorkExceeded { .. })),
+        "{limited:?}"
+    );
+    let gone = lookup_subjects(
+        &snapshot,
+        &query,
+        environment(100_000),
+        &AtomicBool::new(true),
+    );
+    assert!(matches!(gone, Err(EvalError::Interrupted)), "{gone:?}");
 }

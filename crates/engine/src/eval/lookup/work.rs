@@ -29,16 +29,35 @@ impl<'a> Work<'a> {
     }
 
     pub(super) fn visit(&mut self) -> Result<(), EvalError> {
-        self.edges_visited += 1;
-        if self.edges_visited > self.environment.edges_visited_max {
-            return Err(EvalError::WorkExceeded {
-                edges_visited_max: self.environment.edges_visited_max,
-            });
-        }
+        self.spend(1)?;
         if self.edges_visited.is_multiple_of(EDGES_PER_LOOK) {
             self.look()?;
         }
         Ok(())
+    }
+
+    /// Counts edges that were visited elsewhere on behalf of the look-up.
+    pub(super) fn spend(&mut self, edges: u64) -> Result<(), EvalError> {
+        let edges_visited_max = self.environment.edges_visited_max;
+        self.edges_visited = self.edges_visited.saturating_add(edges);
+        if self.edges_visited > edges_visited_max {
+            return Err(EvalError::WorkExceeded { edges_visited_max });
+        }
+        Ok(())
+    }
+
+    /// The circumstances of a part that keeps all of its edges in memory: what is left of the work, and not too much at once.
+    pub(super) fn part(&self) -> Environment<'a> {
+        /// Edges whose equations are in memory together, at some 50 bytes each.
+        const EDGES_TOGETHER_MAX: u64 = 10_000_000;
+        let left = self
+            .environment
+            .edges_visited_max
+            .saturating_sub(self.edges_visited);
+        Environment {
+            edges_visited_max: left.min(EDGES_TOGETHER_MAX),
+            ..self.environment
+        }
     }
 
     /// # Errors
