@@ -1,6 +1,7 @@
 //! `cargo xtask check`: everything that has to hold before a change lands. CI runs this and nothing else.
 
 use crate::command::{run, target};
+use crate::fuzz::fuzz;
 use crate::mutants::mutants;
 
 /// Sets up what the tests need and runs them all.
@@ -22,6 +23,7 @@ pub fn check() -> anyhow::Result<()> {
     )?;
     run("cargo", &["test", "--workspace"])?;
     mutants()?;
+    fuzz()?;
     peer()?;
     clients()
 }

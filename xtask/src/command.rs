@@ -1,5 +1,6 @@
 //! Running other programs, loudly.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -13,12 +14,20 @@ use crate::root;
 /// # Errors
 /// When the program cannot be started or does not end well.
 pub fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    let what = format!("{program} {}", arguments.join(" "));
+    run_command(Command::new(program).args(arguments))
+}
+
+/// As [`run`], for a command that sets more than its arguments.
+///
+/// # Errors
+/// When the program cannot be started or does not end well.
+pub fn run_command(command: &mut Command) -> anyhow::Result<()> {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(OsStr::to_string_lossy).collect();
+    let what = words.join(" ");
     eprintln!("── {what}");
     let started = Instant::now();
-    let mut command = Command::new(program);
     let status = command
-        .args(arguments)
         .current_dir(root())
         .status()
         .with_context(|| format!("cannot run `{what}`"))?;

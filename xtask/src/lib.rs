@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 pub mod check;
 pub mod codegen;
 pub mod command;
+pub mod fuzz;
 pub mod mutants;
 
 /// The root of the repository.

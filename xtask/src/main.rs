@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use xtask::{check, codegen, mutants};
+use xtask::{check, codegen, fuzz, mutants};
 
 const USAGE: &str = "usage: cargo xtask <command>
 
@@ -13,6 +13,7 @@ commands:
   peer     only the comparison with the peer; PEER_CASES and PEER_SEED say with which cases
   fix      format, and mend what the lints can mend
   mutants  put known faults into a copy of the evaluator; the corpus has to catch each
+  fuzz     inputs that nobody thought of; FUZZ_SECONDS says how long for each target, FUZZ_TARGET which one
   codegen  generate crates/remit-proto/src/generated from proto/
 ";
 
@@ -36,6 +37,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
         "peer" => check::peer(),
         "clients" => check::clients(),
         "mutants" => mutants::mutants(),
+        "fuzz" => fuzz::fuzz(),
         "fix" => check::fix(),
         "codegen" => codegen::generate(Path::new(codegen::COMMITTED_DIR)),
         "--help" | "help" => {
