@@ -32,6 +32,7 @@ mod apply;
 mod backup;
 mod changes;
 mod codec;
+mod file_lock;
 mod filter;
 mod open;
 mod read;

@@ -4,7 +4,7 @@
 //! is an error that names the file. A new store is made beside its path and renamed there when it is complete: a file
 //! of ours is never empty, and an empty file is never ours.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use model::{HistoryId, StoreId};
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::codec::{hash, revision, timestamp};
+use super::file_lock::FileLock;
 use super::read;
 use crate::commit::Provenance;
 use crate::commit::canonical::EntryHeader;
@@ -113,7 +114,7 @@ pub(super) struct Opened {
     pub(super) connection: Connection,
     pub(super) identity: StoreIdentity,
     pub(super) head: Head,
-    pub(super) file_lock: Option<File>,
+    pub(super) file_lock: Option<FileLock>,
     /// Where it is, with links followed; none in memory.
     pub(super) path: Option<PathBuf>,
 }
@@ -121,7 +122,12 @@ pub(super) struct Opened {
 /// Opens the file at `path`, and makes it if there is none.
 pub(super) fn open_file(path: &Path) -> Result<Opened, OpenError> {
     let path = &resolve(path)?;
-    let file_lock = acquire(path)?;
+    let file_lock = FileLock::take(&beside(path, ".lock")).map_err(|error| io_error(path, error))?;
+    if file_lock.is_none() {
+        return Err(OpenError::InUse {
+            path: path.to_owned(),
+        });
+    }
     match File::open(path) {
         Ok(file) => check_header(path, file)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => create(path)?,
@@ -133,7 +139,7 @@ pub(super) fn open_file(path: &Path) -> Result<Opened, OpenError> {
         connection,
         identity,
         head,
-        file_lock: Some(file_lock),
+        file_lock,
         path: Some(path.clone()),
     })
 }
@@ -189,25 +195,6 @@ fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
             Ok(folder.join(name))
         }
         Err(error) => Err(io_error(path, error)),
-    }
-}
-
-/// Takes the lock beside the file, which the operating system gives back however the process ends. SQLite's own
-/// exclusive mode would keep `sqlite3` and backup tools out as well.
-fn acquire(path: &Path) -> Result<File, OpenError> {
-    let lock_path = beside(path, ".lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path);
-    let file = file.map_err(|error| io_error(path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
-            path: path.to_owned(),
-        }),
-        Err(TryLockError::Error(error)) => Err(io_error(path, error)),
     }
 }
 

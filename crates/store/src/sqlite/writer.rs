@@ -7,7 +7,6 @@
 //!
 //! INVARIANT: a commit is answered only after the sync that made it durable, and the head is published before that.
 
-use std::fs::File;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -18,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use super::apply::apply;
 use super::codec::{revision, revision_sql};
+use super::file_lock::FileLock;
 use super::lock;
 use crate::commit::{CommitRequest, Committed};
 use crate::error::{CommitError, StoreError};
@@ -73,7 +73,7 @@ pub(super) struct Writer {
     /// Joined before the end, so that the file is let go of last.
     pub(super) readers: Vec<JoinHandle<()>>,
     /// Keeps other processes out of the file.
-    pub(super) file_lock: Option<File>,
+    pub(super) file_lock: Option<FileLock>,
 }
 
 impl Writer {
