@@ -28,6 +28,15 @@ impl FileLock {
     }
 }
 
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process that is being started has it open too until it runs its program.
+        if let Err(error) = self.0.unlock() {
+            tracing::error!(%error, "the lock of the store cannot be given back");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::FileLock;
