@@ -114,7 +114,7 @@ impl Server<'_> {
         )
     }
 
-    async fn check(&mut self, item: &Item) -> Outcome {
+    pub(super) async fn check(&mut self, item: &Item) -> Outcome {
         let request = wire::CheckPermissionRequest {
             consistency: fully_consistent(),
             resource: item.resource.clone(),
@@ -254,6 +254,36 @@ fn distinct<R: Message>(case: &Case, request: impl Fn(&Question) -> R) -> Vec<R>
 }
 
 impl Call {
+    /// The check that a look-up says the answer of, for the object `id`.
+    pub(super) fn check_of(&self, id: &str) -> Option<Item> {
+        let object = |kind: &str| wire::ObjectReference {
+            object_type: kind.to_owned(),
+            object_id: id.to_owned(),
+        };
+        match self {
+            Self::LookupResources(request) => Some(Item {
+                resource: Some(object(&request.resource_object_type)),
+                permission: request.permission.clone(),
+                subject: request.subject.clone(),
+                context: request.context.clone(),
+            }),
+            Self::LookupSubjects(request) => Some(Item {
+                resource: request.resource.clone(),
+                permission: request.permission.clone(),
+                subject: Some(wire::SubjectReference {
+                    object: Some(object(&request.subject_object_type)),
+                    optional_relation: request.optional_subject_relation.clone(),
+                }),
+                context: request.context.clone(),
+            }),
+            Self::WriteSchema
+            | Self::WriteRelationships
+            | Self::Check(_)
+            | Self::CheckInBulk(_)
+            | Self::Expand(_) => None,
+        }
+    }
+
     /// The name of its method.
     pub(super) fn method(&self) -> &'static str {
         match self {

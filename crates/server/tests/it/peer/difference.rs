@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use model::{DefinitionName, ObjectId, ObjectRef, Relationship, SubjectId};
 use remit_client::proto::authzed::api::v1 as wire;
-use schema::{Arrow, Expression, MemberKind, Quantifier, Schema};
+use schema::{MemberKind, Schema, SubjectKind};
 use testkit::Case;
-use tonic::Code;
 use wire::CheckBulkPermissionsRequestItem as Item;
 
 use super::Compared;
@@ -29,15 +28,14 @@ type Predicate = fn(&Situation<'_>) -> bool;
 
 const PREDICATES: &[(&str, Predicate)] = &[
     ("other missing names", is_other_missing_names),
-    ("self of another type", is_self_for_another_type),
-    ("condition less itself", is_condition_and_its_opposite),
-    ("all over a type without it", is_all_without_target),
+    ("look-up against check", is_at_odds_with_its_check),
     ("a fault that the peer names", is_named_fault),
     ("depth in a circle", is_depth_in_a_circle),
     ("endless circle", is_endless_circle),
     ("error beside an answer", is_error_beside_an_answer),
     ("another error", is_another_error),
     ("wildcard for a set", is_wildcard_for_a_set),
+    ("trait of one kind", is_trait_of_one_kind),
     ("all of a batch", is_all_of_a_batch),
     ("one item fails its group", is_failure_of_the_group),
 ];
@@ -74,6 +72,30 @@ impl Table {
         let mut rows = self.rows.iter();
         rows.find(|(_, holds)| holds(situation))
             .map(|(cause, _)| *cause)
+            .or_else(|| self.cause_of_objects(situation))
+    }
+
+    /// The cause for which the peer's own checks of all objects differ from a look-up of Remit where they do.
+    fn cause_of_objects(&self, situation: &Situation<'_>) -> Option<&'static str> {
+        let mut found = None;
+        let differing = situation.one.differing();
+        for (one, checked) in differing.iter().zip(&situation.one.checked) {
+            let item = situation.one.call.check_of(one.id_or_other())?;
+            let of_object = Compared {
+                call: Call::Check(item),
+                remit: Outcome::Decided(one.remit.clone()),
+                peer: checked.clone(),
+                checked: Vec::new(),
+            };
+            let of_object = Situation {
+                one: &of_object,
+                ..*situation
+            };
+            if of_object.one.differs() && !names_other_parameters(situation, one) {
+                found = Some(self.cause(&of_object)?);
+            }
+        }
+        found
     }
 
     pub(super) fn causes(&self) -> impl Iterator<Item = &'static str> {
@@ -81,40 +103,33 @@ impl Table {
     }
 }
 
-/// What one object's difference is put down to.
-type OfOne = fn(&Situation<'_>, &Differing) -> bool;
-
-/// The causes that are looked for object by object: an answer may differ for several.
-const OF_ONE: [OfOne; 4] = [
-    names_other_parameters,
-    is_self_of_another_type,
-    is_condition_less_itself,
-    is_all_over_a_type_without_it,
-];
-
-/// Every difference has a cause, and one of them this.
-fn holds_of_one(situation: &Situation<'_>, cause: OfOne) -> bool {
+/// Both say that it depends, on different names.
+fn is_other_missing_names(situation: &Situation<'_>) -> bool {
     let differing = situation.one.differing();
-    differing.iter().any(|one| cause(situation, one))
+    !differing.is_empty()
         && differing
             .iter()
-            .all(|one| OF_ONE.iter().any(|cause| cause(situation, one)))
+            .all(|one| names_other_parameters(situation, one))
 }
 
-fn is_other_missing_names(situation: &Situation<'_>) -> bool {
-    holds_of_one(situation, names_other_parameters)
-}
-
-fn is_self_for_another_type(situation: &Situation<'_>) -> bool {
-    holds_of_one(situation, is_self_of_another_type)
-}
-
-fn is_condition_and_its_opposite(situation: &Situation<'_>) -> bool {
-    holds_of_one(situation, is_condition_less_itself)
-}
-
-fn is_all_without_target(situation: &Situation<'_>) -> bool {
-    holds_of_one(situation, is_all_over_a_type_without_it)
+/// The peer's own check gives each object over which the look-ups differ what Remit's look-up gives it.
+fn is_at_odds_with_its_check(situation: &Situation<'_>) -> bool {
+    let differing = situation.one.differing();
+    let mut pairs = differing.iter().zip(&situation.one.checked);
+    !situation.one.checked.is_empty()
+        && pairs.all(|(one, checked)| {
+            let Outcome::Decided(checked) = checked else {
+                return false;
+            };
+            let of_check = Differing {
+                id: one.id.clone(),
+                remit: one.remit.clone(),
+                peer: checked.clone(),
+            };
+            *checked == one.remit
+                || names_other_parameters(situation, &of_check)
+                || names_other_parameters(situation, one)
+        })
 }
 
 /// Both say that something is missing. The names that only one of them has are parameters of caveats that rows carry.
@@ -133,72 +148,6 @@ fn names_other_parameters(situation: &Situation<'_>, one: &Differing) -> bool {
     !peer.is_empty() && extra.all(|name| carried.contains(name))
 }
 
-/// The peer takes an object that has `self` for a subject of the asked type with the object's id.
-fn is_self_of_another_type(situation: &Situation<'_>, one: &Differing) -> bool {
-    let Call::LookupSubjects(request) = &situation.one.call else {
-        return false;
-    };
-    let resource = object(request.resource.as_ref().unwrap());
-    let on_the_way = reachable(&situation.case.relationships, &resource);
-    let mut of_another = on_the_way
-        .iter()
-        .filter(|object| object.definition.as_str() != request.subject_object_type);
-    situation.case.schema_text.contains("use self")
-        && one
-            .id
-            .as_deref()
-            .is_some_and(|id| of_another.any(|object| object.id.as_str() == id))
-}
-
-/// In a look-up the peer takes what a condition grants less what the same condition takes for nothing.
-fn is_condition_less_itself(situation: &Situation<'_>, one: &Differing) -> bool {
-    let is_look_up = matches!(
-        situation.one.call,
-        Call::LookupResources(_) | Call::LookupSubjects(_)
-    );
-    is_look_up
-        && situation.case.schema_text.contains(" - ")
-        && matches!(
-            (&one.remit, &one.peer),
-            (Access::Conditional(_), Access::Denied)
-        )
-}
-
-/// A look-up of the peer passes over subjects whose type lacks what `.all()` asks of each.
-fn is_all_over_a_type_without_it(situation: &Situation<'_>, _one: &Differing) -> bool {
-    let is_look_up = matches!(
-        situation.one.call,
-        Call::LookupResources(_) | Call::LookupSubjects(_)
-    );
-    let schema = Schema::compile(&situation.case.schema_text).unwrap();
-    let lacks = |arrow: &Arrow| {
-        let rows = situation.case.relationships.iter();
-        let relation = schema.member(arrow.relation);
-        let of_arrow = rows.filter(|row| row.relation == relation.name);
-        let mut types =
-            of_arrow.filter_map(|row| schema.definition_ix(row.subject.definition.as_str()));
-        arrow.quantifier == Quantifier::All
-            && types.any(|ix| schema.member_ix(ix, arrow.target.as_str()).is_none())
-    };
-    let mut members = schema.members();
-    is_look_up
-        && members.any(|(_, member)| match &member.kind {
-            MemberKind::Permission(expression) => any_arrow(expression, &lacks),
-            MemberKind::Relation(_) => false,
-        })
-}
-
-fn any_arrow(expression: &Expression, holds: &dyn Fn(&Arrow) -> bool) -> bool {
-    match expression {
-        Expression::Nil | Expression::SelfObject | Expression::Member(_) => false,
-        Expression::Arrow(arrow) => holds(arrow),
-        Expression::Union(operands) | Expression::Intersection(operands) => {
-            operands.iter().any(|operand| any_arrow(operand, holds))
-        }
-        Expression::Exclusion(left, right) => any_arrow(left, holds) || any_arrow(right, holds),
-    }
-}
-
 /// The peer says itself that it met a fault of its own.
 fn is_named_fault(situation: &Situation<'_>) -> bool {
     matches!(&situation.one.peer, Outcome::Failed(failure) if failure.message.starts_with("BUG: "))
@@ -213,8 +162,7 @@ fn is_depth_in_a_circle(situation: &Situation<'_>) -> bool {
 
 /// The peer was given up, and a circle lies on the way.
 fn is_endless_circle(situation: &Situation<'_>) -> bool {
-    let is_given_up = matches!(&situation.one.peer, Outcome::Failed(failure) if failure.code == Code::DeadlineExceeded);
-    is_given_up && has_circle_on_the_way(situation)
+    situation.one.peer.is_given_up() && has_circle_on_the_way(situation)
 }
 
 /// The peer met an error of a caveat, Remit a decision.
@@ -224,9 +172,47 @@ fn is_error_beside_an_answer(situation: &Situation<'_>) -> bool {
         && !is_failure_of_the_group(situation)
 }
 
-/// Both met errors of caveats, of different ones.
+/// The peer met an error of a caveat, Remit another error of the data.
 fn is_another_error(situation: &Situation<'_>) -> bool {
-    is_caveat(&situation.one.peer) && is_caveat(&situation.one.remit)
+    let remit = &situation.one.remit;
+    is_caveat(&situation.one.peer) && (is_caveat(remit) || is_depth(remit) || is_cyclic(remit))
+}
+
+/// The peer applies to one kind of subject whether rows of another kind of the same definition carry a caveat or an end.
+fn is_trait_of_one_kind(situation: &Situation<'_>) -> bool {
+    let (Outcome::Decided(remit), Outcome::Decided(peer)) =
+        (&situation.one.remit, &situation.one.peer)
+    else {
+        return false;
+    };
+    let (Call::Check(item) | Call::CheckInBulk(item)) = &situation.one.call else {
+        return false;
+    };
+    let schema = Schema::compile(&situation.case.schema_text).unwrap();
+    let rows = &situation.case.relationships;
+    let on_the_way = reachable(rows, &object(item.resource.as_ref().unwrap()));
+    let mut rows_on_the_way = rows.iter().filter(|row| on_the_way.contains(&row.resource));
+    remit != peer && rows_on_the_way.any(|row| has_trait_of_one_kind(&schema, row))
+}
+
+/// Whether `row` carries a caveat or an end that its relation does not ask of another kind of subject of its definition.
+fn has_trait_of_one_kind(schema: &Schema, row: &Relationship) -> bool {
+    let definition = schema.definition_ix(row.resource.definition.as_str());
+    let member = definition.and_then(|ix| schema.member_ix(ix, row.relation.as_str()));
+    let subject = schema.definition_ix(row.subject.definition.as_str());
+    let (Some(member), Some(subject)) = (member, subject) else {
+        return false;
+    };
+    let MemberKind::Relation(allowed) = &schema.member(member).kind else {
+        return false;
+    };
+    let is_set = |kind: SubjectKind| matches!(kind, SubjectKind::Set(_));
+    (row.caveat.is_some() || row.expires_at.is_some())
+        && allowed.iter().any(|other| {
+            other.definition == subject
+                && is_set(other.kind) != row.subject.relation.is_some()
+                && (other.caveat.is_none() || !other.expiration)
+        })
 }
 
 /// The peer gives a set of subjects what a wildcard on the way gives to the objects of its type.
@@ -252,19 +238,23 @@ fn is_wildcard_for_a_set(situation: &Situation<'_>) -> bool {
         })
 }
 
-/// In bulk the peer failed an item as it did another of its group, and not when it was asked alone.
+/// In bulk the peer failed an item with what fails another of its group, and not when it was asked alone.
 fn is_failure_of_the_group(situation: &Situation<'_>) -> bool {
     let Call::CheckInBulk(item) = &situation.one.call else {
         return false;
     };
     let failure = &situation.one.peer;
-    let mut singly = singly(situation);
+    let singly = singly(situation);
     let is_alone_fine = singly
         .clone()
         .any(|(asked, one)| asked == item && !matches!(one.peer, Outcome::Failed(_)));
+    let mut group = singly.filter(|(asked, _)| is_of_one_group(asked, item));
     is_alone_fine
         && matches!(failure, Outcome::Failed(_))
-        && singly.any(|(asked, one)| is_of_one_group(asked, item) && one.peer.agrees_with(failure))
+        && group.any(|(_, one)| {
+            let of_one = Situation { one, ..*situation };
+            one.peer.agrees_with(failure) || is_depth(failure) && has_circle_on_the_way(&of_one)
+        })
 }
 
 /// The single checks of the case.
@@ -309,14 +299,19 @@ fn is_depth(outcome: &Outcome) -> bool {
 }
 
 fn is_caveat(outcome: &Outcome) -> bool {
-    reason(outcome).is_some_and(|name| name.starts_with("ERROR_REASON_CAVEAT_"))
+    let Outcome::Failed(failure) = outcome else {
+        return false;
+    };
+    // The peer tells the reason in bulk only, and there it may not fail.
+    let reason = failure.reason.iter();
+    failure.message.starts_with("evaluation error for caveat ")
+        || reason
+            .map(|reason| reason.name.as_str())
+            .any(|name| name.starts_with("ERROR_REASON_CAVEAT_"))
 }
 
-fn reason(outcome: &Outcome) -> Option<&str> {
-    let Outcome::Failed(failure) = outcome else {
-        return None;
-    };
-    failure.reason.as_ref().map(|reason| reason.name.as_str())
+fn is_cyclic(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed(failure) if failure.message.starts_with("cyclic exclusion"))
 }
 
 /// Whether the objects that the call leads to lead back to themselves.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use remit_client::proto::authzed::api::v1 as wire;
+use tonic::Code;
 use wire::algebraic_subject_set::Operation;
 use wire::check_permission_response::Permissionship;
 use wire::permission_relationship_tree::TreeType;
@@ -34,6 +35,16 @@ pub(super) struct Differing {
     pub(super) id: Option<String>,
     pub(super) remit: Access,
     pub(super) peer: Access,
+}
+
+/// An id that no case names: what it has is what everybody has.
+const SOMEBODY_ELSE: &str = "somebody-else";
+
+impl Differing {
+    /// The object, or one that stands for everybody.
+    pub(super) fn id_or_other(&self) -> &str {
+        self.id.as_deref().unwrap_or(SOMEBODY_ELSE)
+    }
 }
 
 /// Whether access is given.
@@ -118,6 +129,12 @@ impl Outcome {
         answer.map_or_else(Self::Failed, |answer| {
             Self::Tree(Tree::new(answer.tree_root.unwrap()))
         })
+    }
+
+    /// Whether it was not waited for any longer.
+    pub(super) fn is_given_up(&self) -> bool {
+        let codes = [Code::DeadlineExceeded, Code::Cancelled];
+        matches!(self, Self::Failed(failure) if codes.contains(&failure.code))
     }
 
     /// Whether two servers say the same.

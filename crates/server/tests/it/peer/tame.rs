@@ -28,18 +28,21 @@ pub(super) fn tame(case: &mut Case) {
 
 /// The steps of the longest walk to the depth limit, from any node.
 fn steps_max(schema: &Schema, case: &Case) -> f64 {
-    let next = edges(schema, &case.relationships);
-    let mut steps: BTreeMap<&Node, f64> = next.keys().map(|node| (node, 1.0)).collect();
+    let edges = edges(schema, &case.relationships);
+    let numbers: BTreeMap<&Node, usize> = edges.keys().zip(0..).collect();
+    let next: Vec<Vec<Option<usize>>> = edges
+        .values()
+        .map(|targets| targets.iter().map(|to| numbers.get(to).copied()).collect())
+        .collect();
+    let mut steps = vec![1.0; next.len()];
     for _ in 0..case.depth_max {
-        let longer = next.iter().map(|(node, targets)| {
-            let below = targets
-                .iter()
-                .map(|target| steps.get(target).unwrap_or(&1.0));
-            (node, 1.0 + below.sum::<f64>())
-        });
+        let below = |target: &Option<usize>| target.map_or(1.0, |target| steps[target]);
+        let longer = next
+            .iter()
+            .map(|to| 1.0 + to.iter().map(below).sum::<f64>());
         steps = longer.collect();
     }
-    steps.into_values().fold(0.0, f64::max)
+    steps.into_iter().fold(0.0, f64::max)
 }
 
 fn edges(schema: &Schema, rows: &[Relationship]) -> BTreeMap<Node, Vec<Node>> {
