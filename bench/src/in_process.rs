@@ -1,0 +1,205 @@
+//! What the engine costs in the process of its caller: time to load, memory, and checks with their ids as text.
+
+use std::collections::HashSet;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use engine::eval::{Environment, Query, check};
+use engine::graph::{Loader, Snapshot};
+use model::{Decision, Limits, Revision, Timestamp};
+use schema::Schema;
+use serde::Serialize;
+
+use crate::machine::Process;
+use crate::workload::{Draw, Popularity, Question, Workload};
+
+/// When every question is asked.
+pub(crate) const NOW: &str = "2026-06-01T12:00:00Z";
+
+/// Distinct questions, so that the memory they lead to is far beyond any cache.
+const QUESTIONS: usize = 200_000;
+/// Rounds over all questions; the median of their times counts.
+const ROUNDS: usize = 5;
+
+/// The result of one run.
+#[derive(Debug, Serialize)]
+pub(crate) struct InProcess {
+    workload: &'static str,
+    popularity: Popularity,
+    relationships: usize,
+    objects: usize,
+    load_relationships_per_second: f64,
+    /// Of the graph alone, as the engine counts them.
+    edge_bytes_per_relationship: f64,
+    id_bytes_per_object: f64,
+    /// What the process has more after the load than before, by the kernel.
+    resident_bytes_per_relationship: f64,
+    /// The most it had while loading, against what it has after.
+    resident_peak_ratio: f64,
+    questions: usize,
+    allowed_share: f64,
+    /// Medians over the rounds, of means over all questions, in nanoseconds.
+    allowed_nanoseconds: f64,
+    other_nanoseconds: f64,
+    /// Of single checks with the clock around each, in nanoseconds.
+    p50_nanoseconds: u64,
+    p99_nanoseconds: u64,
+    p999_nanoseconds: u64,
+}
+
+/// Loads the workload and asks it.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts and bytes are below 2^53"
+)]
+pub(crate) fn run(
+    workload: &dyn Workload,
+    popularity: Popularity,
+    seed: u64,
+) -> anyhow::Result<InProcess> {
+    let process = Process::own();
+    let before = process.resident_bytes()?;
+    let schema = Arc::new(Schema::compile(workload.schema())?);
+    let mut loader = Loader::new(schema);
+    let mut failed = None;
+    let started = Instant::now();
+    workload.fill(&mut |row| {
+        if let Err(error) = loader.push(row) {
+            failed.get_or_insert(error);
+        }
+    });
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let snapshot = loader.finish(Revision(1), NOW.parse()?);
+    let load_seconds = started.elapsed().as_secs_f64();
+    let peak = process.resident_bytes_max()?.saturating_sub(before);
+    let resident = process.resident_bytes()?.saturating_sub(before);
+    let memory = snapshot.resident_bytes();
+
+    let (allowed, other) = questions(&snapshot, workload, popularity, seed)?;
+    let [allowed_nanoseconds, other_nanoseconds] =
+        [&allowed, &other].map(|questions| mean_nanoseconds(&snapshot, questions));
+    let mut times = each_nanoseconds(&snapshot, allowed.iter().chain(&other));
+    times.sort_unstable();
+    let quantile = |share: f64| {
+        let at = (times.len() as f64 * share) as usize;
+        times
+            .get(at.min(times.len() - 1))
+            .copied()
+            .unwrap_or_default()
+    };
+    let count = memory.edge_count as f64;
+    Ok(InProcess {
+        workload: workload.name(),
+        popularity,
+        relationships: memory.edge_count,
+        objects: memory.id_count,
+        load_relationships_per_second: count / load_seconds,
+        edge_bytes_per_relationship: memory.edges_bytes as f64 / count,
+        id_bytes_per_object: memory.ids_bytes as f64 / memory.id_count as f64,
+        resident_bytes_per_relationship: resident as f64 / count,
+        resident_peak_ratio: peak as f64 / resident as f64,
+        questions: times.len(),
+        allowed_share: allowed.len() as f64 / times.len() as f64,
+        allowed_nanoseconds,
+        other_nanoseconds,
+        p50_nanoseconds: quantile(0.5),
+        p99_nanoseconds: quantile(0.99),
+        p999_nanoseconds: quantile(0.999),
+    })
+}
+
+/// The decision of `snapshot`, with everything found by name.
+#[expect(
+    clippy::expect_used,
+    reason = "a benchmark stops where its own data is wrong"
+)]
+pub(crate) fn answer(snapshot: &Snapshot, question: &Question) -> Decision {
+    let limits = Limits::default();
+    let query = Query::resolve(
+        snapshot,
+        &question.resource,
+        question.permission,
+        &question.subject,
+    );
+    let environment = Environment {
+        context: &question.context,
+        now: now(),
+        depth_max: limits.depth_max,
+        edges_visited_max: limits.edges_visited_max,
+    };
+    check(snapshot, &query.expect("names of the schema"), environment)
+        .expect("data without a fault")
+}
+
+fn now() -> Timestamp {
+    use std::sync::OnceLock;
+    static AT: OnceLock<Timestamp> = OnceLock::new();
+    *AT.get_or_init(|| NOW.parse().unwrap_or(Timestamp::EPOCH))
+}
+
+/// Distinct questions: those allowed, and all others.
+fn questions(
+    snapshot: &Snapshot,
+    workload: &dyn Workload,
+    popularity: Popularity,
+    seed: u64,
+) -> anyhow::Result<(Vec<Question>, Vec<Question>)> {
+    let mut draw = Draw::new(seed, popularity);
+    let mut seen = HashSet::new();
+    let (mut allowed, mut other) = (Vec::new(), Vec::new());
+    // Small data has no more distinct questions than it has.
+    for _ in 0..QUESTIONS * 2 {
+        let question = draw.question(workload);
+        let key = format!(
+            "{}#{}@{} {}",
+            question.resource,
+            question.permission,
+            question.subject,
+            question.context.to_json()
+        );
+        if allowed.len() + other.len() == QUESTIONS || !seen.insert(key) {
+            continue;
+        }
+        let list = if answer(snapshot, &question) == Decision::Allowed {
+            &mut allowed
+        } else {
+            &mut other
+        };
+        list.push(question);
+    }
+    (!allowed.is_empty() && !other.is_empty())
+        .then_some((allowed, other))
+        .context("all questions have one answer")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count is below 2^53")]
+fn mean_nanoseconds(snapshot: &Snapshot, questions: &[Question]) -> f64 {
+    let mut rounds: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let started = Instant::now();
+            for question in questions {
+                let _ = black_box(answer(snapshot, black_box(question)));
+            }
+            started.elapsed().as_nanos() as f64 / questions.len() as f64
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    rounds.get(ROUNDS / 2).copied().unwrap_or_default()
+}
+
+fn each_nanoseconds<'a>(
+    snapshot: &Snapshot,
+    questions: impl Iterator<Item = &'a Question>,
+) -> Vec<u64> {
+    questions
+        .map(|question| {
+            let started = Instant::now();
+            let _ = black_box(answer(snapshot, black_box(question)));
+            u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        })
+        .collect()
+}

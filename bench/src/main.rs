@@ -1,0 +1,117 @@
+//! Seeded workloads, and what they cost: `bench <command> --help`. Built and run in release by `cargo xtask bench`.
+
+mod in_process;
+mod machine;
+mod served;
+mod workload;
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+
+use crate::served::Served;
+use crate::workload::{Kind, Popularity, relationship};
+
+/// As the server has it: where nodes lie decides how often a check misses the cache.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Seeded workloads, and what they cost.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the relationships of a workload as lines of text, for `remit import`.
+    Rows(Data),
+    /// Print the schema of a workload.
+    Schema(Data),
+    /// Load a workload into this process and measure checks, one JSON object a line.
+    InProcess {
+        #[command(flatten)]
+        data: Data,
+        /// Which resources and subjects are asked about.
+        #[arg(long, value_enum, default_value = "uniform")]
+        popularity: Popularity,
+    },
+    /// Serve a workload with Remit, and measure checks over gRPC beside an empty call.
+    Served {
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        served: Served,
+    },
+    /// Serve empty calls; started by `served`.
+    #[command(hide = true)]
+    Floor,
+}
+
+/// Which data.
+#[derive(Debug, Clone, Copy, Args)]
+struct Data {
+    /// The kind of company.
+    #[arg(long, value_enum)]
+    workload: Kind,
+    /// About how many relationships.
+    #[arg(long, default_value_t = 1_000_000)]
+    size: u64,
+    /// The same seed makes the same data and questions.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl Data {
+    fn workload(self) -> Box<dyn workload::Workload> {
+        self.workload.of_size(self.size, self.seed)
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+}
+
+fn main() -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match Arguments::parse().command {
+        Command::Schema(data) => write!(out, "{}", data.workload().schema())?,
+        Command::Rows(data) => {
+            let mut out = std::io::BufWriter::new(out);
+            let mut failed = None;
+            data.workload().fill(&mut |row| {
+                if let Err(error) = writeln!(out, "{}", relationship(&row)) {
+                    failed.get_or_insert(error);
+                }
+            });
+            failed
+                .map_or(Ok(()), Err)
+                .context("cannot write the rows")?;
+            out.flush()?;
+        }
+        Command::InProcess { data, popularity } => {
+            let result = in_process::run(data.workload().as_ref(), popularity, data.seed)?;
+            eprintln!("{}", machine::description());
+            writeln!(out, "{}", serde_json::to_string(&result)?)?;
+        }
+        Command::Served { data, served } => {
+            eprintln!("{}", machine::description());
+            let workload = data.workload();
+            let mut each = |comparison: &served::Comparison| {
+                writeln!(out, "{}", serde_json::to_string(comparison)?)?;
+                Ok(())
+            };
+            let running = served::run(workload.as_ref(), data.seed, &served, &mut each);
+            runtime()?.block_on(running)?;
+        }
+        Command::Floor => {
+            drop(out);
+            runtime()?.block_on(served::serve_floor())?;
+        }
+    }
+    Ok(())
+}
