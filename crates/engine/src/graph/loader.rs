@@ -1,5 +1,7 @@
 //! Building a snapshot from rows in any order: what a node does when it starts.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use model::{CaveatRef, ObjectId, Revision, Timestamp};
@@ -10,13 +12,22 @@ use crate::graph::snapshot::{Address, KindName, Names};
 use crate::graph::tree::{EdgeAction, EdgeChange};
 use crate::graph::{Annotation, ApplyError, Class, Dictionary, Layout, ObjectIx, Snapshot};
 
+/// Edges of a class that wait before they are put into its trees: an eighth of those that are there, which is little memory
+/// beside them, and makes each be moved some nine times.
+const WAITING_MIN: usize = 1 << 12;
+const WAITING_SHARE: usize = 8;
+
+/// Annotations that are remembered to be shared. Many rows carry the same; where all differ, remembering helps nobody.
+const ANNOTATIONS_MAX: usize = 1 << 16;
+
 /// Collects relationships for a snapshot. A later row of the same relationship wins.
 #[derive(Debug)]
 pub struct Loader {
     schema: Arc<Schema>,
     layout: Arc<Layout>,
     ids: Vec<DictionaryWriter>,
-    edges: Vec<Vec<EdgeChange>>,
+    classes: Vec<Filling>,
+    annotations: Annotations,
     /// The names of the row before, and where they led; most rows have those of the row before them.
     before: Option<(OwnedNames, Address)>,
 }
@@ -61,7 +72,11 @@ impl Loader {
             .map(|_| Dictionary::default().into_writer());
         Self {
             ids: ids.collect(),
-            edges: layout.classes().map(|_| Vec::new()).collect(),
+            classes: layout
+                .classes()
+                .map(|(_, key)| Filling::new(key.kind == SubjectKind::Wildcard))
+                .collect(),
+            annotations: Annotations::default(),
             schema,
             layout,
             before: None,
@@ -80,11 +95,12 @@ impl Loader {
         } else {
             self.object(address.subject.0, parts.subject_id)?
         };
-        if let Some(edges) = self.edges.get_mut(address.class.0 as usize) {
-            edges.push(EdgeChange {
+        let annotation = self.annotations.of(parts.caveat, parts.expires_at);
+        if let Some(class) = self.classes.get_mut(address.class.0 as usize) {
+            class.push(EdgeChange {
                 key: resource.0,
                 value: subject.0,
-                action: EdgeAction::Insert(Annotation::new(parts.caveat, parts.expires_at)),
+                action: EdgeAction::Insert(annotation),
             });
         }
         Ok(())
@@ -95,12 +111,8 @@ impl Loader {
     pub fn finish(self, revision: Revision, time: Timestamp) -> Snapshot {
         let ids = self.ids.into_iter().map(|ids| Arc::new(ids.finish()));
         let dictionaries = ids.collect();
-        let classes = self
-            .layout
-            .classes()
-            .zip(self.edges)
-            .map(|((_, key), edges)| Arc::new(class(edges, key.kind == SubjectKind::Wildcard)));
-        let classes = classes.collect();
+        let classes = self.classes.into_iter();
+        let classes = classes.map(|class| Arc::new(class.finish())).collect();
         Snapshot::of_parts(
             (revision, time),
             (self.schema, self.layout),
@@ -139,17 +151,81 @@ impl Loader {
     }
 }
 
-/// A class of these edges, in any order.
-fn class(mut edges: Vec<EdgeChange>, is_wildcard: bool) -> Class {
-    let mut class = Class::default();
-    if !edges.is_sorted_by(|before, after| before.edge() < after.edge()) {
-        // Of the rows of one edge the last is to stay, and `dedup` keeps the first.
-        edges.reverse();
-        edges.sort_by_key(EdgeChange::edge);
-        edges.dedup_by_key(|change| change.edge());
+/// A class with edges that wait to be put into it.
+#[derive(Debug)]
+struct Filling {
+    class: Class,
+    is_wildcard: bool,
+    waiting: Vec<EdgeChange>,
+}
+
+impl Filling {
+    fn new(is_wildcard: bool) -> Self {
+        Self {
+            class: Class::default(),
+            is_wildcard,
+            waiting: Vec::new(),
+        }
     }
-    class.apply(&edges, is_wildcard);
-    class
+
+    fn push(&mut self, edge: EdgeChange) {
+        self.waiting.push(edge);
+        if self.waiting.len() >= WAITING_MIN.max(self.class.len() / WAITING_SHARE) {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        let waiting = &mut self.waiting;
+        if !waiting.is_sorted_by(|before, after| before.edge() < after.edge()) {
+            // Of the rows of one edge the last is to stay, and `dedup` keeps the first.
+            waiting.reverse();
+            waiting.sort_by_key(EdgeChange::edge);
+            waiting.dedup_by_key(|change| change.edge());
+        }
+        self.class.apply(waiting, self.is_wildcard);
+        waiting.clear();
+        waiting.reserve_exact(WAITING_MIN.max(self.class.len() / WAITING_SHARE));
+    }
+
+    fn finish(mut self) -> Class {
+        self.settle();
+        self.class
+    }
+}
+
+/// Annotations, each once for all rows that carry it, by what they say.
+#[derive(Debug, Default)]
+struct Annotations(HashMap<String, Annotation>);
+
+impl Annotations {
+    fn of(
+        &mut self,
+        caveat: Option<CaveatRef>,
+        expires_at: Option<Timestamp>,
+    ) -> Option<Annotation> {
+        let mut key = String::new();
+        if let Some(caveat) = &caveat {
+            key.push_str(caveat.name.as_str());
+            key.push_str(&caveat.context.to_json());
+        }
+        if let Some(expires_at) = expires_at {
+            key.push_str(&expires_at.as_micros().to_string());
+        }
+        if key.is_empty() {
+            return None;
+        }
+        if self.0.len() == ANNOTATIONS_MAX && !self.0.contains_key(&key) {
+            self.0.clear();
+        }
+        match self.0.entry(key) {
+            Entry::Occupied(known) => Some(known.get().clone()),
+            Entry::Vacant(new) => {
+                let annotation = Annotation::new(caveat, expires_at)?;
+                Some(new.insert(annotation).clone())
+            }
+        }
+    }
 }
 
 impl OwnedNames {
