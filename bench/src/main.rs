@@ -18,7 +18,17 @@ use crate::workload::{Kind, Popularity, relationship};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Seeded workloads, and what they cost.
+///
+/// Results are JSON, one object a line, on the standard output. Close other programs: on a machine of few cores they show.
 #[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask bench",
+    after_help = "Examples:
+  cargo xtask bench in-process --workload documents --size 10000000
+  cargo xtask bench served --workload code-hosting --size 1000000 --in-flight 64
+  cargo xtask bench served --workload microservices --bulk 100 --in-flight 16
+  cargo xtask bench served --workload documents --rate 5000 --in-flight 256"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

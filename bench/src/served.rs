@@ -26,9 +26,9 @@ const REQUESTS: usize = 100_000;
 /// How the load is made.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Served {
-    /// The program `remit`, built in release.
-    #[arg(long, default_value = "target/release/remit")]
-    remit: PathBuf,
+    /// The program `remit`; without it the one beside this program.
+    #[arg(long)]
+    remit: Option<PathBuf>,
     /// Calls that are under way at once.
     #[arg(long, value_delimiter = ',', default_value = "1,16,64,256")]
     in_flight: Vec<usize>,
@@ -78,7 +78,11 @@ pub(crate) async fn run(
     each: &mut dyn FnMut(&Comparison) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let calls = calls(workload, seed, served);
-    let remit = Target::remit(&served.remit, workload).await?;
+    let program = match &served.remit {
+        Some(program) => program.clone(),
+        None => std::env::current_exe()?.with_file_name("remit"),
+    };
+    let remit = Target::remit(&program, workload).await?;
     let floor = Target::floor().await?;
     for &in_flight in &served.in_flight {
         let load = Load {

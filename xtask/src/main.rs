@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use xtask::{check, codegen, fuzz, mutants};
+use xtask::{bench, check, codegen, fuzz, mutants};
 
 const USAGE: &str = "usage: cargo xtask <command>
 
@@ -14,6 +14,7 @@ commands:
   fix      format, and mend what the lints can mend
   mutants  put known faults into a copy of the evaluator; the corpus has to catch each
   fuzz     inputs that nobody thought of; FUZZ_SECONDS says how long for each target, FUZZ_TARGET which one
+  bench    make seeded workloads and measure them; `cargo xtask bench --help`
   codegen  generate crates/remit-proto/src/generated from proto/
 ";
 
@@ -29,14 +30,17 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[String]) -> anyhow::Result<()> {
-    let [command] = arguments else {
-        anyhow::bail!("one command is expected\n\n{USAGE}");
+    let (command, rest) = match arguments {
+        [command] => (command, &[][..]),
+        [command, rest @ ..] if command == "bench" => (command, rest),
+        _ => anyhow::bail!("one command is expected\n\n{USAGE}"),
     };
     match command.as_str() {
         "check" => check::check(),
         "peer" => check::peer(),
         "clients" => check::clients(),
         "mutants" => mutants::mutants(),
+        "bench" => bench::bench(rest),
         "fuzz" => fuzz::fuzz(),
         "fix" => check::fix(),
         "codegen" => codegen::generate(Path::new(codegen::COMMITTED_DIR)),

@@ -95,7 +95,7 @@ async fn start(path: &Path, case: &Case) -> Arc<Node> {
     let store = Arc::new(SqliteStore::open(path).unwrap());
     let mut settings = Settings::default();
     settings.limits.depth_max = case.depth_max;
-    Node::start(store, Arc::new(At(case.questions[0].now)), settings)
+    Node::start(store, Arc::new(At(case.questions.first().unwrap().now)), settings)
         .await
         .unwrap()
 }
@@ -119,7 +119,7 @@ async fn answers(node: &Arc<Node>, token: Token, case: &Case) -> Vec<String> {
     let questions: Vec<Question> = case.questions.iter().map(question).collect();
     let mut told = Vec::new();
     for (question, asked) in questions.iter().zip(&case.questions) {
-        let checked = check::check(node, &caller(), at.clone(), question).await;
+        let checked = check::check(node, &caller(), at, question).await;
         told.push(format!("{asked}: {:?}", checked.map(|done| done.answer)));
         let resources = Resources {
             definition: question.resource.definition.clone(),
@@ -129,7 +129,7 @@ async fn answers(node: &Arc<Node>, token: Token, case: &Case) -> Vec<String> {
             limit: 0,
             cursor: None,
         };
-        let page = lookup::resources(node, &caller(), at.clone(), &resources).await;
+        let page = lookup::resources(node, &caller(), at, &resources).await;
         told.push(format!("resources of {asked}: {}", listed(page)));
         let subjects = Subjects {
             resource: question.resource.clone(),
@@ -141,10 +141,10 @@ async fn answers(node: &Arc<Node>, token: Token, case: &Case) -> Vec<String> {
             limit: 0,
             cursor: None,
         };
-        let page = lookup::subjects(node, &caller(), at.clone(), &subjects).await;
+        let page = lookup::subjects(node, &caller(), at, &subjects).await;
         told.push(format!("subjects of {asked}: {}", listed(page)));
         let (resource, permission) = (&question.resource, &question.permission);
-        let tree = expand::expand(node, &caller(), at.clone(), resource, permission).await;
+        let tree = expand::expand(node, &caller(), at, resource, permission).await;
         told.push(format!("{asked}: {:?}", tree.map(|done| done.answer)));
     }
     let bulk = check::check_bulk(node, &caller(), at, &questions).await;

@@ -122,7 +122,8 @@ pub(super) struct Opened {
 /// Opens the file at `path`, and makes it if there is none.
 pub(super) fn open_file(path: &Path) -> Result<Opened, OpenError> {
     let path = &resolve(path)?;
-    let file_lock = FileLock::take(&beside(path, ".lock")).map_err(|error| io_error(path, error))?;
+    let file_lock =
+        FileLock::take(&beside(path, ".lock")).map_err(|error| io_error(path, error))?;
     if file_lock.is_none() {
         return Err(OpenError::InUse {
             path: path.to_owned(),
