@@ -95,9 +95,13 @@ async fn start(path: &Path, case: &Case) -> Arc<Node> {
     let store = Arc::new(SqliteStore::open(path).unwrap());
     let mut settings = Settings::default();
     settings.limits.depth_max = case.depth_max;
-    Node::start(store, Arc::new(At(case.questions.first().unwrap().now)), settings)
-        .await
-        .unwrap()
+    Node::start(
+        store,
+        Arc::new(At(case.questions.first().unwrap().now)),
+        settings,
+    )
+    .await
+    .unwrap()
 }
 
 async fn stop(node: &Node) {
