@@ -86,7 +86,7 @@ fn read() -> anyhow::Result<Vec<Mutant>> {
 
 fn copy_tree() -> anyhow::Result<PathBuf> {
     let tree = target().join("mutants");
-    for folder in ["crates", "scenarios", "xtask", "proto", "examples"] {
+    for folder in ["crates", "scenarios", "xtask", "bench", "proto", "examples"] {
         // What was built before stays; the sources are those of now.
         let stale = tree.join(folder);
         if stale.exists() {
@@ -141,9 +141,8 @@ fn corpus(tree: &Path) -> anyhow::Result<Vec<String>> {
     if told.contains("could not compile") {
         bail!("a mutant does not compile:\n{told}");
     }
-    Ok(told
-        .lines()
-        .filter(|line| line.contains(".yaml"))
-        .map(str::to_owned)
-        .collect())
+    let failed = told.lines().filter(|line| line.contains(".yaml"));
+    let failed: Vec<String> = failed.map(str::to_owned).collect();
+    ensure!(!failed.is_empty(), "the corpus was not run:\n{told}");
+    Ok(failed)
 }

@@ -32,7 +32,7 @@ use tame::tame;
 const WORKERS: u64 = 4;
 
 /// Longest that a case is waited for, with and without a circle, and how often it is tried if no circle explains the wait.
-const CIRCLE_TIME_MAX: Duration = Duration::from_secs(8);
+const CIRCLE_TIME_MAX: Duration = Duration::from_secs(12);
 const CASE_TIME_MAX: Duration = Duration::from_secs(30);
 const TRIES: usize = 2;
 
