@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use crate::command::{run_command, target};
+use crate::command::{run, run_command, target};
 use crate::root;
 
 /// How long each target runs unless `FUZZ_SECONDS` says otherwise, in seconds.
@@ -23,8 +23,6 @@ const MEMORY_MIB_MAX: &str = "2048";
 
 /// Longest that one input may take, in seconds.
 const INPUT_SECONDS_MAX: &str = "20";
-
-const PLATFORM: &str = "x86_64-unknown-linux-gnu";
 
 /// Coverage in the form that libFuzzer reads.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -43,9 +41,14 @@ pub fn fuzz() -> anyhow::Result<()> {
     let seconds = std::env::var("FUZZ_SECONDS").unwrap_or_else(|_| SECONDS.to_owned());
     let only = std::env::var("FUZZ_TARGET").ok();
     let folder = target().join("fuzz");
+    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    if Command::new("c++").arg("--version").output().is_err() {
+        let installed = run("apt-get", &["install", "--yes", "g++"]);
+        installed.context("libFuzzer needs a C++ compiler")?;
+    }
     run_command(
         Command::new("cargo")
-            .args(["build", "--release", "--locked", "--target", PLATFORM])
+            .args(["build", "--release", "--locked", "--target", &platform])
             .args(["--manifest-path", "fuzz/Cargo.toml"])
             .env("CARGO_TARGET_DIR", &folder)
             .env("RUSTFLAGS", COVERAGE),
@@ -62,7 +65,7 @@ pub fn fuzz() -> anyhow::Result<()> {
         let findings = folder.join("findings").join(name);
         fs::create_dir_all(&corpus)?;
         fs::create_dir_all(&findings)?;
-        let program = folder.join(PLATFORM).join("release").join(name);
+        let program = folder.join(&platform).join("release").join(name);
         let mut command = Command::new(program);
         command
             .arg(&corpus)

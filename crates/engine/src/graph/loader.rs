@@ -12,9 +12,11 @@ use crate::graph::snapshot::{Address, KindName, Names};
 use crate::graph::tree::{EdgeAction, EdgeChange};
 use crate::graph::{Annotation, ApplyError, Class, Dictionary, Layout, ObjectIx, Snapshot};
 
-/// Edges of a class that wait before they are put into its trees: an eighth of those that are there, which is little memory
-/// beside them, and makes each be moved some nine times.
+/// Edges of a class that wait before they are put into its trees, at least.
 const WAITING_MIN: usize = 1 << 12;
+
+/// Edges that are in the trees for one that waits, in a large class: those that wait are little memory beside the others,
+/// and each edge is moved some nine times in all.
 const WAITING_SHARE: usize = 8;
 
 /// Annotations that are remembered to be shared. Many rows carry the same; where all differ, remembering helps nobody.
@@ -170,9 +172,14 @@ impl Filling {
 
     fn push(&mut self, edge: EdgeChange) {
         self.waiting.push(edge);
-        if self.waiting.len() >= WAITING_MIN.max(self.class.len() / WAITING_SHARE) {
+        if self.waiting.len() >= self.waiting_max() {
             self.settle();
+            self.waiting.reserve_exact(self.waiting_max());
         }
+    }
+
+    fn waiting_max(&self) -> usize {
+        WAITING_MIN.max(self.class.len() / WAITING_SHARE)
     }
 
     fn settle(&mut self) {
@@ -185,7 +192,6 @@ impl Filling {
         }
         self.class.apply(waiting, self.is_wildcard);
         waiting.clear();
-        waiting.reserve_exact(WAITING_MIN.max(self.class.len() / WAITING_SHARE));
     }
 
     fn finish(mut self) -> Class {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{Clock, Operation, RelationName, RelationshipUpdate, Timestamp, Token};
+use model::{Clock, Operation, RelationshipUpdate, Timestamp, Token};
 use ops::check::{self, Question};
 use ops::lookup::{self, Page, Resources, Subjects};
 use ops::write::Write;
@@ -159,7 +159,7 @@ async fn answers(node: &Arc<Node>, token: Token, case: &Case) -> Vec<String> {
 fn question(asked: &testkit::Question) -> Question {
     Question {
         resource: asked.resource.clone(),
-        permission: RelationName::to_string(&asked.member),
+        permission: asked.member.to_string(),
         subject: asked.subject.clone(),
         context: asked.context.clone(),
     }

@@ -178,24 +178,34 @@ fn is_another_error(situation: &Situation<'_>) -> bool {
     is_caveat(&situation.one.peer) && (is_caveat(remit) || is_depth(remit) || is_cyclic(remit))
 }
 
-/// The peer applies to one kind of subject whether rows of another kind of the same definition carry a caveat or an end.
-fn is_trait_of_one_kind(situation: &Situation<'_>) -> bool {
+/// A check that both decided otherwise, and the rows of the objects that it leads to.
+fn decided_otherwise<'a>(
+    situation: &Situation<'a>,
+) -> Option<(&'a Item, impl Iterator<Item = &'a Relationship>)> {
+    let (Call::Check(item) | Call::CheckInBulk(item)) = &situation.one.call else {
+        return None;
+    };
     let (Outcome::Decided(remit), Outcome::Decided(peer)) =
         (&situation.one.remit, &situation.one.peer)
     else {
-        return false;
+        return None;
     };
-    let (Call::Check(item) | Call::CheckInBulk(item)) = &situation.one.call else {
-        return false;
-    };
-    let schema = Schema::compile(&situation.case.schema_text).unwrap();
     let rows = &situation.case.relationships;
-    let on_the_way = reachable(rows, &object(item.resource.as_ref().unwrap()));
-    let mut rows_on_the_way = rows.iter().filter(|row| on_the_way.contains(&row.resource));
-    remit != peer && rows_on_the_way.any(|row| has_trait_of_one_kind(&schema, row))
+    let on_the_way = reachable(rows, &object(item.resource.as_ref()?));
+    let rows = rows
+        .iter()
+        .filter(move |row| on_the_way.contains(&row.resource));
+    (remit != peer).then_some((item, rows))
 }
 
-/// Whether `row` carries a caveat or an end that its relation does not ask of another kind of subject of its definition.
+/// The peer asks of one kind of subject the caveat or the end that only another kind of the same definition carries.
+fn is_trait_of_one_kind(situation: &Situation<'_>) -> bool {
+    let schema = Schema::compile(&situation.case.schema_text).unwrap();
+    decided_otherwise(situation)
+        .is_some_and(|(_, mut rows)| rows.any(|row| has_trait_of_one_kind(&schema, row)))
+}
+
+/// Whether `row` carries a caveat or an end that another kind of subject of its definition goes without.
 fn has_trait_of_one_kind(schema: &Schema, row: &Relationship) -> bool {
     let definition = schema.definition_ix(row.resource.definition.as_str());
     let member = definition.and_then(|ix| schema.member_ix(ix, row.relation.as_str()));
@@ -207,35 +217,26 @@ fn has_trait_of_one_kind(schema: &Schema, row: &Relationship) -> bool {
         return false;
     };
     let is_set = |kind: SubjectKind| matches!(kind, SubjectKind::Set(_));
-    (row.caveat.is_some() || row.expires_at.is_some())
-        && allowed.iter().any(|other| {
-            other.definition == subject
-                && is_set(other.kind) != row.subject.relation.is_some()
-                && (other.caveat.is_none() || !other.expiration)
-        })
+    allowed.iter().any(|other| {
+        let goes_without_caveat = row.caveat.is_some() && other.caveat.is_none();
+        let goes_without_end = row.expires_at.is_some() && !other.expiration;
+        other.definition == subject
+            && is_set(other.kind) != row.subject.relation.is_some()
+            && (goes_without_caveat || goes_without_end)
+    })
 }
 
 /// The peer gives a set of subjects what a wildcard on the way gives to the objects of its type.
 fn is_wildcard_for_a_set(situation: &Situation<'_>) -> bool {
-    let (Outcome::Decided(remit), Outcome::Decided(peer)) =
-        (&situation.one.remit, &situation.one.peer)
-    else {
-        return false;
-    };
-    let (Call::Check(item) | Call::CheckInBulk(item)) = &situation.one.call else {
+    let Some((item, mut rows)) = decided_otherwise(situation) else {
         return false;
     };
     let subject = item.subject.as_ref().unwrap();
     let kind = &subject.object.as_ref().unwrap().object_type;
-    let rows = &situation.case.relationships;
-    let on_the_way = reachable(rows, &object(item.resource.as_ref().unwrap()));
-    remit != peer
-        && !subject.optional_relation.is_empty()
-        && rows.iter().any(|row| {
-            row.subject.id == SubjectId::Wildcard
-                && row.subject.definition.as_str() == kind
-                && on_the_way.contains(&row.resource)
-        })
+    let is_wildcard = |row: &Relationship| {
+        row.subject.id == SubjectId::Wildcard && row.subject.definition.as_str() == kind
+    };
+    !subject.optional_relation.is_empty() && rows.any(is_wildcard)
 }
 
 /// In bulk the peer failed an item with what fails another of its group, and not when it was asked alone.
