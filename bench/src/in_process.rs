@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -16,7 +16,9 @@ use crate::machine::Process;
 use crate::workload::{Draw, Popularity, Question, Workload};
 
 /// When every question is asked.
-pub(crate) const NOW: &str = "2026-06-01T12:00:00Z";
+#[expect(clippy::expect_used, reason = "the text is an instant")]
+pub(crate) static NOW: LazyLock<Timestamp> =
+    LazyLock::new(|| "2026-06-01T12:00:00Z".parse().expect("an instant"));
 
 /// Distinct questions, so that the memory they lead to is far beyond any cache.
 const QUESTIONS: usize = 200_000;
@@ -73,7 +75,7 @@ pub(crate) fn run(
     if let Some(error) = failed {
         return Err(error.into());
     }
-    let snapshot = loader.finish(Revision(1), NOW.parse()?);
+    let snapshot = loader.finish(Revision(1), *NOW);
     let load_seconds = started.elapsed().as_secs_f64();
     let peak = process.resident_bytes_max()?.saturating_sub(before);
     let resident = process.resident_bytes()?.saturating_sub(before);
@@ -127,18 +129,12 @@ pub(crate) fn answer(snapshot: &Snapshot, question: &Question) -> Decision {
     );
     let environment = Environment {
         context: &question.context,
-        now: now(),
+        now: *NOW,
         depth_max: limits.depth_max,
         edges_visited_max: limits.edges_visited_max,
     };
     check(snapshot, &query.expect("names of the schema"), environment)
         .expect("data without a fault")
-}
-
-fn now() -> Timestamp {
-    use std::sync::OnceLock;
-    static AT: OnceLock<Timestamp> = OnceLock::new();
-    *AT.get_or_init(|| NOW.parse().unwrap_or(Timestamp::EPOCH))
 }
 
 /// Distinct questions: those allowed, and all others.
@@ -161,7 +157,7 @@ fn questions(
             question.subject,
             question.context.to_json()
         );
-        if allowed.len() + other.len() == QUESTIONS || !seen.insert(key) {
+        if !seen.insert(key) {
             continue;
         }
         let list = if answer(snapshot, &question) == Decision::Allowed {
@@ -170,6 +166,9 @@ fn questions(
             &mut other
         };
         list.push(question);
+        if allowed.len() + other.len() == QUESTIONS {
+            break;
+        }
     }
     (!allowed.is_empty() && !other.is_empty())
         .then_some((allowed, other))

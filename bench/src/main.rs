@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::served::Served;
-use crate::workload::{Kind, Popularity, relationship};
+use crate::workload::{Kind, Popularity, write_rows};
 
 /// As the server has it: where nodes lie decides how often a check misses the cache.
 #[global_allocator]
@@ -66,8 +66,8 @@ struct Data {
     /// The kind of company.
     #[arg(long, value_enum)]
     workload: Kind,
-    /// About how many relationships.
-    #[arg(long, default_value_t = 1_000_000)]
+    /// About how many relationships, from a thousand to a billion.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=1_000_000_000))]
     size: u64,
     /// The same seed makes the same data and questions.
     #[arg(long, default_value_t = 1)]
@@ -91,17 +91,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Schema(data) => write!(out, "{}", data.workload().schema())?,
         Command::Rows(data) => {
-            let mut out = std::io::BufWriter::new(out);
-            let mut failed = None;
-            data.workload().fill(&mut |row| {
-                if let Err(error) = writeln!(out, "{}", relationship(&row)) {
-                    failed.get_or_insert(error);
-                }
-            });
-            failed
-                .map_or(Ok(()), Err)
-                .context("cannot write the rows")?;
-            out.flush()?;
+            write_rows(data.workload().as_ref(), out).context("cannot write the rows")?;
         }
         Command::InProcess { data, popularity } => {
             let result = in_process::run(data.workload().as_ref(), popularity, data.seed)?;

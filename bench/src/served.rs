@@ -30,23 +30,23 @@ pub(crate) struct Served {
     #[arg(long)]
     remit: Option<PathBuf>,
     /// Calls that are under way at once.
-    #[arg(long, value_delimiter = ',', default_value = "1,16,64,256")]
-    in_flight: Vec<usize>,
+    #[arg(long, value_delimiter = ',', default_value = "1,16,64,256", value_parser = clap::value_parser!(u16).range(1..))]
+    in_flight: Vec<u16>,
     /// Calls a second that are begun, answered or not; without it the next call begins when one is answered.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// Connections, which share the calls.
-    #[arg(long, default_value_t = 2)]
-    connections: usize,
-    /// Items of a bulk check; without it each call is a check of its own.
-    #[arg(long)]
-    bulk: Option<usize>,
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    connections: u16,
+    /// Items of a bulk check, up to 10,000; without it each call is a check of its own.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    bulk: Option<u16>,
     /// Length of a round.
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// Rounds of each server, in turn; the median counts.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
     /// Which resources and subjects are asked about.
     #[arg(long, value_enum, default_value = "zipf")]
     popularity: Popularity,
@@ -58,8 +58,8 @@ pub(crate) struct Comparison {
     workload: &'static str,
     popularity: Popularity,
     relationships: u64,
-    in_flight: usize,
-    items_per_call: usize,
+    in_flight: u16,
+    items_per_call: u16,
     remit: Measured,
     floor: Measured,
     /// Processor time of the server a call, Remit's against the empty call's.
@@ -82,7 +82,7 @@ pub(crate) async fn run(
         Some(program) => program.clone(),
         None => std::env::current_exe()?.with_file_name("remit"),
     };
-    let remit = Target::remit(&program, workload).await?;
+    let (remit, relationships) = Target::remit(&program, workload).await?;
     let floor = Target::floor().await?;
     for &in_flight in &served.in_flight {
         let load = Load {
@@ -105,7 +105,7 @@ pub(crate) async fn run(
         each(&Comparison {
             workload: workload.name(),
             popularity: served.popularity,
-            relationships: target::rows(workload),
+            relationships,
             in_flight,
             items_per_call: served.bulk.unwrap_or(1),
             cpu_ratio: remit.server_cpu_microseconds / floor.server_cpu_microseconds,
@@ -143,11 +143,12 @@ fn calls(workload: &dyn Workload, seed: u64, served: &Served) -> Calls {
             Calls::Check(std::sync::Arc::new(requests.collect()))
         }
         Some(size) => {
-            let requests = (0..REQUESTS / size.max(1)).map(|_| wire::CheckBulkPermissionsRequest {
-                consistency: None,
-                items: (0..size).map(|_| item()).collect(),
-                with_tracing: false,
-            });
+            let requests =
+                (0..REQUESTS / usize::from(size)).map(|_| wire::CheckBulkPermissionsRequest {
+                    consistency: None,
+                    items: (0..size).map(|_| item()).collect(),
+                    with_tracing: false,
+                });
             Calls::Bulk(std::sync::Arc::new(requests.collect()))
         }
     }

@@ -9,6 +9,8 @@ mod documents;
 mod ids;
 mod microservices;
 
+use std::io::{self, BufWriter, Write};
+
 use engine::graph::RelationshipParts;
 use model::{Context, ObjectRef, Relationship, SubjectRef};
 use testkit::rng::Rng;
@@ -138,7 +140,7 @@ fn row<'a>(
 
 /// The relationship that a row is.
 #[expect(clippy::expect_used, reason = "a workload with a wrong row is no use")]
-pub(crate) fn relationship(row: &RelationshipParts<'_>) -> Relationship {
+fn relationship(row: &RelationshipParts<'_>) -> Relationship {
     let set = row
         .subject_relation
         .map_or_else(String::new, |relation| format!("#{relation}"));
@@ -156,6 +158,24 @@ pub(crate) fn relationship(row: &RelationshipParts<'_>) -> Relationship {
         expires_at: row.expires_at,
         ..plain
     }
+}
+
+/// Writes the relationships of `workload` as lines of text, and tells how many there are.
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub(crate) fn write_rows(workload: &dyn Workload, out: impl Write) -> io::Result<u64> {
+    let mut out = BufWriter::new(out);
+    let (mut count, mut failed) = (0, None);
+    workload.fill(&mut |row| {
+        count += 1;
+        if failed.is_none() {
+            failed = writeln!(out, "{}", relationship(&row)).err();
+        }
+    });
+    failed.map_or(Ok(()), Err)?;
+    out.flush()?;
+    Ok(count)
 }
 
 /// The workloads by name, of about so many relationships.

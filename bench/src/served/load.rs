@@ -25,9 +25,9 @@ const DIGITS: u8 = 3;
 #[derive(Debug, Clone)]
 pub(crate) struct Load {
     pub(crate) calls: Calls,
-    pub(crate) in_flight: usize,
+    pub(crate) in_flight: u16,
     pub(crate) rate: Option<u32>,
-    pub(crate) connections: usize,
+    pub(crate) connections: u16,
     pub(crate) duration: Duration,
 }
 
@@ -60,7 +60,7 @@ impl Load {
     #[expect(clippy::cast_precision_loss, reason = "counts are below 2^53")]
     pub(crate) async fn run(&self, target: &Target) -> anyhow::Result<Measured> {
         let mut channels = Vec::new();
-        for _ in 0..self.connections.max(1) {
+        for _ in 0..self.connections {
             channels.push(target.connect().await?);
         }
         let next = Arc::new(AtomicUsize::new(0));
@@ -114,6 +114,7 @@ struct Caller {
 }
 
 impl Caller {
+    #[expect(clippy::cast_precision_loss, reason = "a count is below 2^53")]
     async fn call(self) -> anyhow::Result<Histogram<u64>> {
         let mut latencies = histogram()?;
         let mut client = PermissionsServiceClient::new(self.channel.clone());
@@ -122,7 +123,8 @@ impl Caller {
                 None => Instant::now(),
                 Some(rate) => {
                     let number = self.begun.fetch_add(1, Ordering::Relaxed);
-                    let at = self.started + Duration::from_secs(1) / rate * u32::try_from(number)?;
+                    let after = Duration::from_secs_f64(number as f64 / f64::from(rate));
+                    let at = self.started + after;
                     tokio::time::sleep_until(at.into()).await;
                     at
                 }

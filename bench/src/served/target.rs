@@ -1,12 +1,11 @@
 //! The servers that are measured: processes of their own, which end with their handle.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
@@ -14,7 +13,7 @@ use tokio::process::{Child, Command};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::machine::Process;
-use crate::workload::{Workload, relationship};
+use crate::workload::{Workload, write_rows};
 
 /// Longest that a server takes to accept its first connection.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -23,13 +22,16 @@ const START_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Target {
     address: String,
     process: Process,
-    _child: Child,
+    child: Child,
     _data: Option<TempDir>,
 }
 
 impl Target {
-    /// Starts `remit` on a new store with the workload in it.
-    pub(crate) async fn remit(program: &Path, workload: &dyn Workload) -> anyhow::Result<Self> {
+    /// Starts `remit` on a new store with the workload in it, and tells how many relationships that are.
+    pub(crate) async fn remit(
+        program: &Path,
+        workload: &dyn Workload,
+    ) -> anyhow::Result<(Self, u64)> {
         ensure!(
             program.exists(),
             "there is no {}; build it with `cargo build --release`",
@@ -39,7 +41,7 @@ impl Target {
         let schema = data.path().join("schema.zed");
         fs::write(&schema, workload.schema())?;
         let rows = data.path().join("rows.txt");
-        write_rows(&rows, workload)?;
+        let count = write_rows(workload, fs::File::create(&rows)?)?;
         let address = free_address().await?;
         let store = format!("sqlite:{}", data.path().join("remit.db").display());
         let child = Command::new(program)
@@ -68,7 +70,7 @@ impl Target {
         ask(&["schema", "write"], &schema).await?;
         ask(&["import", "--batch", "100000"], &rows).await?;
         fs::remove_file(&rows)?;
-        Ok(target)
+        Ok((target, count))
     }
 
     /// Starts this program as the floor.
@@ -85,19 +87,23 @@ impl Target {
 
     async fn started(address: String, child: Child, data: Option<TempDir>) -> anyhow::Result<Self> {
         let id = child.id().context("the server has ended")?;
-        let target = Self {
+        let mut target = Self {
             address,
             process: Process::of(id),
-            _child: child,
+            child,
             _data: data,
         };
         let connecting = async {
             while target.connect().await.is_err() {
+                if let Some(status) = target.child.try_wait()? {
+                    bail!("the server has ended ({status})");
+                }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
+            Ok(())
         };
         let waited = tokio::time::timeout(START_MAX, connecting).await;
-        waited.context("the server does not accept connections")?;
+        waited.context("the server does not accept connections")??;
         Ok(target)
     }
 
@@ -115,25 +121,4 @@ impl Target {
 async fn free_address() -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     Ok(listener.local_addr()?.to_string())
-}
-
-fn write_rows(path: &Path, workload: &dyn Workload) -> anyhow::Result<()> {
-    let mut out = std::io::BufWriter::new(fs::File::create(path)?);
-    let mut failed = None;
-    workload.fill(&mut |row| {
-        if let Err(error) = writeln!(out, "{}", relationship(&row)) {
-            failed.get_or_insert(error);
-        }
-    });
-    failed
-        .map_or(Ok(()), Err)
-        .context("cannot write the rows")?;
-    Ok(out.flush()?)
-}
-
-/// How many rows a workload has.
-pub(crate) fn rows(workload: &dyn Workload) -> u64 {
-    let mut count = 0;
-    workload.fill(&mut |_| count += 1);
-    count
 }

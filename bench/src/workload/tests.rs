@@ -20,7 +20,7 @@ fn asked(question: &Question) -> oracle::Question {
         member: question.permission.parse().unwrap(),
         subject: question.subject.clone(),
         context: question.context.clone(),
-        now: in_process::NOW.parse().unwrap(),
+        now: *in_process::NOW,
     }
 }
 
@@ -56,7 +56,7 @@ fn questions_are_answered_as_they_were_made() {
             rows.push(relationship(&row));
             loader.push(row).unwrap();
         });
-        let snapshot = loader.finish(Revision(1), in_process::NOW.parse().unwrap());
+        let snapshot = loader.finish(Revision(1), *in_process::NOW);
         for popularity in [Popularity::Uniform, Popularity::Zipf] {
             let mut draw = Draw::new(SEED, popularity);
             let mut allowed = 0;
