@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 
 use crate::life::{SCHEMA, touch, with_schema};
 use crate::reflection::told;
-use crate::running::{At, start_on};
+use crate::running::{At, start_on, write_schema};
 
 async fn register(
     client: &Client,
@@ -99,12 +99,7 @@ async fn counters_survive_a_restart_and_a_copy() {
     };
     let running = start_on(open(), at(0), None).await;
     let client = running.client().await;
-    let schema = SCHEMA.to_owned();
-    client
-        .schema()
-        .write_schema(wire::WriteSchemaRequest { schema })
-        .await
-        .unwrap();
+    write_schema(&client, SCHEMA).await;
     register(&client, "docs", of("doc", "")).await.unwrap();
     register(&client, "gone", of("doc", "")).await.unwrap();
     unregister(&client, "gone").await.unwrap();

@@ -9,19 +9,13 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::life::{FULL, touch};
-use crate::running::start;
+use crate::running::{start, write_schema};
 
 const SCHEMA: &str = "use expiration\ncaveat onday(day string) {\n day == \"fri\"\n}\ndefinition user {}\n\
     definition group {\n relation member: user | group#member\n relation manager: user\n permission inter = member & manager\n}\n\
     definition doc {\n relation parent: doc\n relation viewer: user | user with onday | user with expiration | group#member\n \
     relation pub: user:*\n relation banned: user\n permission view = viewer + parent->view\n permission top = view\n \
     permission public = pub - banned\n permission nothing = nil\n permission circle = viewer - parent->circle\n}\n";
-
-async fn write_schema(client: &Client) {
-    let schema = SCHEMA.to_owned();
-    let request = wire::WriteSchemaRequest { schema };
-    client.schema().write_schema(request).await.unwrap();
-}
 
 async fn expand(
     client: &Client,
@@ -72,7 +66,7 @@ fn text(tree: &wire::PermissionRelationshipTree) -> String {
 async fn trees_have_the_shapes_that_clients_know() {
     let running = start().await;
     let client = running.client().await;
-    write_schema(&client).await;
+    write_schema(&client, SCHEMA).await;
     let rows = [
         "doc:b#parent@doc:a",
         "doc:a#viewer@user:tom",
@@ -142,7 +136,7 @@ async fn trees_have_the_shapes_that_clients_know() {
 async fn a_circle_ends() {
     let running = start().await;
     let client = running.client().await;
-    write_schema(&client).await;
+    write_schema(&client, SCHEMA).await;
     let rows = [
         "doc:a#parent@doc:b",
         "doc:b#parent@doc:a",
@@ -172,7 +166,7 @@ async fn a_circle_ends() {
 async fn no_tree_is_too_deep_for_its_client() {
     let running = start().await;
     let client = running.client().await;
-    write_schema(&client).await;
+    write_schema(&client, SCHEMA).await;
     let mut rows: Vec<String> = (1..25)
         .map(|n| format!("doc:d{n}#parent@doc:d{}", n + 1))
         .collect();
@@ -199,7 +193,7 @@ async fn no_tree_is_too_large_for_its_client() {
     use prost::Message as _;
     let running = start().await;
     let client = running.client().await;
-    write_schema(&client).await;
+    write_schema(&client, SCHEMA).await;
     let id = "x".repeat(1_000);
     let mut count = 0;
     while count < 5_000 {

@@ -12,7 +12,7 @@ use server::{Tls, convert};
 use store::SqliteStore;
 use tonic::Code;
 
-use crate::running::{KEY, Running, start, start_on};
+use crate::running::{KEY, Running, start, start_on, write_schema};
 
 pub(crate) const SCHEMA: &str = "use expiration\ncaveat num(xx int) {\n 10 / xx == 1\n}\ndefinition user {}\ndefinition group \
     {\n relation member: user | group#member\n}\ndefinition doc {\n relation viewer: user | user with num | user with \
@@ -21,13 +21,7 @@ pub(crate) const SCHEMA: &str = "use expiration\ncaveat num(xx int) {\n 10 / xx 
 pub(crate) async fn with_schema() -> (Running, Client) {
     let running = start().await;
     let client = running.client().await;
-    client
-        .schema()
-        .write_schema(wire::WriteSchemaRequest {
-            schema: SCHEMA.to_owned(),
-        })
-        .await
-        .unwrap();
+    write_schema(&client, SCHEMA).await;
     (running, client)
 }
 
@@ -124,13 +118,7 @@ async fn tls_protects_and_is_asked_for() {
             },
         )
         .await;
-    client
-        .schema()
-        .write_schema(wire::WriteSchemaRequest {
-            schema: SCHEMA.to_owned(),
-        })
-        .await
-        .unwrap();
+    write_schema(&client, SCHEMA).await;
     assert_eq!(
         check(&client, FULL, "doc:a", "user:a").await.unwrap(),
         Permissionship::NoPermission
@@ -217,13 +205,7 @@ async fn a_past_snapshot_is_rebuilt_on_a_node_that_has_just_started() {
     )
     .await;
     let client = running.client().await;
-    client
-        .schema()
-        .write_schema(wire::WriteSchemaRequest {
-            schema: SCHEMA.to_owned(),
-        })
-        .await
-        .unwrap();
+    write_schema(&client, SCHEMA).await;
     let mut tokens = Vec::new();
     for n in 0..50 {
         tokens.push(

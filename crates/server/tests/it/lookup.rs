@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::life::{FULL, touch, with_schema};
-use crate::running::{start, start_with};
+use crate::running::{start, start_with, write_schema};
 
 fn consistency(requirement: Requirement) -> Option<wire::Consistency> {
     Some(wire::Consistency {
@@ -304,12 +304,7 @@ const PUBLIC: &str = "caveat num(xx int) {\n xx == 1\n}\ndefinition user {}\ndef
 async fn everybody_comes_with_exact_exclusions_and_pages() {
     let running = start().await;
     let client = running.client().await;
-    let schema = PUBLIC.to_owned();
-    client
-        .schema()
-        .write_schema(wire::WriteSchemaRequest { schema })
-        .await
-        .unwrap();
+    write_schema(&client, PUBLIC).await;
     let rows = [
         "doc:a#viewer@user:*",
         "doc:a#viewer@user:ann",
@@ -379,12 +374,7 @@ async fn more_exceptions_than_fit_an_answer_are_refused() {
     let store = Arc::new(SqliteStore::memory().unwrap());
     let running = start_with(store, Arc::new(SystemClock), None, settings).await;
     let client = running.client().await;
-    let schema = PUBLIC.to_owned();
-    client
-        .schema()
-        .write_schema(wire::WriteSchemaRequest { schema })
-        .await
-        .unwrap();
+    write_schema(&client, PUBLIC).await;
     let banned: Vec<String> = (0..100)
         .map(|n| format!("doc:a#banned@user:u{n}"))
         .collect();

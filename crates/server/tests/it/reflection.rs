@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::life::FULL;
-use crate::running::{Running, start};
+use crate::running::{Running, start, write_schema};
 
 pub(crate) const SCHEMA: &str = "use expiration\n\ncaveat num(xx int) {\n\t10 / xx == 1\n}\n\ncaveat onday(allowed list<string>, day string) {\n\tday in allowed\n}\n\n\
     definition doc {\n\trelation parent: doc\n\trelation viewer: user | user with onday | user:* with num and expiration\n\
@@ -19,9 +19,7 @@ pub(crate) const SCHEMA: &str = "use expiration\n\ncaveat num(xx int) {\n\t10 / 
 pub(crate) async fn with_schema() -> (Running, Client) {
     let running = start().await;
     let client = running.client().await;
-    let schema = SCHEMA.to_owned();
-    let request = wire::WriteSchemaRequest { schema };
-    client.schema().write_schema(request).await.unwrap();
+    write_schema(&client, SCHEMA).await;
     (running, client)
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use identity::PresharedKeys;
 use model::{Clock, SystemClock, Timestamp};
 use ops::{Node, Settings};
+use remit_client::proto::authzed::api::v1 as wire;
 use remit_client::{Client, Connection, Transport};
 use server::{Authentication, Config, HttpAddress, Tls};
 use store::{SqliteStore, Store};
@@ -131,4 +132,12 @@ impl Running {
         self.node.stop();
         self.store.close().await.unwrap();
     }
+}
+
+/// Writes a schema that the server takes.
+pub(crate) async fn write_schema(client: &Client, schema: &str) {
+    let request = wire::WriteSchemaRequest {
+        schema: schema.to_owned(),
+    };
+    client.schema().write_schema(request).await.unwrap();
 }

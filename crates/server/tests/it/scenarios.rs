@@ -14,7 +14,7 @@ use server::convert;
 use store::{SqliteStore, Store};
 use tonic_types::StatusExt as _;
 
-use crate::running::{At, start_on};
+use crate::running::{At, start_on, write_schema};
 
 fn scenarios() -> Vec<(String, Scenario)> {
     let files = testkit::corpus().unwrap();
@@ -26,12 +26,7 @@ fn scenarios() -> Vec<(String, Scenario)> {
 }
 
 async fn write(client: &Client, scenario: &Scenario) {
-    let schema = scenario.schema.text.clone();
-    client
-        .schema()
-        .write_schema(wire::WriteSchemaRequest { schema })
-        .await
-        .unwrap();
+    write_schema(client, &scenario.schema.text).await;
     for rows in scenario.relationships.chunks(1_000) {
         let updates = rows.iter().map(|row| wire::RelationshipUpdate {
             operation: Operation::Touch.into(),

@@ -14,7 +14,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
 use crate::life::{FULL, touch};
-use crate::running::{Running, start};
+use crate::running::{Running, start, write_schema};
 
 const SCHEMA: &str = "use expiration\n\ncaveat onday(allowed list<string>, day string) {\n\tday in allowed\n}\n\n\
     caveat vast(more map<any>, day string) {\n\tday in more\n}\n\ndefinition user {}\n\n\
@@ -25,9 +25,7 @@ const SCHEMA: &str = "use expiration\n\ncaveat onday(allowed list<string>, day s
 async fn with_rows(rows: &[&str]) -> (Running, Client) {
     let running = start().await;
     let client = running.client().await;
-    let schema = SCHEMA.to_owned();
-    let request = wire::WriteSchemaRequest { schema };
-    client.schema().write_schema(request).await.unwrap();
+    write_schema(&client, SCHEMA).await;
     touch(&client, rows).await.unwrap();
     (running, client)
 }

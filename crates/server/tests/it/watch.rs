@@ -16,18 +16,12 @@ use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use crate::life::{touch, with_schema};
-use crate::running::{Running, start, start_with};
+use crate::running::{Running, start, start_with, write_schema};
 
 const SCHEMA: &str = "caveat ccc(aaa int) {\n aaa == 1\n}\ncaveat many(each list<int>, one int) {\n one in each\n}\n\
     definition user {}\ndefinition doc {\n relation viewer: user | user with ccc | user with many\n}\ndefinition other {\n \
     relation viewer: user\n}\n";
 const PATIENCE: Duration = Duration::from_secs(60);
-
-async fn write_schema(client: &Client, schema: &str) {
-    let schema = schema.to_owned();
-    let request = wire::WriteSchemaRequest { schema };
-    client.schema().write_schema(request).await.unwrap();
-}
 
 /// Writes lines of `CREATE`, `TOUCH` and `DELETE` and gives the token.
 async fn write(client: &Client, lines: &[&str], has_metadata: bool) -> String {
