@@ -12,7 +12,7 @@ const FIRST: [&str; 32] = [
     "alan",
     "barbara",
     "charles",
-    "claude",
+    "christopher",
     "donald",
     "dorothy",
     "edsger",

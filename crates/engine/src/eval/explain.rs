@@ -130,7 +130,7 @@ impl<'a> Teller<'a> {
     }
 
     fn part(&mut self, formula: &'a Formula, level: usize) -> Vec<Step> {
-        if level > LEVELS_MAX {
+        if level > LEVELS_MAX && !matches!(formula, Formula::Known(_)) {
             let what = "and further down".to_owned();
             return vec![Step {
                 what,

@@ -1,7 +1,9 @@
 //! The engine against the naive evaluator, on random cases; and what only the engine has.
 
 mod expanding;
+mod explaining;
 mod tracing;
+mod walking;
 
 use std::sync::Arc;
 
@@ -311,79 +313,4 @@ fn work_is_limited() {
             edges_visited_max: 10
         })
     );
-}
-
-const EXPLAINED: &str = "use expiration\ncaveat on_day(day string) {\n day == \"friday\"\n}\ndefinition user {}\ndefinition folder {\n\
-             relation viewer: user\n}\ndefinition doc {\n relation parent: folder\n relation viewer: user with on_day | user \
-             with expiration\n relation banned: user\n permission view = (viewer + parent->viewer) - banned\n}\n";
-
-#[test]
-fn an_explanation_names_what_is_missing() {
-    let schema = Arc::new(Schema::compile(EXPLAINED).unwrap());
-    let rows: Vec<Relationship> = [
-        "doc:d#parent@folder:f",
-        "folder:f#viewer@user:ann",
-        "doc:d#viewer@user:cat[on_day]",
-        "doc:d#viewer@user:old[expiration:2020-01-01T00:00:00Z]",
-        "folder:f#viewer@user:eve",
-        "doc:d#banned@user:eve",
-    ]
-    .iter()
-    .map(|row| row.parse().unwrap())
-    .collect();
-    let snapshot = snapshot(&schema, &rows);
-    let context = Context::default();
-    let environment = Environment {
-        context: &context,
-        now: "2026-01-01T00:00:00Z".parse().unwrap(),
-        depth_max: 50,
-        edges_visited_max: EDGES_MAX,
-    };
-    let mut told = String::new();
-    for user in ["ann", "bob", "cat", "old", "eve"] {
-        let (resource, subject) = (
-            "doc:d".parse().unwrap(),
-            format!("user:{user}").parse().unwrap(),
-        );
-        let query = Query::resolve(&snapshot, &resource, "view", &subject).unwrap();
-        told.push_str(
-            &explain(&snapshot, &query, &resource, &subject, environment)
-                .unwrap()
-                .to_string(),
-        );
-    }
-    expect_test::expect![[r#"
-        allowed
-        doc:d#view: yes
-          doc:d#parent@folder:f: yes
-            folder:f#viewer: yes
-              folder:f#viewer@user:ann: yes
-          not excluded: yes
-        denied
-        doc:d#view: no
-          doc:d#viewer: no (no relationship with user:bob)
-          doc:d#parent@folder:f: no
-            folder:f#viewer: no (no relationship with user:bob)
-        conditional: the context lacks day
-        doc:d#view: conditional
-          doc:d#viewer: conditional
-            doc:d#viewer@user:cat[on_day]: conditional (the context lacks `day`)
-          doc:d#parent@folder:f: no
-            folder:f#viewer: no (no relationship with user:cat)
-          not excluded: yes
-        denied
-        doc:d#view: no
-          doc:d#viewer: no (doc:d#viewer@user:old expired at 2020-01-01T00:00:00Z)
-          doc:d#parent@folder:f: no
-            folder:f#viewer: no (no relationship with user:old)
-        denied
-        doc:d#view: no
-          doc:d#parent@folder:f: yes
-            folder:f#viewer: yes
-              folder:f#viewer@user:eve: yes
-          excluded: no
-            doc:d#banned: yes
-              doc:d#banned@user:eve: yes
-    "#]]
-    .assert_eq(&told);
 }

@@ -1,0 +1,259 @@
+//! How the walk comes to its answers: what it visits, and that it asks for the equations only where it has to.
+
+use super::*;
+use crate::eval::check::{Stop, check as walk};
+use crate::eval::value::Value;
+
+/// What the walk alone comes to, and the edges it visited.
+fn walked(
+    schema: &str,
+    rows: &[String],
+    question: (&str, &str, &str),
+    limits: (u16, u64),
+) -> (Result<Value, Stop>, u64) {
+    let (resource, member, subject) = question;
+    let schema = Arc::new(Schema::compile(schema).unwrap());
+    let rows: Vec<Relationship> = rows.iter().map(|row| row.parse().unwrap()).collect();
+    let snapshot = snapshot(&schema, &rows);
+    let (resource, subject) = (resource.parse().unwrap(), subject.parse().unwrap());
+    let query = Query::resolve(&snapshot, &resource, member, &subject).unwrap();
+    let context = Context::default();
+    let environment = Environment {
+        context: &context,
+        now: Timestamp::EPOCH,
+        depth_max: limits.0,
+        edges_visited_max: limits.1,
+    };
+    walk(&snapshot, &query, environment)
+}
+
+fn rows(rows: &[&str]) -> Vec<String> {
+    rows.iter().map(|row| (*row).to_owned()).collect()
+}
+
+const ANN: (&str, &str, &str) = ("doc:d", "view", "user:ann");
+
+#[test]
+fn the_last_edge_and_the_last_level_within_the_limits_count() {
+    let rows = rows(&[
+        "doc:d#viewer@group:g0#member",
+        "group:g0#member@group:g1#member",
+        "group:g1#member@user:ann",
+    ]);
+    // view, viewer, g0, g1; and the three rows.
+    assert_eq!(walked(GROUPS, &rows, ANN, (4, 3)), (Ok(Value::Yes), 3));
+    let (value, _) = walked(GROUPS, &rows, ANN, (3, 3));
+    assert_eq!(value, Err(Stop::Solve));
+    let (value, _) = walked(GROUPS, &rows, ANN, (4, 2));
+    assert_eq!(value, Err(Stop::WorkExceeded));
+}
+
+/// Two ways to a group: the second time it is known what lies below it, and how deep that goes.
+#[test]
+fn what_is_known_of_a_node_has_its_depth() {
+    let schema = "definition user {}\ndefinition group {\n relation member: user | group#member\n}\n\
+                  definition doc {\n relation near: group#member\n relation far: group#member\n permission view = near & far\n}\n";
+    let rows = rows(&[
+        "doc:d#near@group:g0#member",
+        "doc:d#far@group:f0#member",
+        "group:f0#member@group:g0#member",
+        "group:g0#member@group:g1#member",
+        "group:g1#member@user:ann",
+    ]);
+    // view, far, f0, g0, g1.
+    assert_eq!(walked(schema, &rows, ANN, (5, 100)).0, Ok(Value::Yes));
+    assert_eq!(walked(schema, &rows, ANN, (4, 100)).0, Err(Stop::Solve));
+    assert_eq!(ask_with_depth(schema, &rows, 4), Err("depth".to_owned()));
+}
+
+fn ask_with_depth(schema: &str, rows: &[String], depth_max: u16) -> Told {
+    let schema = Arc::new(Schema::compile(schema).unwrap());
+    let rows: Vec<Relationship> = rows.iter().map(|row| row.parse().unwrap()).collect();
+    let question = Question {
+        resource: ANN.0.parse().unwrap(),
+        member: ANN.1.parse().unwrap(),
+        subject: ANN.2.parse().unwrap(),
+        context: Context::default(),
+        now: Timestamp::EPOCH,
+    };
+    by_engine(&snapshot(&schema, &rows), &question, depth_max)
+}
+
+/// Each group is in itself and in both of the level above: without a memory of it, a walk down is 2 to the 30.
+#[test]
+fn a_lattice_of_circles_is_walked_once() {
+    let mut rows = rows(&["doc:d#viewer@group:a0#member"]);
+    for level in 0..30 {
+        for side in ["a", "b"] {
+            rows.push(format!(
+                "group:{side}{level}#member@group:{side}{level}#member"
+            ));
+            for below in ["a", "b"] {
+                rows.push(format!(
+                    "group:{side}{level}#member@group:{below}{}#member",
+                    level + 1
+                ));
+            }
+        }
+    }
+    let (value, edges_visited) = walked(GROUPS, &rows, ANN, (50, 1_000));
+    assert_eq!(value, Ok(Value::No));
+    assert!(edges_visited < 300, "{edges_visited}");
+}
+
+/// Every folder lies in every other: a walk that went around them would not come to its end.
+#[test]
+fn a_dense_circle_is_solved_instead() {
+    let schema = "definition user {}\ndefinition doc {\n relation parent: doc\n relation viewer: user\n\
+                  permission view = viewer + parent->view\n}\n";
+    let mut rows = rows(&["doc:d#parent@doc:f0"]);
+    for (left, right) in (0..30).flat_map(|left| (0..30).map(move |right| (left, right))) {
+        if left != right {
+            rows.push(format!("doc:f{left}#parent@doc:f{right}"));
+        }
+    }
+    let (value, edges_visited) = walked(schema, &rows, ANN, (50, 100_000));
+    assert_eq!(value, Err(Stop::Solve));
+    assert!(edges_visited < 5_000, "{edges_visited}");
+    assert_eq!(
+        ask(schema, &rows, ANN.0, ANN.1, ANN.2),
+        Ok(Decision::Denied)
+    );
+}
+
+/// A circle beside an exclusion is no circle through it.
+#[test]
+fn a_circle_after_an_exclusion_is_walked() {
+    let schema = "definition user {}\ndefinition group {\n relation member: user | group#member\n}\ndefinition doc {\n\
+                  relation viewer: group#member\n relation banned: user\n permission some = viewer - banned\n\
+                  permission view = some + viewer\n}\n";
+    let rows = rows(&[
+        "doc:d#viewer@group:g0#member",
+        "group:g0#member@group:g1#member",
+        "group:g1#member@group:g0#member",
+    ]);
+    assert_eq!(walked(schema, &rows, ANN, (50, 100)).0, Ok(Value::No));
+    let after = schema
+        .replace("some + viewer", "(viewer - banned) + wider")
+        .replace(
+            "permission some = viewer - banned",
+            "relation other: group#member\n permission wider = other - banned",
+        );
+    let rows: Vec<String> = rows
+        .into_iter()
+        .chain(
+            [
+                "group:h0#member@user:ann",
+                "doc:d#banned@user:ann",
+                "doc:d#other@group:h1#member",
+            ]
+            .map(str::to_owned),
+        )
+        .chain(
+            [
+                "group:h1#member@group:h0#member",
+                "group:h0#member@group:h1#member",
+                "doc:d#viewer@group:h0#member",
+            ]
+            .map(str::to_owned),
+        )
+        .collect();
+    assert_eq!(walked(&after, &rows, ANN, (50, 100)).0, Ok(Value::No));
+}
+
+/// A caveated edge that does not hold is not gone behind: what lies there may be as large as it likes.
+#[test]
+fn nothing_is_asked_behind_an_edge_that_does_not_count() {
+    let schema = "caveat never(n int) {\n n > 5\n}\ndefinition user {}\ndefinition group {\n relation member: user | group#member\n}\n\
+                  definition doc {\n relation team: group with never\n relation viewer: group#member with never\n permission every = team.all(member)\n\
+                  permission view = every + viewer\n}\n";
+    let rows = rows(&[
+        "doc:d#team@group:g0[never:{\"n\":1}]",
+        "doc:d#viewer@group:g0#member[never:{\"n\":1}]",
+        "group:g0#member@group:g1#member",
+        "group:g1#member@group:g2#member",
+    ]);
+    assert_eq!(walked(schema, &rows, ANN, (50, 100)), (Ok(Value::No), 2));
+}
+
+/// A document for a thousand groups and somebody in three: as many steps as it takes from that side.
+#[test]
+fn few_sets_of_the_subject_are_met_from_below() {
+    let mut rows: Vec<String> = (0..1_000)
+        .map(|n| format!("doc:d#viewer@group:x{n}#member"))
+        .collect();
+    rows.extend((0..1_000).map(|n| format!("group:x{n}#member@group:y{n}#member")));
+    rows.extend(
+        [
+            "group:z2#member@user:ann",
+            "group:z1#member@group:z2#member",
+            "group:x7#member@group:z1#member",
+        ]
+        .map(str::to_owned),
+    );
+    let (value, edges_visited) = walked(GROUPS, &rows, ANN, (50, 10_000));
+    assert_eq!(value, Ok(Value::Yes));
+    assert!(edges_visited < 20, "{edges_visited}");
+    let (value, edges_visited) = walked(
+        GROUPS,
+        &rows,
+        ("doc:d", "view", "group:z2#member"),
+        (50, 10_000),
+    );
+    assert_eq!(value, Ok(Value::Yes));
+    assert!(edges_visited < 20, "{edges_visited}");
+    // x7 is at the third level, z2 at the fifth.
+    assert_eq!(walked(GROUPS, &rows, ANN, (5, 10_000)).0, Ok(Value::Yes));
+    assert_eq!(walked(GROUPS, &rows, ANN, (4, 10_000)).0, Err(Stop::Solve));
+}
+
+/// Somebody in more groups than the document is for: those of the document are asked, one by one.
+#[test]
+fn many_sets_of_the_subject_are_not_climbed() {
+    let mut rows: Vec<String> = (0..10)
+        .map(|n| format!("doc:d#viewer@group:x{n}#member"))
+        .collect();
+    rows.extend((0..1_000).map(|n| format!("group:z{n}#member@user:ann")));
+    let (value, edges_visited) = walked(GROUPS, &rows, ANN, (50, 10_000));
+    assert_eq!(value, Ok(Value::No));
+    assert!(edges_visited < 60, "{edges_visited}");
+}
+
+/// The same sets are found once for a check, however many documents' groups are held against them.
+#[test]
+fn the_sets_of_the_subject_are_found_once() {
+    let schema = "definition user {}\ndefinition group {\n relation member: user | group#member\n}\ndefinition doc {\n\
+                  relation one: group#member\n relation two: group#member\n permission view = one + two\n}\n";
+    let mut rows: Vec<String> = (0..100)
+        .flat_map(|n| {
+            ["one", "two"].map(|relation| format!("doc:d#{relation}@group:{relation}{n}#member"))
+        })
+        .collect();
+    rows.extend((0..40).map(|n| format!("group:z{n}#member@user:ann")));
+    let (value, edges_visited) = walked(schema, &rows, ANN, (50, 10_000));
+    assert_eq!(value, Ok(Value::No));
+    assert_eq!(edges_visited, 40);
+}
+
+/// Where a wildcard or another relation's sets can bring the subject in, the way up would miss it.
+#[test]
+fn a_relation_with_other_ways_in_is_not_climbed() {
+    let wild = "definition user {}\ndefinition folder {\n relation viewer: user | user:*\n}\n\
+                definition doc {\n relation parent: folder\n permission view = parent->viewer\n}\n";
+    let mut rows: Vec<String> = (0..20)
+        .map(|n| format!("doc:d#parent@folder:x{n}"))
+        .collect();
+    rows.push("folder:x7#viewer@user:*".to_owned());
+    assert_eq!(ask(wild, &rows, ANN.0, ANN.1, ANN.2), Ok(Decision::Allowed));
+    let mut rows: Vec<String> = (0..20)
+        .map(|n| format!("doc:d#viewer@group:x{n}#member"))
+        .collect();
+    let other = "definition user {}\ndefinition group {\n relation lead: user\n relation member: user | group#member | group#lead\n}\n\
+                 definition doc {\n relation viewer: user | group#member\n permission view = viewer\n}\n";
+    rows.push("group:x7#member@group:y#lead".to_owned());
+    rows.push("group:y#lead@user:ann".to_owned());
+    assert_eq!(
+        ask(other, &rows, ANN.0, ANN.1, ANN.2),
+        Ok(Decision::Allowed)
+    );
+}
