@@ -1,5 +1,7 @@
 //! What the engine costs in the process of its caller: time to load, memory, and checks with their ids as text.
 
+mod look_ups;
+
 use std::collections::HashSet;
 use std::hint::black_box;
 use std::sync::{Arc, LazyLock};
@@ -10,10 +12,12 @@ use engine::eval::{Environment, Query, check};
 use engine::graph::{Loader, Snapshot};
 use model::{Decision, Limits, Revision, Timestamp};
 use schema::Schema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::machine::Process;
 use crate::workload::{Draw, Popularity, Question, Workload};
+
+pub(crate) use look_ups::milliseconds;
 
 /// When every question is asked.
 #[expect(clippy::expect_used, reason = "the text is an instant")]
@@ -26,29 +30,29 @@ const QUESTIONS: usize = 200_000;
 const ROUNDS: usize = 5;
 
 /// The result of one run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct InProcess {
-    workload: &'static str,
-    popularity: Popularity,
-    relationships: usize,
-    objects: usize,
-    load_relationships_per_second: f64,
+    pub(crate) workload: String,
+    pub(crate) popularity: Popularity,
+    pub(crate) relationships: usize,
+    pub(crate) objects: usize,
+    pub(crate) load_relationships_per_second: f64,
     /// Of the graph alone, as the engine counts them.
-    edge_bytes_per_relationship: f64,
-    id_bytes_per_object: f64,
+    pub(crate) edge_bytes_per_relationship: f64,
+    pub(crate) id_bytes_per_object: f64,
     /// What the process has more after the load than before, by the kernel.
-    resident_bytes_per_relationship: f64,
+    pub(crate) resident_bytes_per_relationship: f64,
     /// The most it had while loading, against what it has after.
-    resident_peak_ratio: f64,
-    questions: usize,
-    allowed_share: f64,
+    pub(crate) resident_peak_ratio: f64,
+    pub(crate) questions: usize,
+    pub(crate) allowed_share: f64,
     /// Medians over the rounds, of means over all questions, in nanoseconds.
-    allowed_nanoseconds: f64,
-    other_nanoseconds: f64,
+    pub(crate) allowed_nanoseconds: f64,
+    pub(crate) other_nanoseconds: f64,
     /// Of single checks with the clock around each, in nanoseconds.
-    p50_nanoseconds: u64,
-    p99_nanoseconds: u64,
-    p999_nanoseconds: u64,
+    pub(crate) p50_nanoseconds: u64,
+    pub(crate) p99_nanoseconds: u64,
+    pub(crate) p999_nanoseconds: u64,
 }
 
 /// Loads the workload and asks it.
@@ -63,19 +67,8 @@ pub(crate) fn run(
 ) -> anyhow::Result<InProcess> {
     let process = Process::own();
     let before = process.resident_bytes()?;
-    let schema = Arc::new(Schema::compile(workload.schema())?);
-    let mut loader = Loader::new(schema);
-    let mut failed = None;
     let started = Instant::now();
-    workload.fill(&mut |row| {
-        if let Err(error) = loader.push(row) {
-            failed.get_or_insert(error);
-        }
-    });
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
-    let snapshot = loader.finish(Revision(1), *NOW);
+    let snapshot = load(workload)?;
     let load_seconds = started.elapsed().as_secs_f64();
     let peak = process.resident_bytes_max()?.saturating_sub(before);
     let resident = process.resident_bytes()?.saturating_sub(before);
@@ -95,7 +88,7 @@ pub(crate) fn run(
     };
     let count = memory.edge_count as f64;
     Ok(InProcess {
-        workload: workload.name(),
+        workload: workload.name().to_owned(),
         popularity,
         relationships: memory.edge_count,
         objects: memory.id_count,
@@ -112,6 +105,20 @@ pub(crate) fn run(
         p99_nanoseconds: quantile(0.99),
         p999_nanoseconds: quantile(0.999),
     })
+}
+
+/// The graph of the workload.
+pub(crate) fn load(workload: &dyn Workload) -> anyhow::Result<Snapshot> {
+    let schema = Arc::new(Schema::compile(workload.schema())?);
+    let mut loader = Loader::new(schema);
+    let mut failed = None;
+    workload.fill(&mut |row| {
+        if let Err(error) = loader.push(row) {
+            failed.get_or_insert(error);
+        }
+    });
+    failed.map_or(Ok(()), Err)?;
+    Ok(loader.finish(Revision(1), *NOW))
 }
 
 /// The decision of `snapshot`, with everything found by name.

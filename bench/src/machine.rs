@@ -1,9 +1,11 @@
 //! What the machine says of a process: memory, processor time; and of itself.
 
+use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 
 /// Kernel ticks of a second of processor time.
 ///
@@ -61,19 +63,44 @@ impl Process {
     }
 }
 
-/// The processor and memory of this machine, in words.
-pub(crate) fn description() -> String {
-    let of = |path: &str, key: &str| {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        let line = text.lines().find(|line| line.starts_with(key));
-        line.and_then(|line| line.split_once(':'))
-            .map(|(_, value)| value.trim().to_owned())
-            .unwrap_or_default()
-    };
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!(
-        "{} ({cores} cores), memory {}",
-        of("/proc/cpuinfo", "model name"),
-        of("/proc/meminfo", "MemTotal")
-    )
+/// What this machine is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    processor: String,
+    cores: usize,
+    memory_mebibytes: u64,
+    system: String,
+}
+
+impl Machine {
+    /// The one that this runs on.
+    pub(crate) fn own() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let of = |path: &str, key: &str| {
+            let text = read(path);
+            let line = text.lines().find(|line| line.starts_with(key));
+            line.and_then(|line| line.split_once(':'))
+                .map(|(_, value)| value.trim().to_owned())
+                .unwrap_or_default()
+        };
+        let memory = of("/proc/meminfo", "MemTotal");
+        let kibibytes = memory.split_whitespace().next();
+        let kibibytes: Option<u64> = kibibytes.and_then(|count| count.parse().ok());
+        Self {
+            processor: of("/proc/cpuinfo", "model name"),
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            memory_mebibytes: kibibytes.unwrap_or_default() / 1024,
+            system: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "{} ({} cores), {} MiB of memory, {}",
+            self.processor, self.cores, self.memory_mebibytes, self.system
+        )
+    }
 }

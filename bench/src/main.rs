@@ -2,6 +2,7 @@
 
 mod in_process;
 mod machine;
+mod results;
 mod served;
 mod workload;
 
@@ -10,7 +11,9 @@ use std::io::Write as _;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
-use crate::served::Served;
+use crate::machine::Machine;
+use crate::results::Entry;
+use crate::served::{CheckArguments, LookUpArguments, MixedArguments, WriteArguments};
 use crate::workload::{Kind, Popularity, write_rows};
 
 /// As the server has it: where nodes lie decides how often a check misses the cache.
@@ -27,7 +30,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
   cargo xtask bench in-process --workload documents --size 10000000
   cargo xtask bench served --workload code-hosting --size 1000000 --in-flight 64
   cargo xtask bench served --workload microservices --bulk 100 --in-flight 16
-  cargo xtask bench served --workload documents --rate 5000 --in-flight 256"
+  cargo xtask bench served --workload documents --rate 5000 --in-flight 256
+  cargo xtask bench look-ups --workload documents --size 1000000"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -53,9 +57,32 @@ enum Command {
         #[command(flatten)]
         data: Data,
         #[command(flatten)]
-        served: Served,
+        arguments: CheckArguments,
     },
-    /// Serve empty calls; started by `served`.
+    /// Serve a workload with Remit, and measure look-ups by number of results beside an empty stream of as many.
+    LookUps {
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        arguments: LookUpArguments,
+    },
+    /// Serve a workload with Remit, and measure writes of one relationship.
+    Writes {
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        arguments: WriteArguments,
+    },
+    /// Serve a workload with Remit, and measure checks while others write.
+    Mixed {
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        arguments: MixedArguments,
+    },
+    /// Tell what this machine is.
+    Machine,
+    /// Serve empty calls; started by other commands.
     #[command(hide = true)]
     Floor,
 }
@@ -88,26 +115,42 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 fn main() -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    let mut results = |entry: Entry| -> anyhow::Result<()> {
+        writeln!(out, "{}", serde_json::to_string(&entry)?)?;
+        Ok(())
+    };
+    match command {
         Command::Schema(data) => write!(out, "{}", data.workload().schema())?,
         Command::Rows(data) => {
             write_rows(data.workload().as_ref(), out).context("cannot write the rows")?;
         }
         Command::InProcess { data, popularity } => {
-            let result = in_process::run(data.workload().as_ref(), popularity, data.seed)?;
-            eprintln!("{}", machine::description());
-            writeln!(out, "{}", serde_json::to_string(&result)?)?;
-        }
-        Command::Served { data, served } => {
-            eprintln!("{}", machine::description());
             let workload = data.workload();
-            let mut each = |comparison: &served::Comparison| {
-                writeln!(out, "{}", serde_json::to_string(comparison)?)?;
-                Ok(())
-            };
-            let running = served::run(workload.as_ref(), data.seed, &served, &mut each);
+            let result = in_process::run(workload.as_ref(), popularity, data.seed)?;
+            results(Entry::InProcess(result))?;
+        }
+        Command::Served { data, arguments } => {
+            let workload = data.workload();
+            let running = served::checks(workload.as_ref(), data.seed, &arguments, &mut results);
             runtime()?.block_on(running)?;
         }
+        Command::LookUps { data, arguments } => {
+            let workload = data.workload();
+            let running = served::look_ups(workload.as_ref(), data.seed, &arguments, &mut results);
+            runtime()?.block_on(running)?;
+        }
+        Command::Writes { data, arguments } => {
+            let workload = data.workload();
+            let running = served::writes(workload.as_ref(), data.seed, &arguments, &mut results);
+            runtime()?.block_on(running)?;
+        }
+        Command::Mixed { data, arguments } => {
+            let workload = data.workload();
+            let running = served::mixed(workload.as_ref(), data.seed, &arguments, &mut results);
+            runtime()?.block_on(running)?;
+        }
+        Command::Machine => results(Entry::Machine(Machine::own()))?,
         Command::Floor => {
             drop(out);
             runtime()?.block_on(served::serve_floor())?;

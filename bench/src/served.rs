@@ -1,191 +1,105 @@
-//! What a served check costs, beside an empty call: a server is started for each, the same requests are sent to both in
-//! turn, and the medians over several rounds are compared.
+//! What calls cost over gRPC: a server is started, and beside it the floor, a server of empty calls; the same requests are
+//! sent to both in turn, and the medians over several rounds are compared. This file has the checks.
 
+mod calls;
 mod floor;
 mod load;
+mod look_ups;
+mod mixed;
+mod setup;
 mod target;
+mod turns;
+mod writes;
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use anyhow::Context as _;
 use clap::Args;
-use prost_types::Struct;
-use remit_proto::authzed::api::v1 as wire;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::workload::{Draw, Popularity, Question, Workload};
-use load::{Load, Measured};
+use crate::results::{Entry, Results};
+use crate::workload::{Draw, Popularity, Workload};
+use calls::Calls;
 use target::Target;
 
 pub(crate) use floor::serve_floor;
+pub(crate) use load::{Latencies, Measured};
+pub(crate) use look_ups::{LookUpArguments, LookUps, Wanted, run as look_ups};
+pub(crate) use mixed::{Mixed, MixedArguments, run as mixed};
+pub(crate) use setup::{Comparison, Setup};
+pub(crate) use writes::{WriteArguments, Writes, run as writes};
 
-/// Distinct requests that are made before anything is measured.
-const REQUESTS: usize = 100_000;
-
-/// How the load is made.
+/// How checks are sent.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Served {
-    /// The program `remit`; without it the one beside this program.
-    #[arg(long)]
-    remit: Option<PathBuf>,
+pub(crate) struct CheckArguments {
+    #[command(flatten)]
+    setup: Setup,
     /// Calls that are under way at once.
     #[arg(long, value_delimiter = ',', default_value = "1,16,64,256", value_parser = clap::value_parser!(u16).range(1..))]
     in_flight: Vec<u16>,
     /// Calls a second that are begun, answered or not; without it the next call begins when one is answered.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// Connections, which share the calls.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
-    connections: u16,
     /// Items of a bulk check, up to 10,000; without it each call is a check of its own.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     bulk: Option<u16>,
-    /// Length of a round.
-    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
-    seconds: u64,
-    /// Rounds of each server, in turn; the median counts.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
-    rounds: u16,
     /// Which resources and subjects are asked about.
     #[arg(long, value_enum, default_value = "zipf")]
     popularity: Popularity,
+    /// Start Remit again on the store that it has, and measure the first round too.
+    #[arg(long)]
+    cold: bool,
 }
 
 /// The result for one number of calls under way.
-#[derive(Debug, Serialize)]
-pub(crate) struct Comparison {
-    workload: &'static str,
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ServedChecks {
+    pub(crate) workload: String,
     popularity: Popularity,
-    relationships: u64,
-    in_flight: u16,
-    items_per_call: u16,
-    remit: Measured,
-    floor: Measured,
-    /// Processor time of the server a call, Remit's against the empty call's.
-    cpu_ratio: f64,
-    p50_ratio: f64,
+    pub(crate) relationships: u64,
+    pub(crate) in_flight: u16,
+    /// Calls a second that were begun, in an open loop.
+    pub(crate) rate: Option<u32>,
+    pub(crate) items_per_call: u16,
+    #[serde(flatten)]
+    pub(crate) comparison: Comparison,
+    /// Remit's first round after its start on a store that was there.
+    pub(crate) cold: Option<Measured>,
 }
 
 /// Sends the workload's questions to Remit and to the floor.
 ///
 /// # Errors
-/// When a server does not start, or a call fails.
-pub(crate) async fn run(
+/// When a server does not start, or all calls of a round fail.
+pub(crate) async fn checks(
     workload: &dyn Workload,
     seed: u64,
-    served: &Served,
-    each: &mut dyn FnMut(&Comparison) -> anyhow::Result<()>,
+    arguments: &CheckArguments,
+    results: &mut Results<'_>,
 ) -> anyhow::Result<()> {
-    let calls = calls(workload, seed, served);
-    let program = match &served.remit {
-        Some(program) => program.clone(),
-        None => std::env::current_exe()?.with_file_name("remit"),
+    let setup = &arguments.setup;
+    let mut draw = Draw::new(seed, arguments.popularity);
+    let calls = match arguments.bulk {
+        None => Calls::checks(&mut draw, workload),
+        Some(size) => Calls::bulk_checks(&mut draw, workload, size),
     };
-    let (remit, relationships) = Target::remit(&program, workload).await?;
+    let (mut remit, relationships) = setup.remit(workload).await?;
     let floor = Target::floor().await?;
-    for &in_flight in &served.in_flight {
-        let load = Load {
-            calls: calls.clone(),
-            in_flight,
-            rate: served.rate,
-            connections: served.connections,
-            duration: Duration::from_secs(served.seconds),
+    for &in_flight in &arguments.in_flight {
+        let load = setup.load(calls.clone(), in_flight, arguments.rate);
+        let cold = if arguments.cold {
+            remit.restart().await?;
+            Some(load.run(&remit).await?)
+        } else {
+            None
         };
-        // Neither is measured cold.
-        load.run(&remit).await?;
-        load.run(&floor).await?;
-        let (mut of_remit, mut of_floor) = (Vec::new(), Vec::new());
-        for _ in 0..served.rounds {
-            of_remit.push(load.run(&remit).await?);
-            of_floor.push(load.run(&floor).await?);
-        }
-        let remit = Measured::median(of_remit).context("no round was measured")?;
-        let floor = Measured::median(of_floor).context("no round was measured")?;
-        each(&Comparison {
-            workload: workload.name(),
-            popularity: served.popularity,
+        results(Entry::Served(ServedChecks {
+            workload: workload.name().to_owned(),
+            popularity: arguments.popularity,
             relationships,
             in_flight,
-            items_per_call: served.bulk.unwrap_or(1),
-            cpu_ratio: remit.server_cpu_microseconds / floor.server_cpu_microseconds,
-            p50_ratio: remit.p50_microseconds / floor.p50_microseconds,
-            remit,
-            floor,
-        })?;
+            rate: arguments.rate,
+            items_per_call: arguments.bulk.unwrap_or(1),
+            comparison: setup.compare(&load, &remit, &floor).await?,
+            cold,
+        }))?;
     }
     Ok(())
-}
-
-/// The requests of a run.
-#[derive(Debug, Clone)]
-pub(crate) enum Calls {
-    Check(std::sync::Arc<Vec<wire::CheckPermissionRequest>>),
-    Bulk(std::sync::Arc<Vec<wire::CheckBulkPermissionsRequest>>),
-}
-
-fn calls(workload: &dyn Workload, seed: u64, served: &Served) -> Calls {
-    let mut draw = Draw::new(seed, served.popularity);
-    let mut item = || item(&draw.question(workload));
-    match served.bulk {
-        None => {
-            let requests = (0..REQUESTS).map(|_| {
-                let item = item();
-                wire::CheckPermissionRequest {
-                    consistency: None,
-                    resource: item.resource,
-                    permission: item.permission,
-                    subject: item.subject,
-                    context: item.context,
-                    with_tracing: false,
-                }
-            });
-            Calls::Check(std::sync::Arc::new(requests.collect()))
-        }
-        Some(size) => {
-            let requests =
-                (0..REQUESTS / usize::from(size)).map(|_| wire::CheckBulkPermissionsRequest {
-                    consistency: None,
-                    items: (0..size).map(|_| item()).collect(),
-                    with_tracing: false,
-                });
-            Calls::Bulk(std::sync::Arc::new(requests.collect()))
-        }
-    }
-}
-
-fn item(question: &Question) -> wire::CheckBulkPermissionsRequestItem {
-    let object = |definition: &str, id: String| wire::ObjectReference {
-        object_type: definition.to_owned(),
-        object_id: id,
-    };
-    let resource = &question.resource;
-    let subject = &question.subject;
-    wire::CheckBulkPermissionsRequestItem {
-        resource: Some(object(
-            resource.definition.as_str(),
-            resource.id.to_string(),
-        )),
-        permission: question.permission.to_owned(),
-        subject: Some(wire::SubjectReference {
-            object: Some(object(subject.definition.as_str(), subject.id.to_string())),
-            optional_relation: String::new(),
-        }),
-        context: context(question),
-    }
-}
-
-/// The context of a question: the workloads use numbers and texts.
-fn context(question: &Question) -> Option<Struct> {
-    use prost_types::value::Kind;
-    let json: serde_json::Value = serde_json::from_str(&question.context.to_json()).ok()?;
-    let fields = json.as_object()?.iter().map(|(name, value)| {
-        let kind = value.as_f64().map_or_else(
-            || Kind::StringValue(value.as_str().unwrap_or_default().to_owned()),
-            Kind::NumberValue,
-        );
-        (name.clone(), prost_types::Value { kind: Some(kind) })
-    });
-    let fields: std::collections::BTreeMap<_, _> = fields.collect();
-    (!fields.is_empty()).then_some(Struct { fields })
 }

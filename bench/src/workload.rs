@@ -38,6 +38,9 @@ pub(crate) trait Workload: Send + Sync {
 
     /// A question about any subject and resource, which is denied nearly always.
     fn any(&self, draw: &mut Draw) -> Question;
+
+    /// The relation by which such a subject is given such a resource.
+    fn granting_relation(&self) -> &'static str;
 }
 
 /// May this subject do this to that resource?
@@ -50,7 +53,9 @@ pub(crate) struct Question {
 }
 
 /// Which of many: all as often, or a few of them most of the time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Popularity {
     Uniform,

@@ -1,7 +1,7 @@
 //! The servers that are measured: processes of their own, which end with their handle.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -15,21 +15,27 @@ use tonic::transport::{Channel, Endpoint};
 use crate::machine::Process;
 use crate::workload::{Workload, write_rows};
 
-/// Longest that a server takes to accept its first connection.
-const START_MAX: Duration = Duration::from_secs(60);
+/// Longest that a server takes to accept its first connection, with a store that it reads before.
+const START_MAX: Duration = Duration::from_secs(600);
 
 /// A server under load.
 pub(crate) struct Target {
     address: String,
     process: Process,
     child: Child,
-    _data: Option<TempDir>,
+    store: Option<Store>,
+}
+
+/// What Remit is started with.
+struct Store {
+    program: PathBuf,
+    data: TempDir,
 }
 
 impl Target {
     /// Starts `remit` on a new store with the workload in it, and tells how many relationships that are.
     pub(crate) async fn remit(
-        program: &Path,
+        program: PathBuf,
         workload: &dyn Workload,
     ) -> anyhow::Result<(Self, u64)> {
         ensure!(
@@ -42,34 +48,17 @@ impl Target {
         fs::write(&schema, workload.schema())?;
         let rows = data.path().join("rows.txt");
         let count = write_rows(workload, fs::File::create(&rows)?)?;
-        let address = free_address().await?;
-        let store = format!("sqlite:{}", data.path().join("remit.db").display());
-        let child = Command::new(program)
-            .args(["serve", "--insecure-no-auth", "--store", &store])
-            .args(["--grpc-addr", &address])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()?;
-        let target = Self::started(address, child, Some(data)).await?;
-        let ask = async |arguments: &[&str], file: &Path| {
-            let mut command = Command::new(program);
-            let command = command.args(arguments).arg(file).args([
-                "--endpoint",
-                &target.address,
-                "--insecure",
-            ]);
-            let done = command.output().await?;
-            ensure!(
-                done.status.success(),
-                "{arguments:?}: {}",
-                String::from_utf8_lossy(&done.stderr)
-            );
-            Ok(())
-        };
-        ask(&["schema", "write"], &schema).await?;
-        ask(&["import", "--batch", "100000"], &rows).await?;
+        let store = Store { program, data };
+        let (address, child) = store.serve().await?;
+        let mut target = Self::new(address, child)?;
+        target.accepts().await?;
+        store
+            .ask(&target.address, &["schema", "write"], &schema)
+            .await?;
+        let import = ["import", "--batch", "100000"];
+        store.ask(&target.address, &import, &rows).await?;
         fs::remove_file(&rows)?;
+        target.store = Some(store);
         Ok((target, count))
     }
 
@@ -82,20 +71,38 @@ impl Target {
             .spawn()?;
         let out = child.stdout.take().context("no output")?;
         let line = BufReader::new(out).lines().next_line().await?;
-        Self::started(line.context("the floor did not start")?, child, None).await
+        let mut target = Self::new(line.context("the floor did not start")?, child)?;
+        target.accepts().await?;
+        Ok(target)
     }
 
-    async fn started(address: String, child: Child, data: Option<TempDir>) -> anyhow::Result<Self> {
+    /// Ends Remit, and starts it on the store that it had.
+    pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
+        let store = self.store.as_ref().context("the floor has no store")?;
+        self.child.kill().await?;
+        let (address, child) = store.serve().await?;
+        let started = Self::new(address, child)?;
+        self.address = started.address;
+        self.process = started.process;
+        self.child = started.child;
+        self.accepts().await
+    }
+
+    fn new(address: String, child: Child) -> anyhow::Result<Self> {
         let id = child.id().context("the server has ended")?;
-        let mut target = Self {
+        Ok(Self {
             address,
             process: Process::of(id),
             child,
-            _data: data,
-        };
+            store: None,
+        })
+    }
+
+    /// Waits until it accepts connections.
+    async fn accepts(&mut self) -> anyhow::Result<()> {
         let connecting = async {
-            while target.connect().await.is_err() {
-                if let Some(status) = target.child.try_wait()? {
+            while self.connect().await.is_err() {
+                if let Some(status) = self.child.try_wait()? {
                     bail!("the server has ended ({status})");
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -103,8 +110,7 @@ impl Target {
             Ok(())
         };
         let waited = tokio::time::timeout(START_MAX, connecting).await;
-        waited.context("the server does not accept connections")??;
-        Ok(target)
+        waited.context("the server does not accept connections")?
     }
 
     /// A connection of its own.
@@ -115,6 +121,36 @@ impl Target {
 
     pub(crate) fn process(&self) -> &Process {
         &self.process
+    }
+}
+
+impl Store {
+    /// Starts the server, and tells the address that it is to listen on.
+    async fn serve(&self) -> anyhow::Result<(String, Child)> {
+        let address = free_address().await?;
+        let store = format!("sqlite:{}", self.data.path().join("remit.db").display());
+        let child = Command::new(&self.program)
+            .args(["serve", "--insecure-no-auth", "--store", &store])
+            .args(["--grpc-addr", &address, "--http-addr", "none"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok((address, child))
+    }
+
+    /// Runs a command of the client with `file`.
+    async fn ask(&self, address: &str, arguments: &[&str], file: &Path) -> anyhow::Result<()> {
+        let mut command = Command::new(&self.program);
+        let command = command.args(arguments).arg(file);
+        let command = command.args(["--endpoint", address, "--insecure"]);
+        let done = command.output().await?;
+        ensure!(
+            done.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+        Ok(())
     }
 }
 

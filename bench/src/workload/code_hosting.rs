@@ -271,4 +271,8 @@ impl Workload for CodeHosting {
         let (_, permission) = draw.rng.pick(&ROLES);
         self.ask(repository, permission, user)
     }
+
+    fn granting_relation(&self) -> &'static str {
+        "reader"
+    }
 }

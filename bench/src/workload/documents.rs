@@ -298,4 +298,8 @@ impl Workload for Documents {
         let permission = if draw.rng.chance(20) { "edit" } else { "view" };
         self.ask(document, permission, user)
     }
+
+    fn granting_relation(&self) -> &'static str {
+        "viewer"
+    }
 }

@@ -313,4 +313,8 @@ impl Workload for Microservices {
         let network = draw.rng.next_u64() % 256;
         self.ask(endpoint, service, network)
     }
+
+    fn granting_relation(&self) -> &'static str {
+        "caller"
+    }
 }

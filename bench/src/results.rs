@@ -1,0 +1,34 @@
+//! What the commands print, one object a line, and `bench report` reads again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::in_process::InProcess;
+use crate::machine::Machine;
+use crate::served::{LookUps, Mixed, ServedChecks, Writes};
+
+/// A line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(crate) enum Entry {
+    Machine(Machine),
+    InProcess(InProcess),
+    Served(ServedChecks),
+    LookUps(LookUps),
+    Writes(Writes),
+    Mixed(Mixed),
+}
+
+/// What takes the results of a command, each as soon as it is there.
+pub(crate) type Results<'a> = dyn FnMut(Entry) -> anyhow::Result<()> + 'a;
+
+/// How many times `other` fits into `one`; nothing where `other` was too little to be measured.
+pub(crate) fn ratio(one: f64, other: f64) -> Option<f64> {
+    (other > 0.0).then(|| one / other)
+}
+
+/// The one in the middle by a measure.
+pub(crate) fn median<T>(mut rounds: Vec<T>, by: impl Fn(&T) -> f64) -> Option<T> {
+    rounds.sort_by(|one, other| by(one).total_cmp(&by(other)));
+    let middle = rounds.len() / 2;
+    (middle < rounds.len()).then(|| rounds.swap_remove(middle))
+}
