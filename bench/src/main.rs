@@ -1,16 +1,20 @@
 //! Seeded workloads, and what they cost: `bench <command> --help`. Built and run in release by `cargo xtask bench`.
 
+mod all;
 mod in_process;
 mod machine;
+mod report;
 mod results;
 mod served;
 mod workload;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
+use crate::all::AllArguments;
 use crate::machine::Machine;
 use crate::results::Entry;
 use crate::served::{CheckArguments, LookUpArguments, MixedArguments, WriteArguments};
@@ -31,7 +35,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
   cargo xtask bench served --workload code-hosting --size 1000000 --in-flight 64
   cargo xtask bench served --workload microservices --bulk 100 --in-flight 16
   cargo xtask bench served --workload documents --rate 5000 --in-flight 256
-  cargo xtask bench look-ups --workload documents --size 1000000"
+  cargo xtask bench look-ups --workload documents --size 1000000
+  cargo xtask bench all --out results.jsonl --sizes 10000,100000 --served-sizes 100000"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -82,6 +87,17 @@ enum Command {
     },
     /// Tell what this machine is.
     Machine,
+    /// Run all of the above for all workloads, collect the results in a file, and report.
+    All(AllArguments),
+    /// Write docs/benchmarks.md and its plots from files of results.
+    Report {
+        /// Files with the lines that the other commands print.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// The folder of the page.
+        #[arg(long, default_value = "docs")]
+        folder: PathBuf,
+    },
     /// Serve empty calls; started by other commands.
     #[command(hide = true)]
     Floor,
@@ -151,6 +167,8 @@ fn main() -> anyhow::Result<()> {
             runtime()?.block_on(running)?;
         }
         Command::Machine => results(Entry::Machine(Machine::own()))?,
+        Command::All(arguments) => all::run(&arguments)?,
+        Command::Report { files, folder } => report::write(&files, &folder)?,
         Command::Floor => {
             drop(out);
             runtime()?.block_on(served::serve_floor())?;

@@ -1,0 +1,315 @@
+//! The page: a section for each command, with its table and plots.
+
+use super::draw::{self, Drawing};
+use super::{PLOTS, Report};
+use crate::served::{Comparison, Latencies, Wanted};
+
+/// The page, with the plots that there are.
+pub(super) fn page(report: &Report, drawings: &[Drawing]) -> String {
+    let machine = report
+        .machine
+        .as_ref()
+        .map(|machine| format!("On: {machine}.\n"));
+    let sections = [
+        Some(
+            "# Benchmarks\n\nMade by `cargo xtask bench report` from results of `cargo xtask bench all`; bench/README.md says what is measured and how. \
+             The client shares the machine with the server, so that a ratio to an empty call on the same gRPC library says more than a time.\n"
+                .to_owned(),
+        ),
+        machine,
+        in_process(report, drawings),
+        served(report, drawings),
+        look_ups(report, drawings),
+        writes(report),
+        mixed(report),
+    ];
+    sections
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn in_process(report: &Report, drawings: &[Drawing]) -> Option<String> {
+    let rows = report.in_process.iter().map(|of| {
+        vec![
+            of.workload.clone(),
+            count(of.relationships as u64),
+            number(of.load_relationships_per_second),
+            number(of.edge_bytes_per_relationship),
+            number(of.resident_bytes_per_relationship),
+            number(of.allowed_nanoseconds),
+            number(of.other_nanoseconds),
+            count(of.p50_nanoseconds),
+            count(of.p99_nanoseconds),
+            count(of.p999_nanoseconds),
+        ]
+    });
+    section(
+        "Checks and memory in the process",
+        "in-process --workload W --size N",
+        "One core, ids as text, nothing cached between questions. Means by answer; quantiles of single checks.",
+        &[
+            "workload",
+            "relationships",
+            "loaded a second",
+            "graph, bytes a relationship",
+            "resident, bytes a relationship",
+            "allowed, ns",
+            "others, ns",
+            "p50, ns",
+            "p99, ns",
+            "p99.9, ns",
+        ],
+        rows.collect(),
+        &images(drawings, &[draw::CHECKS, draw::MEMORY]),
+    )
+}
+
+fn served(report: &Report, drawings: &[Drawing]) -> Option<String> {
+    let rows = report.served.iter().map(|of| {
+        let calls = match of.rate {
+            None => "closed".to_owned(),
+            Some(rate) => format!("open, {} a second", count(rate.into())),
+        };
+        let mut row = vec![
+            of.workload.clone(),
+            count(of.relationships),
+            of.items_per_call.to_string(),
+            of.in_flight.to_string(),
+            calls,
+        ];
+        row.extend(latencies(&of.comparison.remit.latencies));
+        row.push(number(of.comparison.remit.server_resident_mebibytes));
+        row.extend(compared(&of.comparison));
+        row.push(
+            of.cold
+                .map_or_else(String::new, |cold| number(cold.latencies.p50_microseconds)),
+        );
+        row
+    });
+    let headings = [
+        &["workload", "relationships", "items", "under way", "loop"],
+        LATENCIES,
+        &["resident, MiB"],
+        COMPARED,
+        &["cold p50, µs"],
+    ];
+    section(
+        "Checks over gRPC",
+        "served --workload W --size N [--bulk 100] [--rate R] [--cold]",
+        "Latencies are of calls, which have so many items. Cold is the first round after a start on a store that was there.",
+        &headings.concat(),
+        rows.collect(),
+        &images(drawings, &[draw::CPU, draw::QUANTILES]),
+    )
+}
+
+fn look_ups(report: &Report, drawings: &[Drawing]) -> Option<String> {
+    let rows = report.look_ups.iter().map(|of| {
+        let wanted = match of.wanted {
+            Wanted::Resources => "resources",
+            Wanted::Subjects => "subjects",
+        };
+        let remit = &of.comparison.remit;
+        let mut row = vec![
+            of.workload.clone(),
+            count(of.relationships),
+            wanted.to_owned(),
+            number(of.results_mean),
+            number(of.in_process_milliseconds * 1e3),
+        ];
+        row.extend(latencies(&remit.latencies));
+        row.push(number(remit.results_per_second));
+        row.extend(compared(&of.comparison));
+        row
+    });
+    let headings = [
+        &[
+            "workload",
+            "relationships",
+            "of",
+            "results",
+            "in the process, µs",
+        ],
+        LATENCIES,
+        &["results a second"],
+        COMPARED,
+    ];
+    section(
+        "Look-ups",
+        "look-ups --workload W --size N",
+        "Until the last result has come. Beside an empty stream of as many equal messages.",
+        &headings.concat(),
+        rows.collect(),
+        &images(drawings, &[draw::RESOURCES, draw::SUBJECTS]),
+    )
+}
+
+fn writes(report: &Report) -> Option<String> {
+    let rows = report.writes.iter().map(|of| {
+        let mut row = vec![
+            of.workload.clone(),
+            count(of.relationships),
+            of.writers.to_string(),
+        ];
+        row.extend(latencies(&of.measured.latencies));
+        row.push(number(of.measured.server_cpu_microseconds));
+        row
+    });
+    let headings = [
+        &["workload", "relationships", "writers"],
+        LATENCIES,
+        &["server CPU, µs"],
+    ];
+    section(
+        "Writes",
+        "writes --workload W --size N",
+        "One relationship a call, written and then deleted; every call is a commit of its own.",
+        &headings.concat(),
+        rows.collect(),
+        "",
+    )
+}
+
+fn mixed(report: &Report) -> Option<String> {
+    let rows = report.mixed.iter().flat_map(|of| {
+        let open = &of.open;
+        let begun = format!("{} checks/s", count(of.checks_per_second_begun.into()));
+        let commits = format!(
+            "{begun} beside {} commits/s",
+            count(of.commits_per_second_begun.into())
+        );
+        let each = [
+            (
+                "closed, 1% writes".to_owned(),
+                "checks",
+                of.closed.checks,
+                None,
+            ),
+            (String::new(), "writes", of.closed.writes, None),
+            (format!("open, {begun}"), "checks", open.quiet, None),
+            (
+                format!("open, {commits}"),
+                "checks",
+                open.beside_commits,
+                open.p99_ratio,
+            ),
+            (String::new(), "writes", open.commits, None),
+        ];
+        each.map(|(load, what, measured, ratio)| {
+            let mut row = vec![
+                of.workload.clone(),
+                count(of.relationships),
+                load,
+                what.to_owned(),
+            ];
+            row.extend(latencies(&measured));
+            row.push(times(ratio));
+            row
+        })
+    });
+    let headings = [
+        &["workload", "relationships", "load", "calls"],
+        LATENCIES,
+        &["p99 against quiet"],
+    ];
+    section(
+        "Checks while others write",
+        "mixed --workload W --size N",
+        "An open loop measures from the instant at which a call was to begin.",
+        &headings.concat(),
+        rows.collect(),
+        "",
+    )
+}
+
+const LATENCIES: &[&str] = &[
+    "calls a second",
+    "p50, µs",
+    "p99, µs",
+    "p99.9, µs",
+    "p99.99, µs",
+    "failed",
+];
+
+fn latencies(of: &Latencies) -> [String; 6] {
+    [
+        number(of.calls_per_second),
+        number(of.p50_microseconds),
+        number(of.p99_microseconds),
+        number(of.p999_microseconds),
+        number(of.p9999_microseconds),
+        count(of.errors),
+    ]
+}
+
+const COMPARED: &[&str] = &["server CPU, µs", "empty, µs", "CPU ratio", "p50 ratio"];
+
+fn compared(of: &Comparison) -> [String; 4] {
+    [
+        number(of.remit.server_cpu_microseconds),
+        number(of.floor.server_cpu_microseconds),
+        times(of.cpu_ratio),
+        times(of.p50_ratio),
+    ]
+}
+
+/// A section, if it has a row.
+fn section(
+    heading: &str,
+    command: &str,
+    note: &str,
+    columns: &[&str],
+    rows: Vec<Vec<String>>,
+    images: &str,
+) -> Option<String> {
+    if rows.is_empty() {
+        return None;
+    }
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let names: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
+    let ruled: Vec<String> = (0..columns.len())
+        .map(|ix| if ix == 0 { "---" } else { "---:" }.to_owned())
+        .collect();
+    let body: String = rows.iter().map(|row| line(row)).collect();
+    Some(format!(
+        "## {heading}\n\n```sh\ncargo xtask bench {command}\n```\n\n{note}\n\n{images}{}{}{body}",
+        line(&names),
+        line(&ruled),
+    ))
+}
+
+fn images(drawings: &[Drawing], names: &[&str]) -> String {
+    let own = drawings
+        .iter()
+        .filter(|drawing| names.contains(&drawing.name));
+    own.map(|drawing| format!("![{}]({PLOTS}/{})\n\n", drawing.plot.title, drawing.file()))
+        .collect()
+}
+
+fn times(ratio: Option<f64>) -> String {
+    ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"))
+}
+
+/// A measure, with three digits that count.
+fn number(value: f64) -> String {
+    match value {
+        value if value >= 99.95 => count(value.round() as u64),
+        value if value >= 9.995 => format!("{value:.1}"),
+        value => format!("{value:.2}"),
+    }
+}
+
+/// A whole number in groups of three.
+fn count(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (ix, digit) in digits.chars().enumerate() {
+        if ix > 0 && (digits.len() - ix).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
