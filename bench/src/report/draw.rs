@@ -7,7 +7,6 @@ use crate::served::{LookUps, Measured, ServedChecks, Wanted};
 
 /// Calls under way in the plot of quantiles, or as near as there is.
 const IN_FLIGHT: u16 = 16;
-const RELATIONSHIPS: &str = "relationships";
 
 /// A plot with the name of its file.
 pub(super) struct Drawing {
@@ -69,13 +68,13 @@ fn check_latency(results: &[InProcess]) -> Plot {
     ];
     Plot {
         title: "A check in the process, by size of the data".to_owned(),
-        x: logarithmic(RELATIONSHIPS),
-        y: logarithmic("latency (nanoseconds)"),
+        x: axis("relationships", Scale::Logarithmic),
+        y: axis("latency", Scale::Time),
         lines: lines(
             results,
             |of| &of.workload,
             &quantiles,
-            |of, quantile| (of.relationships as f64, quantile(of) as f64),
+            |of, quantile| (of.relationships as f64, quantile(of) as f64 / 1e9),
         ),
     }
 }
@@ -84,11 +83,8 @@ fn memory(results: &[InProcess]) -> Plot {
     let of_kernel: [(&str, bool, ()); 1] = [("", false, ())];
     Plot {
         title: "Memory, by size of the data".to_owned(),
-        x: logarithmic(RELATIONSHIPS),
-        y: Axis {
-            label: "resident bytes a relationship",
-            scale: Scale::Linear,
-        },
+        x: axis("relationships", Scale::Logarithmic),
+        y: axis("resident bytes a relationship", Scale::Linear),
         lines: lines(
             results,
             |of| &of.workload,
@@ -114,14 +110,11 @@ fn cpu_ratio(checks: &[&ServedChecks]) -> Plot {
     };
     Plot {
         title: "Server processor time of a check, against an empty call".to_owned(),
-        x: Axis {
-            label: "calls under way",
-            scale: Scale::Named(in_flight.iter().map(u16::to_string).collect()),
-        },
-        y: Axis {
-            label: "times that of an empty call",
-            scale: Scale::Linear,
-        },
+        x: axis(
+            "calls under way",
+            Scale::Named(in_flight.iter().map(u16::to_string).collect()),
+        ),
+        y: axis("times that of an empty call", Scale::Linear),
         lines: lines(
             &measured,
             |(of, _)| &of.workload,
@@ -138,7 +131,7 @@ fn quantiles(checks: &[&ServedChecks]) -> Plot {
     let nearest = nearest.min_by_key(|in_flight| in_flight.abs_diff(IN_FLIGHT));
     let of_servers: [(&str, bool, Server); 2] = [
         ("", false, |of| &of.comparison.remit),
-        ("empty call", true, |of| &of.comparison.floor),
+        ("empty", true, |of| &of.comparison.floor),
     ];
     let each: Vec<(&ServedChecks, usize)> = checks
         .iter()
@@ -150,11 +143,8 @@ fn quantiles(checks: &[&ServedChecks]) -> Plot {
             "A check over gRPC, {} calls under way",
             nearest.unwrap_or_default()
         ),
-        x: Axis {
-            label: "quantile",
-            scale: Scale::Named(NAMES.map(str::to_owned).to_vec()),
-        },
-        y: logarithmic("latency (microseconds)"),
+        x: axis("quantile", Scale::Named(NAMES.map(str::to_owned).to_vec())),
+        y: axis("latency", Scale::Time),
         lines: lines(
             &each,
             |(of, _)| &of.workload,
@@ -167,7 +157,8 @@ fn quantiles(checks: &[&ServedChecks]) -> Plot {
                     of.p999_microseconds,
                     of.p9999_microseconds,
                 ];
-                (*ix as f64, quantiles.get(*ix).copied().unwrap_or_default())
+                let microseconds = quantiles.get(*ix).copied().unwrap_or_default();
+                (*ix as f64, microseconds / 1e6)
             },
         ),
     }
@@ -177,26 +168,23 @@ fn look_ups(title: &str, results: &[&LookUps]) -> Plot {
     type Server = fn(&LookUps) -> &Measured;
     let of_servers: [(&str, bool, Server); 2] = [
         ("", false, |of| &of.comparison.remit),
-        ("empty stream", true, |of| &of.comparison.floor),
+        ("empty", true, |of| &of.comparison.floor),
     ];
     Plot {
         title: format!("{title} over gRPC, by number of results"),
-        x: logarithmic("results"),
-        y: logarithmic("p50 latency (microseconds)"),
+        x: axis("results", Scale::Logarithmic),
+        y: axis("p50 latency", Scale::Time),
         lines: lines(
             results,
             |of| &of.workload,
             &of_servers,
-            |of, server| (of.results_mean, server(of).latencies.p50_microseconds),
+            |of, server| (of.results_mean, server(of).latencies.p50_microseconds / 1e6),
         ),
     }
 }
 
-fn logarithmic(label: &'static str) -> Axis {
-    Axis {
-        label,
-        scale: Scale::Logarithmic,
-    }
+fn axis(label: &'static str, scale: Scale) -> Axis {
+    Axis { label, scale }
 }
 
 /// A line for each workload and each of `parts`, which are a name, whether it is dashed, and what to make its points with.
@@ -213,7 +201,11 @@ fn lines<T, P: Copy>(
         for (part, is_dashed, with) in parts {
             let own = results.iter().filter(|of| workload(of) == name);
             lines.push(Line {
-                name: [name, *part].join(" ").trim().to_owned(),
+                name: if part.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{name}, {part}")
+                },
                 colour,
                 is_dashed: *is_dashed,
                 points: own.map(|of| point(of, *with)).collect(),

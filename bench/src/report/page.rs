@@ -175,33 +175,25 @@ fn writes(report: &Report) -> Option<String> {
 fn mixed(report: &Report) -> Option<String> {
     let rows = report.mixed.iter().flat_map(|of| {
         let open = &of.open;
-        let begun = format!("{} checks/s", count(of.checks_per_second_begun.into()));
-        let commits = format!(
-            "{begun} beside {} commits/s",
-            count(of.commits_per_second_begun.into())
+        let begun = format!(
+            "open, {} checks/s",
+            count(of.checks_per_second_begun.into())
         );
+        let commits = count(of.commits_per_second_begun.into());
+        let beside = format!("{begun} beside {commits} commits/s");
+        let closed = "closed, 1% writes";
         let each = [
-            (
-                "closed, 1% writes".to_owned(),
-                "checks",
-                of.closed.checks,
-                None,
-            ),
-            (String::new(), "writes", of.closed.writes, None),
-            (format!("open, {begun}"), "checks", open.quiet, None),
-            (
-                format!("open, {commits}"),
-                "checks",
-                open.beside_commits,
-                open.p99_ratio,
-            ),
-            (String::new(), "writes", open.commits, None),
+            (closed, "checks", of.closed.checks, None),
+            (closed, "writes", of.closed.writes, None),
+            (&begun, "checks", open.quiet, None),
+            (&beside, "checks", open.beside_commits, open.p99_ratio),
+            (&beside, "writes", open.commits, None),
         ];
         each.map(|(load, what, measured, ratio)| {
             let mut row = vec![
                 of.workload.clone(),
                 count(of.relationships),
-                load,
+                load.to_owned(),
                 what.to_owned(),
             ];
             row.extend(latencies(&measured));

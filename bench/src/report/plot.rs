@@ -34,7 +34,7 @@ pub(super) struct Plot {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Axis {
-    /// With the unit.
+    /// With the unit, if the marks have none.
     pub(super) label: &'static str,
     pub(super) scale: Scale,
 }
@@ -44,6 +44,8 @@ pub(super) enum Scale {
     /// From zero on.
     Linear,
     Logarithmic,
+    /// Logarithmic, of seconds; the marks have units.
+    Time,
     /// Places at equal distances, the first at 0, the next at 1.
     Named(Vec<String>),
 }
@@ -183,7 +185,8 @@ impl Ruler {
             });
         match scale {
             Scale::Linear => Self::linear(most),
-            Scale::Logarithmic => Self::logarithmic(least, most),
+            Scale::Logarithmic => Self::logarithmic(least, most, quantity),
+            Scale::Time => Self::logarithmic(least, most, time),
             Scale::Named(names) => Self {
                 is_logarithmic: false,
                 low: -0.3,
@@ -208,19 +211,19 @@ impl Ruler {
         }
     }
 
-    fn logarithmic(least: f64, most: f64) -> Self {
+    fn logarithmic(least: f64, most: f64, text: fn(f64) -> String) -> Self {
         let low = steps().take_while(|step| *step <= least).last();
         let low = low.unwrap_or(least);
         let high = steps().find(|step| *step >= most && *step > low);
         let high = high.unwrap_or(most);
         let is_fine = (high / low).log10() <= DECADES_FINE;
         let marks = steps().filter(|step| (low..=high).contains(step));
-        let marks = marks.filter(|step| is_fine || step.log10().fract().abs() < 1e-9);
+        let marks = marks.filter(|step| is_fine || is_whole(step.log10()));
         Self {
             is_logarithmic: true,
             low,
             high,
-            marks: marks.map(|value| (value, quantity(value))).collect(),
+            marks: marks.map(|value| (value, text(value))).collect(),
         }
     }
 
@@ -237,19 +240,35 @@ impl Ruler {
     }
 }
 
-/// 1, 2, 5 and so on, from a thousandth on.
+/// 1, 2, 5 and so on, from a billionth on.
 fn steps() -> impl Iterator<Item = f64> {
-    (-3..=12).flat_map(|exponent| {
+    (-9..=12).flat_map(|exponent| {
         // A text is read without the error of a power.
         [1, 2, 5].map(|digit| format!("{digit}e{exponent}").parse().unwrap_or_default())
     })
 }
 
-/// A short form of a number on an axis.
+fn is_whole(value: f64) -> bool {
+    (value - value.round()).abs() < 1e-9
+}
+
+/// A short form of a number.
 fn quantity(value: f64) -> String {
-    let units = [(1e9, " G"), (1e6, " M"), (1e3, " k")];
-    let unit = units.into_iter().find(|(size, _)| value >= *size);
-    let (size, unit) = unit.unwrap_or((1.0, ""));
+    in_units(value, &[(1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, "")])
+}
+
+/// A short form of a number of seconds.
+fn time(value: f64) -> String {
+    in_units(
+        value,
+        &[(1.0, " s"), (1e-3, " ms"), (1e-6, " µs"), (1e-9, " ns")],
+    )
+}
+
+/// In the first unit that fits into `value`, or else in the last.
+fn in_units(value: f64, units: &[(f64, &str)]) -> String {
+    let unit = units.iter().find(|(size, _)| value >= *size);
+    let (size, unit) = unit.or(units.last()).copied().unwrap_or((1.0, ""));
     let text = format!("{:.3}", value / size);
     let text = text.trim_end_matches('0').trim_end_matches('.');
     format!("{text}{unit}")

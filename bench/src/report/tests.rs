@@ -44,13 +44,13 @@ fn lines_have_the_colour_of_their_workload_and_all_points() {
     assert_eq!(
         told,
         [
-            ("code hosting p50", 0, false),
-            ("code hosting p99", 0, true),
-            ("documents p50", 1, false),
-            ("documents p99", 1, true),
+            ("code hosting, p50", 0, false),
+            ("code hosting, p99", 0, true),
+            ("documents, p50", 1, false),
+            ("documents, p99", 1, true),
         ]
     );
-    assert_eq!(lines[2].points, [(1e4, 400.0), (1e6, 1_500.0)]);
+    assert_eq!(lines[2].points, [(1e4, 4e-7), (1e6, 1.5e-6)]);
 }
 
 /// The ends of the axes are round numbers; a text is no markup.
