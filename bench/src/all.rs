@@ -102,3 +102,24 @@ fn steps(arguments: &AllArguments) -> Vec<Vec<String>> {
     }
     steps
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_workload_is_measured_in_every_way() {
+        let steps = steps(&AllArguments {
+            out: PathBuf::new(),
+            sizes: vec![10_000, 100_000],
+            served_sizes: vec![10_000],
+            seconds: 1,
+            rounds: 2,
+            folder: PathBuf::new(),
+        });
+        // The machine, and of each workload two sizes and five ways to serve it.
+        assert_eq!(steps.len(), 1 + 3 * (2 + 5));
+        let step = "served --workload documents --size 10000 --bulk 100 --seconds 1 --rounds 2";
+        assert!(steps.iter().any(|own| own.join(" ") == step), "{steps:?}");
+    }
+}

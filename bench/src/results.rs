@@ -32,3 +32,16 @@ pub(crate) fn median<T>(mut rounds: Vec<T>, by: impl Fn(&T) -> f64) -> Option<T>
     let middle = rounds.len() / 2;
     (middle < rounds.len()).then(|| rounds.swap_remove(middle))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_and_the_ratio_of_nothing_are_nothing() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0], |round| *round), Some(2.0));
+        assert_eq!(median(Vec::<f64>::new(), |round| *round), None);
+        assert_eq!(ratio(3.0, 2.0), Some(1.5));
+        assert_eq!(ratio(3.0, 0.0), None);
+    }
+}

@@ -4,6 +4,7 @@ use expect_test::expect_file;
 
 use super::plot::{Axis, Line, Plot, Scale};
 use super::{Report, draw, page};
+use crate::results::Entry;
 
 fn report() -> Report {
     let mut report = Report::default();
@@ -17,6 +18,16 @@ fn the_page_has_a_section_for_each_command() {
     let report = report();
     let page = page::page(&report, &draw::all(&report));
     expect_file!["fixture.md"].assert_eq(&page);
+}
+
+/// The file has all fields that the commands print, and no other.
+#[test]
+fn what_is_read_is_what_was_printed() {
+    for line in include_str!("fixture.jsonl").lines() {
+        let entry: Entry = serde_json::from_str(line).unwrap();
+        let printed: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(serde_json::to_value(&entry).unwrap(), printed);
+    }
 }
 
 #[test]

@@ -178,3 +178,23 @@ impl tokio_stream::Stream for NoDelay {
         next
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_look_up_is_answered_with_what_its_metadata_asks_for() {
+        let message = wire::LookupResourcesResponse {
+            resource_object_id: "3f2a".to_owned(),
+            ..Default::default()
+        };
+        let asked = asks_for(3, &message).unwrap();
+        let answers = equal::<wire::LookupResourcesResponse>(&asked).unwrap();
+        let answers: Vec<_> = answers.into_inner().map(Result::unwrap).collect().await;
+        assert_eq!(answers, [message.clone(), message.clone(), message]);
+        assert!(equal::<wire::LookupResourcesResponse>(&MetadataMap::new()).is_err());
+    }
+}

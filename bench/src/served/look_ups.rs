@@ -233,3 +233,17 @@ fn subjects(question: &Question) -> wire::LookupSubjectsRequest {
         ..Default::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_of_results_is_about_two_sizes() {
+        for results in 0..20_000 {
+            let sizes = SIZES.iter().filter(|size| is_about(results, **size));
+            assert!(sizes.count() <= 1, "{results}");
+        }
+        assert!(is_about(7, 10) && is_about(16, 10) && !is_about(17, 10) && !is_about(6, 10));
+    }
+}
