@@ -84,7 +84,7 @@ fn memory(results: &[InProcess]) -> Plot {
     Plot {
         title: "Memory, by size of the data".to_owned(),
         x: axis("relationships", Scale::Logarithmic),
-        y: axis("resident bytes a relationship", Scale::Linear),
+        y: axis("resident bytes a relationship", Scale::Logarithmic),
         lines: lines(
             results,
             |of| &of.workload,

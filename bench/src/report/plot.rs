@@ -12,6 +12,9 @@ const BOTTOM: f64 = 340.0;
 /// Decades above which only whole ones have a tick.
 const DECADES_FINE: f64 = 2.4;
 
+/// How far a point may lie beyond the end of a logarithmic axis: data of about ten thousand rows begins at ten thousand.
+const END_TOLERANCE: f64 = 1.05;
+
 const STYLE: &str = "\
 .paper{fill:#fff;stroke:#d1d9e0}text{fill:#1f2328}.unit{fill:#59636e}.grid{stroke:#e4e8ec}.axis{stroke:#818b98}
 .line{fill:none;stroke-width:2;stroke-linejoin:round}.dashed{stroke-dasharray:5 4}
@@ -212,9 +215,11 @@ impl Ruler {
     }
 
     fn logarithmic(least: f64, most: f64, text: fn(f64) -> String) -> Self {
-        let low = steps().take_while(|step| *step <= least).last();
+        let low = steps()
+            .take_while(|step| *step <= least * END_TOLERANCE)
+            .last();
         let low = low.unwrap_or(least);
-        let high = steps().find(|step| *step >= most && *step > low);
+        let high = steps().find(|step| *step * END_TOLERANCE >= most && *step > low);
         let high = high.unwrap_or(most);
         let is_fine = (high / low).log10() <= DECADES_FINE;
         let marks = steps().filter(|step| (low..=high).contains(step));

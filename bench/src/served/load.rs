@@ -268,3 +268,40 @@ impl Caller {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(answers: [Result<u64, Status>; 2]) -> Round {
+        let mut reads = Tally::new().unwrap();
+        for answer in answers {
+            reads.count(answer, Instant::now()).unwrap();
+        }
+        Round {
+            reads,
+            writes: Tally::new().unwrap(),
+            seconds: 0.5,
+            server_cpu_seconds: 0.001,
+            server_resident_bytes: 1 << 20,
+        }
+    }
+
+    #[test]
+    fn a_call_that_fails_is_counted_and_has_no_latency() {
+        let round = round([Ok(7), Err(Status::unavailable("closed"))]);
+        round.tell_errors().unwrap();
+        let measured = round.measured().unwrap();
+        assert_eq!(measured.latencies.errors, 1);
+        assert_eq!(measured.latencies.calls_per_second, 2.0);
+        assert_eq!(measured.results_per_second, 14.0);
+        assert_eq!(measured.server_cpu_microseconds, 500.0);
+    }
+
+    #[test]
+    fn a_round_whose_calls_all_fail_is_an_error() {
+        let round = round([(); 2].map(|()| Err(Status::unavailable("closed"))));
+        let error = round.tell_errors().unwrap_err().to_string();
+        assert!(error.starts_with("all 2 calls failed"), "{error}");
+    }
+}
