@@ -120,10 +120,10 @@ fn an_explanation_ends_after_so_many_levels() {
     let mut schema = "caveat asked(n int) {\n n > 5\n}\ndefinition user {}\ndefinition doc {\n relation viewer: user with asked\n"
         .to_owned();
     for n in 0..60 {
-        schema.push_str(&format!("permission p{n} = viewer - p{}\n", n + 1));
+        schema.push_str(&format!("permission part{n} = viewer - part{}\n", n + 1));
     }
-    schema.push_str("permission p60 = viewer\n}\n");
-    let told = explained(&schema, &["doc:d#viewer@user:ann[asked]".to_owned()], "p0");
+    schema.push_str("permission part60 = viewer\n}\n");
+    let told = explained(&schema, &["doc:d#viewer@user:ann[asked]".to_owned()], "part0");
     assert_eq!(cut_at(&told.root), Some(65));
 }
 
