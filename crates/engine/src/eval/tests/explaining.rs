@@ -123,7 +123,11 @@ fn an_explanation_ends_after_so_many_levels() {
         schema.push_str(&format!("permission part{n} = viewer - part{}\n", n + 1));
     }
     schema.push_str("permission part60 = viewer\n}\n");
-    let told = explained(&schema, &["doc:d#viewer@user:ann[asked]".to_owned()], "part0");
+    let told = explained(
+        &schema,
+        &["doc:d#viewer@user:ann[asked]".to_owned()],
+        "part0",
+    );
     assert_eq!(cut_at(&told.root), Some(65));
 }
 

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::vector::Vector;
+use crate::graph::packed;
 use crate::graph::tree::allocated;
 
 /// Entries of a bucket, on average.
@@ -76,7 +77,15 @@ impl Buckets {
     fn bucket(&self, hash: u32) -> &[u64] {
         let bucket = self.bucket_of(hash);
         let page = self.pages.get(bucket / PAGE_BUCKETS);
-        page.map_or(&[], |page| page.bucket(bucket % PAGE_BUCKETS))
+        page.map_or(&[], |page| {
+            // Where the bucket lies is told by the head of the page; where it lies about is known before.
+            let about = HEADER_WORDS + bucket % PAGE_BUCKETS * BUCKET_ENTRIES;
+            packed::fetch(words(
+                &page.0,
+                about..page.0.len().min(about + BUCKET_ENTRIES),
+            ));
+            page.bucket(bucket % PAGE_BUCKETS)
+        })
     }
 
     /// The lowest bits of the hash, one fewer where they name a bucket that is not there yet.

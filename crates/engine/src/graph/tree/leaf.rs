@@ -53,6 +53,12 @@ impl Leaf {
         LeafView::parse(&self.bytes, annotations).unwrap_or(LeafView::EMPTY)
     }
 
+    /// As [`Self::view`], for a search within a leaf that is in no cache, most likely.
+    pub(super) fn fetched(&self) -> LeafView<'_> {
+        packed::fetch(&self.bytes);
+        self.view()
+    }
+
     pub(super) fn ptr_eq(&self, other: &Self) -> bool {
         let same_annotations = match (&self.annotations, &other.annotations) {
             (Some(left), Some(right)) => Arc::ptr_eq(left, right),

@@ -1,6 +1,6 @@
 //! Reading a tree: one edge, the values of a key, everything.
 
-use super::leaf::LeafView;
+use super::leaf::{Leaf, LeafView};
 use super::{Branch, Children, EdgeRef, EdgeTree, edge_of, key_of, value_of};
 use crate::graph::Annotation;
 
@@ -256,7 +256,7 @@ impl Branch {
             match &branch.children {
                 Children::Leaves(leaves) => {
                     let leaf = leaves.get(child_ix);
-                    return (leaf.map_or(LeafView::EMPTY, |leaf| leaf.view()), next);
+                    return (leaf.map_or(LeafView::EMPTY, Leaf::fetched), next);
                 }
                 Children::Branches(branches) => match branches.get(child_ix) {
                     Some(child) => branch = child,
