@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &AllArguments) -> anyhow::Result<()> {
 
 /// The arguments of each step.
 fn steps(arguments: &AllArguments) -> Vec<Vec<String>> {
-    let mut steps = vec![vec!["machine".to_owned()]];
+    let mut steps = vec![vec!["machine".to_owned()], vec!["adversarial".to_owned()]];
     let workloads = Kind::value_variants()
         .iter()
         .filter_map(Kind::to_possible_value);
@@ -117,8 +117,8 @@ mod tests {
             rounds: 2,
             folder: PathBuf::new(),
         });
-        // The machine, and of each workload two sizes and five ways to serve it.
-        assert_eq!(steps.len(), 1 + 3 * (2 + 5));
+        // The machine, hard data, and of each workload two sizes and five ways to serve it.
+        assert_eq!(steps.len(), 2 + 3 * (2 + 5));
         let step = "served --workload documents --size 10000 --bulk 100 --seconds 1 --rounds 2";
         assert!(steps.iter().any(|own| own.join(" ") == step), "{steps:?}");
     }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::machine::Process;
 use crate::workload::{Draw, Popularity, Question, Workload};
 
-pub(crate) use look_ups::milliseconds;
+pub(crate) use look_ups::{look_up, milliseconds};
 
 /// When every question is asked.
 #[expect(clippy::expect_used, reason = "the text is an instant")]

@@ -1,5 +1,6 @@
 //! Seeded workloads, and what they cost: `bench <command> --help`. Built and run in release by `cargo xtask bench`.
 
+mod adversarial;
 mod all;
 mod in_process;
 mod machine;
@@ -85,6 +86,12 @@ enum Command {
         #[command(flatten)]
         arguments: MixedArguments,
     },
+    /// Ask about data that is made to be hard: huge groups, long chains, dense circles.
+    Adversarial {
+        /// Divides the sizes, for a machine with less memory than the 2 GB that they take.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+        divisor: u64,
+    },
     /// Tell what this machine is.
     Machine,
     /// Run all of the above for all workloads, collect the results in a file, and report.
@@ -166,6 +173,7 @@ fn main() -> anyhow::Result<()> {
             let running = served::mixed(workload.as_ref(), data.seed, &arguments, &mut results);
             runtime()?.block_on(running)?;
         }
+        Command::Adversarial { divisor } => adversarial::run(divisor, &mut results)?,
         Command::Machine => results(Entry::Machine(Machine::own()))?,
         Command::All(arguments) => all::run(&arguments)?,
         Command::Report { files, folder } => report::write(&files, &folder)?,

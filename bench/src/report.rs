@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::adversarial::Adversarial;
 use crate::in_process::InProcess;
 use crate::machine::Machine;
 use crate::results::Entry;
@@ -27,6 +28,7 @@ struct Report {
     look_ups: Vec<LookUps>,
     writes: Vec<Writes>,
     mixed: Vec<Mixed>,
+    adversarial: Vec<Adversarial>,
 }
 
 /// Reads the lines of `files`, and writes the page and its plots in `folder`.
@@ -64,6 +66,7 @@ impl Report {
                 Entry::LookUps(result) => self.look_ups.push(result),
                 Entry::Writes(result) => self.writes.push(result),
                 Entry::Mixed(result) => self.mixed.push(result),
+                Entry::Adversarial(result) => self.adversarial.push(result),
             }
         }
         Ok(())

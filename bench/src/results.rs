@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::adversarial::Adversarial;
 use crate::in_process::InProcess;
 use crate::machine::Machine;
 use crate::served::{LookUps, Mixed, ServedChecks, Writes};
@@ -16,6 +17,7 @@ pub(crate) enum Entry {
     LookUps(LookUps),
     Writes(Writes),
     Mixed(Mixed),
+    Adversarial(Adversarial),
 }
 
 /// What takes the results of a command, each as soon as it is there.

@@ -116,17 +116,17 @@ fn of_entity(seed: u64, kind: u64, number: u64) -> Rng {
 
 /// Reads what a workload has made, which is right by construction.
 #[expect(clippy::expect_used, reason = "a workload with a wrong id is no use")]
-fn object(definition: &str, id: &str) -> ObjectRef {
+pub(crate) fn object(definition: &str, id: &str) -> ObjectRef {
     format!("{definition}:{id}").parse().expect("an object")
 }
 
 #[expect(clippy::expect_used, reason = "a workload with a wrong id is no use")]
-fn subject(definition: &str, id: &str) -> SubjectRef {
+pub(crate) fn subject(definition: &str, id: &str) -> SubjectRef {
     format!("{definition}:{id}").parse().expect("a subject")
 }
 
 /// A row without a condition.
-fn row<'a>(
+pub(crate) fn row<'a>(
     resource: (&'a str, &'a str),
     relation: &'a str,
     subject: (&'a str, &'a str, Option<&'a str>),

@@ -5,7 +5,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use engine::eval::{Environment, ResourcesQuery, SubjectsQuery, lookup_resources, lookup_subjects};
+use engine::eval::{
+    Environment, Found, ResourcesQuery, SubjectsQuery, lookup_resources, lookup_subjects,
+};
 use engine::graph::Snapshot;
 use model::Limits;
 
@@ -32,15 +34,24 @@ pub(crate) fn milliseconds(
     for _ in 0..ROUNDS {
         let started = Instant::now();
         for question in questions {
-            black_box(look_up(snapshot, wanted, black_box(question))?);
+            let found = look_up(snapshot, wanted, black_box(question))?;
+            let members = found.members(snapshot, None);
+            black_box(members.map(|(id, _)| id.as_str().len()).sum::<usize>());
         }
         rounds.push(started.elapsed().as_secs_f64() * 1e3 / questions.len() as f64);
     }
     median(rounds, |round| *round).context("no round was measured")
 }
 
-/// The bytes of the ids found.
-fn look_up(snapshot: &Snapshot, wanted: Wanted, question: &Question) -> anyhow::Result<usize> {
+/// Looks up with the limits of a node.
+///
+/// # Errors
+/// When a name is unknown, or a limit is passed.
+pub(crate) fn look_up(
+    snapshot: &Snapshot,
+    wanted: Wanted,
+    question: &Question,
+) -> anyhow::Result<Found> {
     let limits = Limits::default();
     let environment = Environment {
         context: &question.context,
@@ -50,7 +61,7 @@ fn look_up(snapshot: &Snapshot, wanted: Wanted, question: &Question) -> anyhow::
     };
     let interrupt = AtomicBool::new(false);
     let (resource, subject) = (&question.resource, &question.subject);
-    let found = match wanted {
+    Ok(match wanted {
         Wanted::Resources => {
             let definition = resource.definition.as_str();
             let query =
@@ -63,7 +74,5 @@ fn look_up(snapshot: &Snapshot, wanted: Wanted, question: &Question) -> anyhow::
                 SubjectsQuery::resolve(snapshot, resource, question.permission, definition, None)?;
             lookup_subjects(snapshot, &query, environment, &interrupt)?
         }
-    };
-    let members = found.members(snapshot, None);
-    Ok(members.map(|(id, _)| id.as_str().len()).sum())
+    })
 }

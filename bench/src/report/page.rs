@@ -22,6 +22,7 @@ pub(super) fn page(report: &Report, drawings: &[Drawing]) -> String {
         look_ups(report, drawings),
         writes(report),
         mixed(report),
+        adversarial(report),
     ];
     sections
         .into_iter()
@@ -211,6 +212,26 @@ fn mixed(report: &Report) -> Option<String> {
         "mixed --workload W --size N",
         "An open loop measures from the instant at which a call was to begin.",
         &headings.concat(),
+        rows.collect(),
+        "",
+    )
+}
+
+fn adversarial(report: &Report) -> Option<String> {
+    let rows = report.adversarial.iter().map(|of| {
+        vec![
+            of.case.clone(),
+            count(of.relationships as u64),
+            of.question.clone(),
+            of.outcome.clone(),
+            number(of.milliseconds),
+        ]
+    });
+    section(
+        "Data that is made to be hard",
+        "adversarial",
+        "In the process, with the limits of a node. The command fails if an outcome is another.",
+        &["case", "relationships", "question", "outcome", "ms"],
         rows.collect(),
         "",
     )
