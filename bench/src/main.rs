@@ -2,8 +2,11 @@
 
 mod adversarial;
 mod all;
+mod beside;
 mod in_process;
 mod machine;
+#[cfg(feature = "peers")]
+mod peers;
 mod report;
 mod results;
 mod served;
@@ -37,6 +40,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
   cargo xtask bench served --workload microservices --bulk 100 --in-flight 16
   cargo xtask bench served --workload documents --rate 5000 --in-flight 256
   cargo xtask bench look-ups --workload documents --size 1000000
+  cargo xtask bench peers --size 10000
   cargo xtask bench all --out results.jsonl --sizes 10000,100000 --served-sizes 100000"
 )]
 struct Arguments {
@@ -92,6 +96,9 @@ enum Command {
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
         divisor: u64,
     },
+    /// Measure Remit beside SpiceDB, Cerbos, Cedar and Casbin, in turn.
+    #[cfg(feature = "peers")]
+    Peers(peers::Peers),
     /// Tell what this machine is.
     Machine,
     /// Run all of the above for all workloads, collect the results in a file, and report.
@@ -174,6 +181,11 @@ fn main() -> anyhow::Result<()> {
             runtime()?.block_on(running)?;
         }
         Command::Adversarial { divisor } => adversarial::run(divisor, &mut results)?,
+        #[cfg(feature = "peers")]
+        Command::Peers(asked) => {
+            let running = peers::run(&asked, &mut results);
+            runtime()?.block_on(running)?;
+        }
         Command::Machine => results(Entry::Machine(Machine::own()))?,
         Command::All(arguments) => all::run(&arguments)?,
         Command::Report { files, folder } => report::write(&files, &folder)?,

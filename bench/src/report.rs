@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::adversarial::Adversarial;
+use crate::beside::Beside;
 use crate::in_process::InProcess;
 use crate::machine::Machine;
 use crate::results::Entry;
@@ -29,6 +30,7 @@ struct Report {
     writes: Vec<Writes>,
     mixed: Vec<Mixed>,
     adversarial: Vec<Adversarial>,
+    peers: Vec<Beside>,
 }
 
 /// Reads the lines of `files`, and writes the page and its plots in `folder`.
@@ -67,6 +69,7 @@ impl Report {
                 Entry::Writes(result) => self.writes.push(result),
                 Entry::Mixed(result) => self.mixed.push(result),
                 Entry::Adversarial(result) => self.adversarial.push(result),
+                Entry::Peers(result) => self.peers.push(result),
             }
         }
         Ok(())

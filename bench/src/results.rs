@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::adversarial::Adversarial;
+use crate::beside::Beside;
 use crate::in_process::InProcess;
 use crate::machine::Machine;
 use crate::served::{LookUps, Mixed, ServedChecks, Writes};
@@ -18,6 +19,7 @@ pub(crate) enum Entry {
     Writes(Writes),
     Mixed(Mixed),
     Adversarial(Adversarial),
+    Peers(Beside),
 }
 
 /// What takes the results of a command, each as soon as it is there.

@@ -1,13 +1,13 @@
 //! What calls cost over gRPC: a server is started, and beside it the floor, a server of empty calls; the same requests are
 //! sent to both in turn, and the medians over several rounds are compared. This file has the checks.
 
-mod calls;
+pub(crate) mod calls;
 mod floor;
-mod load;
+pub(crate) mod load;
 mod look_ups;
 mod mixed;
 mod setup;
-mod target;
+pub(crate) mod target;
 mod turns;
 mod writes;
 
@@ -76,9 +76,10 @@ pub(crate) async fn checks(
 ) -> anyhow::Result<()> {
     let setup = &arguments.setup;
     let mut draw = Draw::new(seed, arguments.popularity);
+    let questions = calls::questions(&mut draw, workload);
     let calls = match arguments.bulk {
-        None => Calls::checks(&mut draw, workload),
-        Some(size) => Calls::bulk_checks(&mut draw, workload, size),
+        None => Calls::checks(&questions),
+        Some(size) => Calls::bulk_checks(&questions, size),
     };
     let (mut remit, relationships) = setup.remit(workload).await?;
     let floor = Target::floor().await?;

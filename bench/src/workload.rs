@@ -145,7 +145,7 @@ pub(crate) fn row<'a>(
 
 /// The relationship that a row is.
 #[expect(clippy::expect_used, reason = "a workload with a wrong row is no use")]
-fn relationship(row: &RelationshipParts<'_>) -> Relationship {
+pub(crate) fn relationship(row: &RelationshipParts<'_>) -> Relationship {
     let set = row
         .subject_relation
         .map_or_else(String::new, |relation| format!("#{relation}"));

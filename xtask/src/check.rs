@@ -69,7 +69,7 @@ pub fn peer() -> anyhow::Result<()> {
 }
 
 /// The arguments by which npm installs what the lock file of `folder` names.
-fn ci_in(folder: &str) -> [&str; 6] {
+pub(crate) fn ci_in(folder: &str) -> [&str; 6] {
     [
         "ci",
         "--prefix",

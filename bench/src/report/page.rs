@@ -2,6 +2,7 @@
 
 use super::draw::{self, Drawing};
 use super::{PLOTS, Report};
+use crate::beside::{by_peer, geometric_mean};
 use crate::served::{Comparison, Latencies, Wanted};
 
 /// The page, with the plots that there are.
@@ -23,6 +24,7 @@ pub(super) fn page(report: &Report, drawings: &[Drawing]) -> String {
         writes(report),
         mixed(report),
         adversarial(report),
+        peers(report),
     ];
     sections
         .into_iter()
@@ -234,6 +236,49 @@ fn adversarial(report: &Report) -> Option<String> {
         &["case", "relationships", "question", "outcome", "ms"],
         rows.collect(),
         "",
+    )
+}
+
+fn peers(report: &Report) -> Option<String> {
+    let mut rows = Vec::new();
+    let mut notes = String::from("How each is run:\n");
+    for (peer, of_peer) in by_peer(&report.peers) {
+        for of in &of_peer {
+            rows.push(vec![
+                peer.to_owned(),
+                of.workload.clone(),
+                count(of.relationships),
+                count(of.checks_per_call.into()),
+                format!("{:.0}%", of.asked_share * 100.0),
+                number(of.cpu_ratio),
+                number(of.throughput_ratio),
+                number(of.p50_ratio),
+            ]);
+        }
+        let mean = geometric_mean(of_peer.iter().map(|of| of.cpu_ratio));
+        let how = of_peer.first().map_or("", |of| &of.how);
+        notes.push_str(&format!(
+            "- {peer}: {how}. Geometric mean of the ratios of processor time: {}.\n",
+            number(mean)
+        ));
+    }
+    section(
+        "Beside others",
+        "peers --size N",
+        "Remit's share of each: checks a second of the processor time of the process that answers, checks a second, and the other's \
+         median latency in Remit's. More is better for Remit. Each peer first gave Remit's answers.",
+        &[
+            "peer",
+            "workload",
+            "relationships",
+            "checks a call",
+            "questions asked",
+            "checks a CPU second, ratio",
+            "checks a second, ratio",
+            "p50, ratio",
+        ],
+        rows,
+        &format!("{notes}\n"),
     )
 }
 

@@ -11,20 +11,24 @@ use wire::check_bulk_permissions_pair::Response as Item;
 use wire::permissions_service_client::PermissionsServiceClient;
 use wire::relationship_update::Operation;
 
+#[cfg(feature = "peers")]
+use crate::peers::cerbos;
 use crate::workload::{Draw, Question, Workload};
 
-/// Distinct requests of a load.
+/// Distinct questions of a load.
 const REQUESTS: usize = 100_000;
 /// In a mix, one call of so many is a write.
 const CALLS_PER_WRITE: usize = 100;
 
 /// Requests, sent one after the other and over again.
 #[derive(Debug, Clone)]
-pub(super) enum Calls {
+pub(crate) enum Calls {
     Check(Arc<Vec<wire::CheckPermissionRequest>>),
     Bulk(Arc<Vec<wire::CheckBulkPermissionsRequest>>),
     Resources(Arc<Vec<LookUp<wire::LookupResourcesRequest>>>),
     Subjects(Arc<Vec<LookUp<wire::LookupSubjectsRequest>>>),
+    #[cfg(feature = "peers")]
+    Cerbos(Arc<Vec<cerbos::CheckResourcesRequest>>),
     /// Rows, each of which a caller writes and then deletes.
     Write(Arc<Vec<wire::Relationship>>),
     /// Checks with writes among them.
@@ -32,6 +36,24 @@ pub(super) enum Calls {
         Arc<Vec<wire::CheckPermissionRequest>>,
         Arc<Vec<wire::Relationship>>,
     ),
+}
+
+/// The clients of a caller, on one connection.
+#[derive(Debug)]
+pub(super) struct Clients {
+    permissions: PermissionsServiceClient<Channel>,
+    #[cfg(feature = "peers")]
+    cerbos: cerbos::Client,
+}
+
+impl Clients {
+    pub(super) fn new(channel: Channel) -> Self {
+        Self {
+            #[cfg(feature = "peers")]
+            cerbos: cerbos::Client::new(channel.clone()),
+            permissions: PermissionsServiceClient::new(channel),
+        }
+    }
 }
 
 /// What a call does.
@@ -43,23 +65,22 @@ pub(super) enum Sort {
 
 /// A look-up, and in its metadata what the floor is to answer.
 #[derive(Debug, Clone)]
-pub(super) struct LookUp<R> {
+pub(crate) struct LookUp<R> {
     pub(super) request: R,
     pub(super) metadata: MetadataMap,
 }
 
 impl Calls {
-    pub(super) fn checks(draw: &mut Draw, workload: &dyn Workload) -> Self {
-        Self::Check(Arc::new(checks(draw, workload)))
+    pub(crate) fn checks(questions: &[Question]) -> Self {
+        Self::Check(checks(questions))
     }
 
     /// Checks, so many in a call.
-    pub(super) fn bulk_checks(draw: &mut Draw, workload: &dyn Workload, size: u16) -> Self {
-        let requests = (0..REQUESTS / usize::from(size)).map(|_| {
-            let items = (0..size).map(|_| item(&draw.question(workload)));
+    pub(crate) fn bulk_checks(questions: &[Question], size: u16) -> Self {
+        let requests = questions.chunks_exact(size.into()).map(|questions| {
             wire::CheckBulkPermissionsRequest {
                 consistency: None,
-                items: items.collect(),
+                items: questions.iter().map(item).collect(),
                 with_tracing: false,
             }
         });
@@ -70,14 +91,15 @@ impl Calls {
         Self::Write(Arc::new(new_rows(draw, workload)))
     }
 
-    pub(super) fn mixed(draw: &mut Draw, workload: &dyn Workload) -> Self {
-        let checks = checks(draw, workload);
-        Self::Mixed(Arc::new(checks), Arc::new(new_rows(draw, workload)))
+    pub(super) fn mixed(questions: &[Question], draw: &mut Draw, workload: &dyn Workload) -> Self {
+        Self::Mixed(checks(questions), Arc::new(new_rows(draw, workload)))
     }
 
     pub(super) fn sort(&self, number: usize) -> Sort {
         match self {
             Self::Check(_) | Self::Bulk(_) | Self::Resources(_) | Self::Subjects(_) => Sort::Read,
+            #[cfg(feature = "peers")]
+            Self::Cerbos(_) => Sort::Read,
             Self::Write(_) => Sort::Write,
             Self::Mixed(..) if number.is_multiple_of(CALLS_PER_WRITE) => Sort::Write,
             Self::Mixed(..) => Sort::Read,
@@ -88,9 +110,10 @@ impl Calls {
     pub(super) async fn send(
         &self,
         number: usize,
-        client: &mut PermissionsServiceClient<Channel>,
+        clients: &mut Clients,
         written: &mut Option<wire::Relationship>,
     ) -> Result<u64, Status> {
+        let client = &mut clients.permissions;
         match self {
             Self::Check(requests) => check(client, nth(requests, number)?).await,
             Self::Bulk(requests) => {
@@ -112,6 +135,11 @@ impl Calls {
             Self::Subjects(requests) => {
                 let request = nth(requests, number)?.into_request();
                 count(client.lookup_subjects(request).await?.into_inner()).await
+            }
+            #[cfg(feature = "peers")]
+            Self::Cerbos(requests) => {
+                cerbos::check(&mut clients.cerbos, nth(requests, number)?).await?;
+                Ok(1)
             }
             Self::Write(rows) => write(client, rows, number, written).await,
             Self::Mixed(requests, rows) => match self.sort(number) {
@@ -178,9 +206,14 @@ fn nth<T: Clone>(requests: &[T], number: usize) -> Result<T, Status> {
         .ok_or_else(|| Status::internal("a load without requests"))
 }
 
-fn checks(draw: &mut Draw, workload: &dyn Workload) -> Vec<wire::CheckPermissionRequest> {
-    let requests = (0..REQUESTS).map(|_| {
-        let item = item(&draw.question(workload));
+/// Questions for a load, drawn before anything is measured.
+pub(crate) fn questions(draw: &mut Draw, workload: &dyn Workload) -> Vec<Question> {
+    (0..REQUESTS).map(|_| draw.question(workload)).collect()
+}
+
+fn checks(questions: &[Question]) -> Arc<Vec<wire::CheckPermissionRequest>> {
+    let requests = questions.iter().map(|question| {
+        let item = item(question);
         wire::CheckPermissionRequest {
             consistency: None,
             resource: item.resource,
@@ -190,7 +223,7 @@ fn checks(draw: &mut Draw, workload: &dyn Workload) -> Vec<wire::CheckPermission
             with_tracing: false,
         }
     });
-    requests.collect()
+    Arc::new(requests.collect())
 }
 
 /// Rows between a subject and a resource that are there. Hardly ever has one access to the other, so that the row is new.
@@ -225,14 +258,14 @@ pub(super) fn item(question: &Question) -> wire::CheckBulkPermissionsRequestItem
             object: Some(object(subject.definition.as_str(), subject.id.to_string())),
             optional_relation: String::new(),
         }),
-        context: context(question),
+        context: struct_of(&question.context),
     }
 }
 
-/// The context of a question: the workloads use numbers and texts.
-fn context(question: &Question) -> Option<Struct> {
+/// A context on the wire: the workloads use numbers and texts.
+pub(crate) fn struct_of(context: &model::Context) -> Option<Struct> {
     use prost_types::value::Kind;
-    let json: serde_json::Value = serde_json::from_str(&question.context.to_json()).ok()?;
+    let json: serde_json::Value = serde_json::from_str(&context.to_json()).ok()?;
     let fields = json.as_object()?.iter().map(|(name, value)| {
         let kind = value.as_f64().map_or_else(
             || Kind::StringValue(value.as_str().unwrap_or_default().to_owned()),

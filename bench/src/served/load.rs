@@ -12,15 +12,13 @@ use hdrhistogram::Histogram;
 use remit_proto::authzed::api::v1 as wire;
 use serde::{Deserialize, Serialize};
 use tonic::Status;
-use tonic::transport::Channel;
-use wire::permissions_service_client::PermissionsServiceClient;
 
-use super::calls::{Calls, Sort};
+use super::calls::{Calls, Clients, Sort};
 use super::target::Target;
 use super::turns::Turns;
 
 /// Longest latency that is told apart, in nanoseconds.
-const LATENCY_MAX: u64 = 60_000_000_000;
+pub(crate) const LATENCY_MAX: u64 = 60_000_000_000;
 /// Significant digits of a latency.
 const DIGITS: u8 = 3;
 
@@ -103,7 +101,7 @@ impl Load {
             .map(|(_, channel)| {
                 let caller = Caller {
                     calls: self.calls.clone(),
-                    client: PermissionsServiceClient::new(channel.clone()),
+                    clients: Clients::new(channel.clone()),
                     next: Arc::clone(&next),
                     turns: turns.clone(),
                     written: None,
@@ -181,7 +179,7 @@ impl Round {
 impl Tally {
     fn new() -> anyhow::Result<Self> {
         Ok(Self {
-            latencies: Histogram::new_with_bounds(1, LATENCY_MAX, DIGITS)?,
+            latencies: histogram()?,
             results: 0,
             errors: 0,
             first_error: None,
@@ -229,10 +227,15 @@ impl Tally {
     }
 }
 
+/// An empty one.
+pub(crate) fn histogram() -> anyhow::Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, LATENCY_MAX, DIGITS)?)
+}
+
 /// One of those who call at once.
 struct Caller {
     calls: Calls,
-    client: PermissionsServiceClient<Channel>,
+    clients: Clients,
     /// The next request, shared.
     next: Arc<AtomicUsize>,
     /// Of an open loop, shared.
@@ -259,7 +262,7 @@ impl Caller {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let answered = self
                 .calls
-                .send(number, &mut self.client, &mut self.written)
+                .send(number, &mut self.clients, &mut self.written)
                 .await;
             match self.calls.sort(number) {
                 Sort::Read => reads.count(answered, intended)?,

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::calls::Calls;
+use super::calls::{self, Calls};
 use super::load::{Latencies, Load};
 use super::setup::Setup;
 use super::target::Target;
@@ -78,8 +78,9 @@ pub(crate) async fn run(
     let setup = &arguments.setup;
     let (remit, relationships) = setup.remit(workload).await?;
     let mut draw = Draw::new(seed, arguments.popularity);
-    let checks = Calls::checks(&mut draw, workload);
-    let mixed = Calls::mixed(&mut draw, workload);
+    let questions = calls::questions(&mut draw, workload);
+    let checks = Calls::checks(&questions);
+    let mixed = Calls::mixed(&questions, &mut draw, workload);
     // What is written is drawn from all.
     let writes = Calls::writes(&mut Draw::new(seed, Popularity::Uniform), workload);
     let in_flight = arguments.in_flight;

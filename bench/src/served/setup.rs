@@ -27,7 +27,7 @@ pub(crate) struct Setup {
     seconds: u64,
     /// Rounds of each server, in turn; the median counts.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(super) rounds: u16,
+    pub(crate) rounds: u16,
 }
 
 /// Remit beside the floor under the same load.
@@ -42,7 +42,7 @@ pub(crate) struct Comparison {
 
 impl Setup {
     /// Starts Remit with the workload in it, and tells how many relationships that are.
-    pub(super) async fn remit(&self, workload: &dyn Workload) -> anyhow::Result<(Target, u64)> {
+    pub(crate) async fn remit(&self, workload: &dyn Workload) -> anyhow::Result<(Target, u64)> {
         let program = match &self.remit {
             Some(program) => program.clone(),
             None => std::env::current_exe()?.with_file_name("remit"),
@@ -50,13 +50,17 @@ impl Setup {
         Target::remit(program, workload).await
     }
 
-    pub(super) fn load(&self, calls: Calls, in_flight: u16, rate: Option<u32>) -> Load {
+    pub(crate) fn round_length(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    pub(crate) fn load(&self, calls: Calls, in_flight: u16, rate: Option<u32>) -> Load {
         Load {
             calls,
             in_flight,
             rate,
             connections: self.connections,
-            duration: Duration::from_secs(self.seconds),
+            duration: self.round_length(),
         }
     }
 
@@ -99,7 +103,7 @@ impl Setup {
 }
 
 /// The round with the median throughput.
-fn middle(rounds: Vec<Measured>) -> anyhow::Result<Measured> {
+pub(crate) fn middle(rounds: Vec<Measured>) -> anyhow::Result<Measured> {
     let middle = median(rounds, |round| round.latencies.calls_per_second);
     middle.context("no round was measured")
 }

@@ -71,9 +71,7 @@ impl Target {
             .spawn()?;
         let out = child.stdout.take().context("no output")?;
         let line = BufReader::new(out).lines().next_line().await?;
-        let mut target = Self::new(line.context("the floor did not start")?, child)?;
-        target.accepts().await?;
-        Ok(target)
+        Self::started(line.context("the floor did not start")?, child).await
     }
 
     /// Ends Remit, and starts it on the store that it had.
@@ -86,6 +84,13 @@ impl Target {
         self.process = started.process;
         self.child = started.child;
         self.accepts().await
+    }
+
+    /// The server that listens on `address` once it does.
+    pub(crate) async fn started(address: String, child: Child) -> anyhow::Result<Self> {
+        let mut target = Self::new(address, child)?;
+        target.accepts().await?;
+        Ok(target)
     }
 
     fn new(address: String, child: Child) -> anyhow::Result<Self> {
@@ -154,7 +159,7 @@ impl Store {
     }
 }
 
-async fn free_address() -> anyhow::Result<String> {
+pub(crate) async fn free_address() -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     Ok(listener.local_addr()?.to_string())
 }
