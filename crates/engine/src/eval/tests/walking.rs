@@ -232,3 +232,86 @@ fn a_relation_with_other_ways_in_is_not_climbed() {
         Ok(Decision::Allowed)
     );
 }
+
+/// What lies below a node is as deep where it was climbed as where it was walked.
+#[test]
+fn a_climb_tells_how_deep_it_went() {
+    let schema = "definition user {}\ndefinition group {\n relation member: user | group#member\n}\ndefinition doc {\n\
+                  relation near: group#member\n relation far: group#member\n permission view = near & far\n}\n";
+    let mut rows: Vec<String> = (0..20)
+        .map(|n| format!("group:f#member@group:x{n}#member"))
+        .collect();
+    rows.extend(
+        [
+            "doc:d#near@group:f#member",
+            "doc:d#far@group:h#member",
+            "group:h#member@group:f#member",
+            "group:x7#member@group:y#member",
+            "group:y#member@user:ann",
+        ]
+        .map(str::to_owned),
+    );
+    // view, far, h, f, x7, y.
+    assert_eq!(walked(schema, &rows, ANN, (6, 100)).0, Ok(Value::Yes));
+    assert_eq!(walked(schema, &rows, ANN, (5, 100)).0, Err(Stop::Solve));
+    assert_eq!(ask_with_depth(schema, &rows, 5), Err("depth".to_owned()));
+}
+
+const KINDS: &str = "definition user {}\ndefinition robot {}\ndefinition team {\n relation member: robot\n}\n\
+                     definition group {\n relation member: user | group#member | team#member\n relation every: robot | user\n\
+                     permission both = member & every\n permission left = every - member\n}\n\
+                     definition doc {\n relation viewer: group#member\n relation maker: team#member\n relation home: group\n\
+                     permission view = viewer + home->member\n permission make = maker\n permission both = home->both\n\
+                     permission left = home->left\n}\n";
+
+/// A relation that can hold no subject of the kind is not looked into, however it is reached.
+#[test]
+fn what_cannot_hold_the_subject_is_not_visited() {
+    let rows = rows(&[
+        "doc:d#maker@team:t#member",
+        "team:t#member@robot:r",
+        "doc:d#home@group:g",
+        "group:g#member@team:t#member",
+        "group:g#every@user:ann",
+    ]);
+    let visited = |member, subject| walked(KINDS, &rows, ("doc:d", member, subject), (50, 100));
+    assert_eq!(visited("make", "user:ann"), (Ok(Value::No), 0));
+    assert_eq!(visited("make", "robot:r"), (Ok(Value::Yes), 2));
+    assert_eq!(visited("make", "team:t#member"), (Ok(Value::Yes), 1));
+    assert_eq!(visited("make", "group:g#member"), (Ok(Value::No), 0));
+    assert_eq!(visited("view", "team:other#member").0, Ok(Value::No));
+    assert_eq!(visited("both", "team:t"), (Ok(Value::No), 0));
+    assert_eq!(visited("left", "user:ann").0, Ok(Value::Yes));
+    assert_eq!(visited("left", "team:t"), (Ok(Value::No), 0));
+}
+
+/// Sets that cannot hold the subject do not keep a relation from being climbed.
+#[test]
+fn sets_of_another_kind_do_not_keep_from_climbing() {
+    let mut rows: Vec<String> = (0..1_000)
+        .map(|n| format!("doc:d#viewer@group:x{n}#member"))
+        .collect();
+    rows.extend((0..1_000).map(|n| format!("group:x{n}#member@team:t{n}#member")));
+    rows.push("group:x7#member@user:ann".to_owned());
+    let (value, edges_visited) = walked(KINDS, &rows, ANN, (50, 10_000));
+    assert_eq!(value, Ok(Value::Yes));
+    assert!(edges_visited < 10, "{edges_visited}");
+}
+
+/// A direct relationship is looked for before anything that leads further.
+#[test]
+fn the_cheap_branch_comes_first() {
+    let schema = "definition user {}\ndefinition folder {\n relation parent: folder\n relation viewer: user\n\
+                  permission view = parent->view + viewer\n}\ndefinition doc {\n relation parent: folder\n relation viewer: user\n\
+                  permission edit = parent->view & viewer\n permission view = parent->view + viewer\n}\n";
+    let rows = rows(&[
+        "doc:d#parent@folder:f",
+        "folder:f#parent@folder:e",
+        "folder:e#viewer@user:ann",
+        "folder:f#viewer@user:ann",
+        "doc:d#viewer@user:ann",
+    ]);
+    assert_eq!(walked(schema, &rows, ANN, (50, 100)), (Ok(Value::Yes), 1));
+    let bob = ("doc:d", "edit", "user:bob");
+    assert_eq!(walked(schema, &rows, bob, (50, 100)), (Ok(Value::No), 0));
+}
