@@ -296,3 +296,69 @@ fn levels(value: &Value) -> usize {
     };
     1 + deepest.unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use schema::Schema;
+
+    use super::*;
+
+    #[test]
+    fn an_expression_names_so_many_caveats_and_no_more() {
+        let all = |numbers: std::ops::Range<usize>| Clause::all(numbers.map(Clause::Caveat));
+        let told = |clause: &Clause| match clause {
+            Clause::All(operands) => (operands.len(), operands.contains(&Clause::Elided)),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told(&all(0..64)), (64, false));
+        assert_eq!(told(&all(0..65)), (65, true));
+        // Those within an operand count one by one.
+        let nested = |inner: usize| {
+            let within = Clause::any((0..inner).map(Clause::Caveat));
+            Clause::all([within, all(100..160), Clause::Caveat(200)])
+        };
+        assert_eq!(told(&nested(3)), (3, false));
+        assert_eq!(told(&nested(4)), (3, true));
+        assert_eq!(told(&nested(60)), (3, true));
+    }
+
+    #[test]
+    fn a_long_expression_is_elided() {
+        let expression = |filling: usize| {
+            let filling = "a".repeat(filling);
+            let text = format!(
+                "caveat long(n string) {{\n n == \"{filling}\"\n}}\ndefinition user {{}}\ndefinition doc {{\n \
+                 relation viewer: user with long\n}}\n"
+            );
+            let schema = Schema::compile(&text).unwrap();
+            let caveat = CaveatRef {
+                name: "long".parse().unwrap(),
+                context: Context::default(),
+            };
+            let mut applied = Applied::default();
+            let clause = applied.clause(&schema, &caveat, &Context::default());
+            let condition = applied.condition(&clause, &Ok(Decision::Allowed));
+            condition.unwrap().expression
+        };
+        let besides = expression(1).len() - 1;
+        let longest = EXPRESSION_BYTES_MAX - besides;
+        assert_eq!(expression(longest).len(), EXPRESSION_BYTES_MAX);
+        assert_eq!(expression(longest + 1), ELISION);
+        assert_eq!(expression(longest + 100), ELISION);
+    }
+
+    #[test]
+    fn values_too_deep_for_clients_are_left_out() {
+        let nested = |levels: usize| {
+            let lists = (1..levels).fold(Value::Null, |inner, _| Value::List(vec![inner]));
+            Context::new(BTreeMap::from([("deep".to_owned(), lists)]))
+        };
+        for levels in 1..=VALUE_LEVELS_MAX {
+            assert_eq!(merged(&[&nested(levels)]), nested(levels), "{levels}");
+        }
+        for levels in VALUE_LEVELS_MAX + 1..10 {
+            let told = merged(&[&nested(levels)]);
+            assert_eq!(told, Context::default(), "{levels}");
+        }
+    }
+}
