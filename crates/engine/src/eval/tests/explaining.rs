@@ -1,7 +1,7 @@
 //! Explanations: how they look, and where they end.
 
 use super::*;
-use crate::eval::{Explanation, Step};
+use crate::eval::{Explanation, Outcome, Step};
 
 const EXPLAINED: &str = "use expiration\ncaveat on_day(day string) {\n day == \"friday\"\n}\ndefinition user {}\ndefinition folder {\n\
              relation viewer: user\n}\ndefinition doc {\n relation parent: folder\n relation viewer: user with on_day | user \
@@ -159,5 +159,27 @@ fn a_permission_of_nothing_says_so() {
     assert_eq!(
         told.root.reason.as_deref(),
         Some("nothing that it is made of leads to user:ann")
+    );
+}
+
+/// What fails is told as failed wherever it stands, and what lacks a value as conditional.
+#[test]
+fn an_explanation_tells_failures_from_conditions() {
+    let schema = "caveat broken(n int) {\n 1 / n > 0\n}\ndefinition user {}\ndefinition doc {\n relation viewer: user with broken\n \
+                  relation other: user with broken\n permission each = viewer & other\n permission view = each\n permission one = viewer\n}\n";
+    let rows = [
+        "doc:d#viewer@user:ann[broken]".to_owned(),
+        "doc:d#other@user:ann[broken:{\"n\":0}]".to_owned(),
+    ];
+    let told = explained(schema, &rows, "view");
+    assert!(matches!(told.decision, Err(EvalError::Caveat(_))), "{told}");
+    assert_eq!(told.root.outcome, Outcome::Error, "{told}");
+    let each = &told.root.below[0];
+    assert_eq!(each.outcome, Outcome::Error, "{told}");
+    let outcomes: Vec<Outcome> = each.below.iter().map(|step| step.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Conditional, Outcome::Error], "{told}");
+    assert_eq!(
+        explained(schema, &rows, "one").root.outcome,
+        Outcome::Conditional
     );
 }
