@@ -306,9 +306,11 @@ mod tests {
     #[test]
     fn an_expression_names_so_many_caveats_and_no_more() {
         let all = |numbers: std::ops::Range<usize>| Clause::all(numbers.map(Clause::Caveat));
-        let told = |clause: &Clause| match clause {
-            Clause::All(operands) => (operands.len(), operands.contains(&Clause::Elided)),
-            other => panic!("{other:?}"),
+        let told = |clause: &Clause| {
+            let Clause::All(operands) = clause else {
+                panic!("{clause:?}")
+            };
+            (operands.len(), operands.contains(&Clause::Elided))
         };
         assert_eq!(told(&all(0..64)), (64, false));
         assert_eq!(told(&all(0..65)), (65, true));

@@ -180,10 +180,10 @@ fn engine_agrees_with_the_naive_evaluator() {
 
 /// Fails with the smallest of the random cases in which `fault` finds something, if it does in any.
 pub(super) fn no_case_has(fault: impl Fn(&Case) -> Option<String>) {
-    let count = match std::env::var("RANDOM_CASES") {
-        Ok(count) => count.parse().unwrap(),
-        Err(_) if std::env::var_os("RUN_SLOW_TESTS").is_some() => 200_000,
-        Err(_) => 4_000,
+    let count = match std::env::var_os("RANDOM_CASES") {
+        Some(count) => count.to_str().unwrap().parse().unwrap(),
+        None if std::env::var_os("RUN_SLOW_TESTS").is_some() => 200_000,
+        None => 4_000,
     };
     for seed in 0..count {
         let case = testkit::case(seed);
