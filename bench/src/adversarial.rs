@@ -1,16 +1,14 @@
 //! Data that is made to be hard: each question about it has a bounded cost and the outcome that is told here.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use engine::eval::{Environment, EvalError, Query, check};
-use engine::graph::{Loader, Snapshot};
-use model::{Context, Decision, Limits, Revision};
-use schema::Schema;
+use engine::eval::EvalError;
+use engine::graph::Snapshot;
+use model::{Context, Decision};
 use serde::{Deserialize, Serialize};
 
-use crate::in_process::{NOW, look_up};
+use crate::in_process::{decide, load_rows, look_up};
 use crate::results::{Entry, Results, median};
 use crate::served::Wanted;
 use crate::workload::{Question, Sink, object, row, subject};
@@ -239,25 +237,13 @@ pub(crate) fn run(divisor: u64, results: &mut Results<'_>) -> anyhow::Result<()>
     for case in &CASES {
         let (at_full_size, at_least) = case.entities;
         let entities = (at_full_size / divisor.max(1)).max(at_least);
-        let snapshot = load(case, entities)?;
+        let snapshot = load_rows(case.schema, |sink| (case.fill)(entities, sink))?;
         for asked in case.asked {
             let result = ask(case, entities, &snapshot, asked);
             results(Entry::Adversarial(result.context(case.name)?))?;
         }
     }
     Ok(())
-}
-
-fn load(case: &Case, entities: u64) -> anyhow::Result<Snapshot> {
-    let mut loader = Loader::new(Arc::new(Schema::compile(case.schema)?));
-    let mut failed = None;
-    (case.fill)(entities, &mut |row| {
-        if let Err(error) = loader.push(row) {
-            failed.get_or_insert(error);
-        }
-    });
-    failed.map_or(Ok(()), Err)?;
-    Ok(loader.finish(Revision(1), *NOW))
 }
 
 fn ask(
@@ -322,20 +308,7 @@ fn ask(
 }
 
 fn checked(snapshot: &Snapshot, question: &Question) -> anyhow::Result<String> {
-    let limits = Limits::default();
-    let query = Query::resolve(
-        snapshot,
-        &question.resource,
-        question.permission,
-        &question.subject,
-    )?;
-    let environment = Environment {
-        context: &question.context,
-        now: *NOW,
-        depth_max: limits.depth_max,
-        edges_visited_max: limits.edges_visited_max,
-    };
-    let outcome = match check(snapshot, &query, environment) {
+    let outcome = match decide(snapshot, question) {
         Ok(Decision::Allowed) => "allowed",
         Ok(Decision::Denied) => "denied",
         Ok(Decision::Conditional { .. }) => "conditional",

@@ -8,14 +8,14 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use anyhow::Context as _;
-use engine::eval::{Environment, Query, check};
+use engine::eval::{Environment, EvalError, Query, check};
 use engine::graph::{Loader, Snapshot};
 use model::{Decision, Limits, Revision, Timestamp};
 use schema::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Process;
-use crate::workload::{Draw, Popularity, Question, Workload};
+use crate::workload::{Draw, Popularity, Question, Sink, Workload};
 
 pub(crate) use look_ups::{look_up, milliseconds};
 
@@ -109,10 +109,17 @@ pub(crate) fn run(
 
 /// The graph of the workload.
 pub(crate) fn load(workload: &dyn Workload) -> anyhow::Result<Snapshot> {
-    let schema = Arc::new(Schema::compile(workload.schema())?);
-    let mut loader = Loader::new(schema);
+    load_rows(workload.schema(), |sink| workload.fill(sink))
+}
+
+/// The graph of a schema and of the rows that `fill` gives.
+pub(crate) fn load_rows(
+    schema: &str,
+    fill: impl FnOnce(&mut Sink<'_>),
+) -> anyhow::Result<Snapshot> {
+    let mut loader = Loader::new(Arc::new(Schema::compile(schema)?));
     let mut failed = None;
-    workload.fill(&mut |row| {
+    fill(&mut |row| {
         if let Err(error) = loader.push(row) {
             failed.get_or_insert(error);
         }
@@ -127,21 +134,37 @@ pub(crate) fn load(workload: &dyn Workload) -> anyhow::Result<Snapshot> {
     reason = "a benchmark stops where its own data is wrong"
 )]
 pub(crate) fn answer(snapshot: &Snapshot, question: &Question) -> Decision {
-    let limits = Limits::default();
+    decide(snapshot, question).expect("data without a fault")
+}
+
+/// As [`answer`], of data that may have faults.
+///
+/// # Errors
+/// As [`check`].
+#[expect(
+    clippy::expect_used,
+    reason = "a benchmark stops where its own question is wrong"
+)]
+pub(crate) fn decide(snapshot: &Snapshot, question: &Question) -> Result<Decision, EvalError> {
     let query = Query::resolve(
         snapshot,
         &question.resource,
         question.permission,
         &question.subject,
     );
-    let environment = Environment {
+    let query = query.expect("names of the schema");
+    let edges_visited_max = Limits::default().edges_visited_max;
+    check(snapshot, &query, environment(question, edges_visited_max))
+}
+
+/// The limits of a node, at one instant.
+fn environment(question: &Question, edges_visited_max: u64) -> Environment<'_> {
+    Environment {
         context: &question.context,
         now: *NOW,
-        depth_max: limits.depth_max,
-        edges_visited_max: limits.edges_visited_max,
-    };
-    check(snapshot, &query.expect("names of the schema"), environment)
-        .expect("data without a fault")
+        depth_max: Limits::default().depth_max,
+        edges_visited_max,
+    }
 }
 
 /// Distinct questions: those allowed, and all others.

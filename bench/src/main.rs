@@ -101,7 +101,7 @@ enum Command {
     Peers(peers::Peers),
     /// Tell what this machine is.
     Machine,
-    /// Run all of the above for all workloads, collect the results in a file, and report.
+    /// Run all of the above but `peers` for all workloads, collect the results in a file, and report.
     All(AllArguments),
     /// Write docs/benchmarks.md and its plots from files of results.
     Report {

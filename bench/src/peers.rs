@@ -95,9 +95,10 @@ fn cost(rounds: Vec<Round>, checks_per_call: u16) -> anyhow::Result<Cost> {
     })
 }
 
-/// A workload, its questions, and Remit's answers to the first of them.
+/// A workload with its questions, and Remit's engine to hold answers against.
 struct Asked {
     workload: Box<dyn Workload>,
+    size: u64,
     popularity: Popularity,
     snapshot: Snapshot,
     rows: Rows,
@@ -134,6 +135,7 @@ impl Asked {
             snapshot: in_process::load(workload.as_ref())?,
             rows: Rows::of(workload.as_ref()),
             popularity: peers.popularity,
+            size: peers.size,
             workload,
         })
     }
@@ -142,34 +144,31 @@ impl Asked {
         in_process::answer(&self.snapshot, question) == Decision::Allowed
     }
 
-    /// The share of `answers` to the first of `questions` that are Remit's, which has to be all of them.
-    #[expect(clippy::cast_precision_loss, reason = "counts are below 2^53")]
-    fn agreement<'a>(
+    /// Holds `answers` to the first of `questions` against Remit's.
+    ///
+    /// # Errors
+    /// When one is another, or there is none.
+    fn agree<'a>(
         &self,
         peer: &str,
         questions: impl Iterator<Item = &'a Question>,
         answers: &[bool],
-    ) -> anyhow::Result<f64> {
-        let pairs = questions.zip(answers);
-        let differing: Vec<_> = pairs
-            .filter(|(question, answer)| self.answer(question) != **answer)
-            .collect();
-        let share = 1.0 - differing.len() as f64 / answers.len() as f64;
-        if let Some((question, answer)) = differing.first() {
-            eprintln!("{peer} answers {answer}: {question:?}");
+    ) -> anyhow::Result<()> {
+        ensure!(!answers.is_empty(), "{peer} was asked nothing");
+        for (question, answer) in questions.zip(answers) {
+            let own = self.answer(question);
+            ensure!(
+                own == *answer,
+                "{peer} answers {answer} where Remit answers {own}: {question:?}"
+            );
         }
-        ensure!(
-            differing.is_empty() && !answers.is_empty(),
-            "{peer} agrees with Remit on a share of {share:.4} of {} questions about {}",
-            answers.len(),
-            self.workload.name()
-        );
-        Ok(share)
+        Ok(())
     }
 
     fn beside(&self, peer: &'static str, how: &'static str, remit: Cost, other: Cost) -> Beside {
         Beside {
             workload: self.workload.name().to_owned(),
+            size: self.size,
             relationships: self.rows.count,
             popularity: self.popularity,
             peer: peer.to_owned(),
@@ -177,7 +176,6 @@ impl Asked {
             checks_per_call: 1,
             asked_share: 1.0,
             compared: 0,
-            agreement: 1.0,
             cpu_ratio: remit.checks_per_cpu_second / other.checks_per_cpu_second,
             throughput_ratio: remit.checks_per_second / other.checks_per_second,
             p50_ratio: other.p50_microseconds / remit.p50_microseconds,

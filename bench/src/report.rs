@@ -94,6 +94,10 @@ impl Report {
             .sort_by_key(|of| key(&of.workload, of.relationships, of.writers.into()));
         self.mixed
             .sort_by_key(|of| key(&of.workload, of.relationships, 0));
+        self.peers.sort_by_key(|of| {
+            let asked = (of.size, of.checks_per_call);
+            (of.peer.clone(), asked, of.workload.clone())
+        });
     }
 }
 

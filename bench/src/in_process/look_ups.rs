@@ -5,13 +5,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use engine::eval::{
-    Environment, Found, ResourcesQuery, SubjectsQuery, lookup_resources, lookup_subjects,
-};
+use engine::eval::{Found, ResourcesQuery, SubjectsQuery, lookup_resources, lookup_subjects};
 use engine::graph::Snapshot;
 use model::Limits;
 
-use super::NOW;
+use super::environment;
 use crate::results::median;
 use crate::served::Wanted;
 use crate::workload::Question;
@@ -52,13 +50,7 @@ pub(crate) fn look_up(
     wanted: Wanted,
     question: &Question,
 ) -> anyhow::Result<Found> {
-    let limits = Limits::default();
-    let environment = Environment {
-        context: &question.context,
-        now: *NOW,
-        depth_max: limits.depth_max,
-        edges_visited_max: limits.look_up_edges_visited_max,
-    };
+    let environment = environment(question, Limits::default().look_up_edges_visited_max);
     let interrupt = AtomicBool::new(false);
     let (resource, subject) = (&question.resource, &question.subject);
     Ok(match wanted {

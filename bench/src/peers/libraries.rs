@@ -74,7 +74,7 @@ impl Library<'_> {
         let compared = self.compared.min(self.questions.len());
         let answers = (0..compared).map(|ix| (self.answer)(ix));
         let answers = answers.collect::<anyhow::Result<Vec<_>>>()?;
-        let agreement = asked.agreement(self.peer, self.questions.iter().copied(), &answers)?;
+        asked.agree(self.peer, self.questions.iter().copied(), &answers)?;
         let own = |ix: usize| {
             let question = self.questions.get(ix).context("no such question")?;
             Ok(asked.answer(question))
@@ -95,7 +95,6 @@ impl Library<'_> {
         Ok(Beside {
             asked_share: self.questions.len() as f64 / of_all as f64,
             compared,
-            agreement,
             ..asked.beside(self.peer, self.how, remit, other)
         })
     }

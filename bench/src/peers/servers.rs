@@ -33,7 +33,7 @@ pub(super) async fn measure(peers: &Peers, asked: &Asked) -> anyhow::Result<Vec<
         let answers = started
             .answers(COMPARED.div_ceil(checks_per_call.into()))
             .await?;
-        asked.agreement("SpiceDB", asked.questions.iter(), &answers)?;
+        asked.agree("SpiceDB", asked.questions.iter(), &answers)?;
         started.run(own.duration).await?;
         spicedb = Some(started);
     }
@@ -43,7 +43,7 @@ pub(super) async fn measure(peers: &Peers, asked: &Asked) -> anyhow::Result<Vec<
         let requests = cerbos::requests(slices.map(|asking| (asking, asked.rows.slice(asking))));
         let started = cerbos::start().await?;
         let answers = cerbos::answers(&started, &requests, COMPARED).await?;
-        asked.agreement("Cerbos", asked.questions.iter(), &answers)?;
+        asked.agree("Cerbos", asked.questions.iter(), &answers)?;
         let load = peers.load(Calls::Cerbos(requests));
         load.run(&started).await?;
         cerbos = Some((started, load));

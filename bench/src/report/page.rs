@@ -2,7 +2,7 @@
 
 use super::draw::{self, Drawing};
 use super::{PLOTS, Report};
-use crate::beside::{by_peer, geometric_mean};
+use crate::beside::by_peer;
 use crate::served::{Comparison, Latencies, Wanted};
 
 /// The page, with the plots that there are.
@@ -242,30 +242,33 @@ fn adversarial(report: &Report) -> Option<String> {
 fn peers(report: &Report) -> Option<String> {
     let mut rows = Vec::new();
     let mut notes = String::from("How each is run:\n");
-    for (peer, of_peer) in by_peer(&report.peers) {
-        for of in &of_peer {
-            rows.push(vec![
-                peer.to_owned(),
-                of.workload.clone(),
-                count(of.relationships),
-                count(of.checks_per_call.into()),
-                format!("{:.0}%", of.asked_share * 100.0),
-                number(of.cpu_ratio),
-                number(of.throughput_ratio),
-                number(of.p50_ratio),
-            ]);
+    let mut told = None;
+    for of_peer in by_peer(&report.peers) {
+        let mut row = |workload: &str, relationships: String, asked: String, ratios: [f64; 3]| {
+            let mut row = vec![of_peer.peer.to_owned(), workload.to_owned(), relationships];
+            row.extend([count(of_peer.checks_per_call.into()), asked]);
+            row.extend(ratios.map(number));
+            rows.push(row);
+        };
+        for of in &of_peer.results {
+            let asked = format!("{:.0}%", of.asked_share * 100.0);
+            let ratios = [of.cpu_ratio, of.throughput_ratio, of.p50_ratio];
+            row(&of.workload, count(of.relationships), asked, ratios);
         }
-        let mean = geometric_mean(of_peer.iter().map(|of| of.cpu_ratio));
-        let how = of_peer.first().map_or("", |of| &of.how);
-        notes.push_str(&format!(
-            "- {peer}: {how}. Geometric mean of the ratios of processor time: {}.\n",
-            number(mean)
-        ));
+        let means = [
+            of_peer.mean(|of| of.cpu_ratio),
+            of_peer.mean(|of| of.throughput_ratio),
+            of_peer.mean(|of| of.p50_ratio),
+        ];
+        row("geometric mean", String::new(), String::new(), means);
+        if told.replace(of_peer.peer) != Some(of_peer.peer) {
+            notes.push_str(&format!("- {}: {}.\n", of_peer.peer, of_peer.how));
+        }
     }
     section(
         "Beside others",
-        "peers --size N",
-        "Remit's share of each: checks a second of the processor time of the process that answers, checks a second, and the other's \
+        "peers --size N [--bulk 100]",
+        "Remit against each: checks a second of the processor time of the process that answers, checks a second, and the other's \
          median latency in Remit's. More is better for Remit. Each peer first gave Remit's answers.",
         &[
             "peer",

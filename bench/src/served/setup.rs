@@ -103,7 +103,7 @@ impl Setup {
 }
 
 /// The round with the median throughput.
-pub(crate) fn middle(rounds: Vec<Measured>) -> anyhow::Result<Measured> {
+fn middle(rounds: Vec<Measured>) -> anyhow::Result<Measured> {
     let middle = median(rounds, |round| round.latencies.calls_per_second);
     middle.context("no round was measured")
 }
