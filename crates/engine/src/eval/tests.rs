@@ -220,17 +220,31 @@ proptest! {
     }
 }
 
-fn ask(schema: &str, rows: &[String], resource: &str, member: &str, subject: &str) -> Told {
+/// A snapshot of `rows`, and a question of an object, a member and a subject, resolved.
+fn resolved(schema: &str, rows: &[String], asked: (&str, &str, &str)) -> (Snapshot, Query) {
     let schema = Arc::new(Schema::compile(schema).unwrap());
     let rows: Vec<Relationship> = rows.iter().map(|row| row.parse().unwrap()).collect();
-    let question = Question {
-        resource: resource.parse::<ObjectRef>().unwrap(),
-        member: member.parse().unwrap(),
-        subject: subject.parse::<SubjectRef>().unwrap(),
-        context: Context::default(),
+    let snapshot = snapshot(&schema, &rows);
+    let (resource, member, subject) = asked;
+    let (resource, subject) = (resource.parse().unwrap(), subject.parse().unwrap());
+    let query = Query::resolve(&snapshot, &resource, member, &subject).unwrap();
+    (snapshot, query)
+}
+
+/// Without a context, at the epoch.
+fn limited(depth_max: u16, edges_visited_max: u64) -> Environment<'static> {
+    static NOTHING: std::sync::LazyLock<Context> = std::sync::LazyLock::new(Context::default);
+    Environment {
+        context: &NOTHING,
         now: Timestamp::EPOCH,
-    };
-    by_engine(&snapshot(&schema, &rows), &question, 50)
+        depth_max,
+        edges_visited_max,
+    }
+}
+
+fn ask(schema: &str, rows: &[String], resource: &str, member: &str, subject: &str) -> Told {
+    let (snapshot, query) = resolved(schema, rows, (resource, member, subject));
+    check(&snapshot, &query, limited(50, EDGES_MAX)).map_err(tell)
 }
 
 const GROUPS: &str = "definition user {}\ndefinition group {\n relation member: user | group#member\n}\n\
@@ -284,31 +298,12 @@ fn a_long_chain_overflows_nothing() {
 
 #[test]
 fn work_is_limited() {
-    let schema = Arc::new(Schema::compile(GROUPS).unwrap());
-    let rows: Vec<Relationship> = (0..20)
-        .map(|n| {
-            format!("group:g{n}#member@group:g{}#member", n + 1)
-                .parse()
-                .unwrap()
-        })
+    let rows: Vec<String> = (0..20)
+        .map(|n| format!("group:g{n}#member@group:g{}#member", n + 1))
         .collect();
-    let snapshot = snapshot(&schema, &rows);
-    let query = Query::resolve(
-        &snapshot,
-        &"group:g0".parse().unwrap(),
-        "member",
-        &"user:ann".parse().unwrap(),
-    )
-    .unwrap();
-    let context = Context::default();
-    let environment = Environment {
-        context: &context,
-        now: Timestamp::EPOCH,
-        depth_max: 50,
-        edges_visited_max: 10,
-    };
+    let (snapshot, query) = resolved(GROUPS, &rows, ("group:g0", "member", "user:ann"));
     assert_eq!(
-        check(&snapshot, &query, environment),
+        check(&snapshot, &query, limited(50, 10)),
         Err(EvalError::WorkExceeded {
             edges_visited_max: 10
         })

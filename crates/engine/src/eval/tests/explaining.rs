@@ -79,18 +79,10 @@ fn an_explanation_names_what_is_missing() {
 }
 
 fn explained(schema: &str, rows: &[String], member: &str) -> Explanation {
-    let schema = Arc::new(Schema::compile(schema).unwrap());
-    let rows: Vec<Relationship> = rows.iter().map(|row| row.parse().unwrap()).collect();
-    let snapshot = snapshot(&schema, &rows);
-    let (resource, subject) = ("doc:d".parse().unwrap(), "user:ann".parse().unwrap());
-    let query = Query::resolve(&snapshot, &resource, member, &subject).unwrap();
-    let context = Context::default();
-    let environment = Environment {
-        context: &context,
-        now: Timestamp::EPOCH,
-        depth_max: 1_000,
-        edges_visited_max: EDGES_MAX,
-    };
+    let (resource, subject) = ("doc:d", "user:ann");
+    let (snapshot, query) = resolved(schema, rows, (resource, member, subject));
+    let (resource, subject) = (resource.parse().unwrap(), subject.parse().unwrap());
+    let environment = limited(1_000, EDGES_MAX);
     explain(&snapshot, &query, &resource, &subject, environment).unwrap()
 }
 
