@@ -170,7 +170,7 @@ fn subjects(snapshot: &Snapshot, resource: &str) -> Found {
 
 fn read(snapshot: &Snapshot, found: &Found) -> usize {
     found
-        .members(snapshot, None)
+        .members(snapshot)
         .map(|(id, _)| id.as_str().len())
         .sum()
 }

@@ -109,8 +109,10 @@ impl Dictionary {
 
     /// Puts `objects` into the byte order of their ids.
     pub fn sort(&self, objects: &mut [ObjectIx]) {
-        let id = |object: &ObjectIx| self.ids.get(object.0).unwrap_or_default();
-        objects.sort_unstable_by(|left, right| packed_id::compare(id(left), id(right)));
+        let sorted = sorted::sorted(objects.iter().map(|object| object.0), &self.ids);
+        for (object, ix) in objects.iter_mut().zip(sorted) {
+            *object = ObjectIx(ix);
+        }
     }
 
     /// A dictionary of the ids that `is_live` is true of, in the same order, and the number of each there, by the one it

@@ -1,7 +1,5 @@
 //! What a look-up has found, in the order of the ids, which is the same on every node.
 
-use std::cmp::Ordering;
-
 use model::ObjectId;
 use roaring::RoaringBitmap;
 use schema::DefinitionIx;
@@ -32,8 +30,16 @@ pub struct Found {
     set: Set,
     /// The objects that are in the set on their own account, in the order of their ids.
     members: Vec<u32>,
-    /// The object that was asked about, if it is among what was found and no relationship names it.
-    unnamed: Option<(ObjectId, u32)>,
+    unnamed: Option<Unnamed>,
+}
+
+/// The object that was asked about, where it is among what was found and no relationship names it.
+#[derive(Debug, Clone)]
+struct Unnamed {
+    /// Where it stands among all.
+    place: usize,
+    id: ObjectId,
+    object: u32,
 }
 
 /// The number that stands for an object which no relationship names.
@@ -55,13 +61,20 @@ impl Found {
             .iter()
             .filter(|(_, undecided)| undecided.is_own && undecided.flags.errors.is_empty());
         members.extend(own.map(|(object, _)| *object));
-        let unnamed = members
-            .remove(stand_in.object.0)
-            .then(|| (stand_in.id.clone(), stand_in.object.0));
+        let is_unnamed_found = members.remove(stand_in.object.0);
+        let members = in_order(snapshot, definition, &members);
+        let unnamed = is_unnamed_found.then(|| {
+            let dictionary = snapshot.dictionary(definition);
+            Unnamed {
+                place: dictionary.lower_bound(&members, stand_in.id.as_str()),
+                id: stand_in.id.clone(),
+                object: stand_in.object.0,
+            }
+        });
         Self {
             definition,
-            members: in_order(snapshot, definition, &members),
             set,
+            members,
             unnamed,
         }
     }
@@ -123,57 +136,41 @@ impl Found {
         of_objects.chain(of_default).min()
     }
 
-    /// The objects that were found on their own account, in the byte order of their ids, from the one after `after` on.
+    /// How many of the objects that were found on their own account have no id past `id`: the place of the one after it.
+    #[must_use]
+    pub fn place_after(&self, snapshot: &Snapshot, id: &str) -> usize {
+        let dictionary = snapshot.dictionary(self.definition);
+        let place = dictionary.lower_bound(&self.members, id);
+        let at_place = self.members.get(place);
+        let is_there = at_place
+            .and_then(|object| dictionary.id(ObjectIx(*object)))
+            .is_some_and(|own| own == id);
+        let unnamed = self.unnamed.as_ref();
+        let is_past_unnamed = unnamed.is_some_and(|unnamed| unnamed.id.as_str() <= id);
+        place + usize::from(is_there) + usize::from(is_past_unnamed)
+    }
+
+    /// The object at `place` among those that were found on their own account, in the byte order of their ids.
+    #[must_use]
+    pub fn member(&self, snapshot: &Snapshot, place: usize) -> Option<(ObjectId, Membership)> {
+        let among_named = match &self.unnamed {
+            Some(unnamed) if place == unnamed.place => {
+                return Some((unnamed.id.clone(), self.membership(unnamed.object)));
+            }
+            Some(unnamed) if place > unnamed.place => place - 1,
+            Some(_) | None => place,
+        };
+        let object = *self.members.get(among_named)?;
+        let id = snapshot.object_id(self.definition, ObjectIx(object))?;
+        Some((id, self.membership(object)))
+    }
+
+    /// The objects that were found on their own account, in the byte order of their ids.
     pub fn members<'f>(
         &'f self,
         snapshot: &'f Snapshot,
-        after: Option<&str>,
     ) -> impl Iterator<Item = (ObjectId, Membership)> + use<'f> {
-        let start = match after {
-            None => 0,
-            Some(after) => {
-                let dictionary = snapshot.dictionary(self.definition);
-                let place = dictionary.lower_bound(&self.members, after);
-                let is_there = self
-                    .members
-                    .get(place)
-                    .and_then(|object| dictionary.id(ObjectIx(*object)))
-                    .is_some_and(|id| id == after);
-                place + usize::from(is_there)
-            }
-        };
-        let mut named = self
-            .members
-            .get(start..)
-            .unwrap_or_default()
-            .iter()
-            .copied()
-            .filter_map(move |object| {
-                Some((
-                    snapshot.object_id(self.definition, ObjectIx(object))?,
-                    object,
-                ))
-            })
-            .peekable();
-        let mut unnamed = self
-            .unnamed
-            .clone()
-            .filter(|(id, _)| after.is_none_or(|after| id.as_str() > after));
-        std::iter::from_fn(move || {
-            let is_unnamed_next = match (&unnamed, named.peek()) {
-                (Some((id, _)), Some((next, _))) => {
-                    id.as_str().cmp(next.as_str()) == Ordering::Less
-                }
-                (Some(_), None) => true,
-                (None, _) => false,
-            };
-            if is_unnamed_next {
-                unnamed.take()
-            } else {
-                named.next()
-            }
-        })
-        .map(|(id, object)| (id, self.membership(object)))
+        (0..self.count()).filter_map(|place| self.member(snapshot, place))
     }
 
     fn membership(&self, object: u32) -> Membership {

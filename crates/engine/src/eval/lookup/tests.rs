@@ -35,10 +35,7 @@ fn by_lookup(found: &Found, snapshot: &Snapshot, id: &ObjectId) -> Decision {
         Membership::Certain => Decision::Allowed,
         Membership::Conditional { missing } => Decision::Conditional { missing },
     };
-    if let Some((_, own)) = found
-        .members(snapshot, None)
-        .find(|(member, _)| member == id)
-    {
+    if let Some((_, own)) = found.members(snapshot).find(|(member, _)| member == id) {
         return decision(own);
     }
     let taken_out = found
@@ -63,15 +60,15 @@ fn differs(found: &Found, snapshot: &Snapshot, id: &ObjectId, right: &Told) -> O
 
 /// Order, and that every place to go on from leads to the rest.
 fn pages_fault(found: &Found, snapshot: &Snapshot) -> Option<String> {
-    let all: Vec<_> = found.members(snapshot, None).collect();
+    let all: Vec<_> = found.members(snapshot).collect();
     if !all.is_sorted_by(|left, right| left.0.as_str() < right.0.as_str())
         || all.len() != found.count()
     {
         return Some(format!("not in order or not all: {all:?}"));
     }
     (0..all.len()).find_map(|at| {
-        let rest: Vec<_> = found.members(snapshot, Some(all[at].0.as_str())).collect();
-        (rest != all[at + 1..]).then(|| format!("after {} come {rest:?}", all[at].0))
+        let place = found.place_after(snapshot, all[at].0.as_str());
+        (place != at + 1).then(|| format!("after {} comes place {place}", all[at].0))
     })
 }
 

@@ -45,7 +45,7 @@ impl Sorted {
     pub(super) fn list(&self, ids: &Forward) -> Arc<[u32]> {
         let build = || match self.earlier.as_ref().and_then(|earlier| earlier.get()) {
             Some(earlier) => extended(earlier, ids),
-            None => sorted(0, ids).into(),
+            None => sorted(0..ids.len() as u32, ids).into(),
         };
         Arc::clone(self.own.get_or_init(build))
     }
@@ -60,10 +60,10 @@ pub(super) fn lower_bound(list: &[u32], ids: &Forward, id: &[u8]) -> usize {
     list.partition_point(|ix| packed_id::compare(ids.get(*ix).unwrap_or_default(), id).is_lt())
 }
 
-/// The numbers from `from` on.
-fn sorted(from: usize, ids: &Forward) -> Vec<u32> {
+/// `numbers` in the order of their ids, each of which is looked at once, unless it begins as another does.
+pub(super) fn sorted(numbers: impl Iterator<Item = u32>, ids: &Forward) -> Vec<u32> {
     let id = |ix| ids.get(ix).unwrap_or_default();
-    let mut keyed: Vec<(u64, u32)> = (from as u32..ids.len() as u32)
+    let mut keyed: Vec<(u64, u32)> = numbers
         .map(|ix| (packed_id::unpack(id(ix)).prefix(), ix))
         .collect();
     keyed.sort_unstable_by(|left, right| {
@@ -76,7 +76,7 @@ fn sorted(from: usize, ids: &Forward) -> Vec<u32> {
 fn extended(earlier: &[u32], ids: &Forward) -> Arc<[u32]> {
     let mut list = Vec::with_capacity(ids.len());
     let mut rest = earlier;
-    for ix in sorted(earlier.len(), ids) {
+    for ix in sorted(earlier.len() as u32..ids.len() as u32, ids) {
         let id = ids.get(ix).unwrap_or_default();
         let (before, after) = rest.split_at(lower_bound(rest, ids, id));
         list.extend_from_slice(before);
