@@ -6,7 +6,7 @@ use model::{Timestamp, Token};
 
 use crate::error::{Error, Reason};
 
-/// A place in an answer that is read in pages.
+/// A place in an answer that is read in pages, as it comes back from a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     /// The snapshot of the first page.
@@ -23,6 +23,39 @@ pub struct Cursor {
 const VERSION: u8 = 1;
 const TOKEN_CHARS: usize = 44;
 
+/// The cursors of one answer. What they have in common is encoded once: it is a whole number of base64's groups of three
+/// bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Cursors {
+    common: String,
+}
+
+impl Cursors {
+    pub(crate) fn new(token: Token, now: Timestamp, query: [u8; 16]) -> Self {
+        const {
+            assert!(
+                (1 + TOKEN_CHARS + 8 + 16).is_multiple_of(3),
+                "no whole groups"
+            )
+        };
+        let mut bytes = vec![VERSION];
+        bytes.extend(token.to_string().as_bytes());
+        bytes.extend(now.as_micros().to_be_bytes());
+        bytes.extend(query);
+        Self {
+            common: STANDARD.encode(bytes),
+        }
+    }
+
+    /// The cursor that goes on after an item, as text that is opaque to callers.
+    pub(crate) fn after(&self, item: &str) -> String {
+        let mut text = String::with_capacity(self.common.len() + item.len().div_ceil(3) * 4);
+        text.push_str(&self.common);
+        STANDARD.encode_string(item, &mut text);
+        text
+    }
+}
+
 impl Cursor {
     /// The digest of a query whose parameters, written out, are `parameters`.
     #[must_use]
@@ -33,17 +66,6 @@ impl Cursor {
             *to = *from;
         }
         digest
-    }
-
-    /// The cursor as text, opaque to callers.
-    #[must_use]
-    pub fn encode(&self) -> String {
-        let mut bytes = vec![VERSION];
-        bytes.extend(self.token.to_string().as_bytes());
-        bytes.extend(self.now.as_micros().to_be_bytes());
-        bytes.extend(self.query);
-        bytes.extend(self.after.as_bytes());
-        STANDARD.encode(bytes)
     }
 
     /// Reads a cursor that was given out for the query of digest `query`.

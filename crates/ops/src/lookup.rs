@@ -19,7 +19,7 @@ use model::{Context, DefinitionName, ObjectId, ObjectRef, RelationName, SubjectR
 
 use crate::check;
 use crate::consistency::{Consistency, View};
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Cursors};
 use crate::error::{Error, Kind, Reason};
 use crate::node::Node;
 
@@ -91,9 +91,10 @@ pub struct Page {
     view: View,
     found: Arc<Found>,
     everybody: Option<Item>,
-    query: [u8; 16],
-    after: Option<String>,
+    /// Of the first object, among all of the answer.
+    start: usize,
     limit: usize,
+    cursors: Cursors,
 }
 
 /// Looks up resources.
@@ -238,12 +239,13 @@ impl Place {
             0 => usize::MAX,
             limit => limit as usize,
         };
+        let after = self.after.as_deref();
         Ok(Page {
+            start: after.map_or(0, |after| found.place_after(&view.snapshot, after)),
+            cursors: Cursors::new(view.token, view.now, self.query),
             view,
             found,
             everybody,
-            query: self.query,
-            after: self.after,
             limit,
         })
     }
@@ -346,22 +348,28 @@ impl Page {
 
     /// What the page holds, in the byte order of the ids, everybody first.
     pub fn items(&self) -> impl Iterator<Item = Item> + '_ {
-        let objects = self
-            .found
-            .members(&self.view.snapshot, self.after.as_deref());
-        let objects = objects
-            .take(self.limit)
-            .map(|(id, membership)| Item::Object { id, membership });
-        self.everybody.iter().cloned().chain(objects)
+        (0..).map_while(|place| self.item(place))
+    }
+
+    /// What stands at `place` of [`Self::items`].
+    #[must_use]
+    pub fn item(&self, place: usize) -> Option<Item> {
+        let place = match &self.everybody {
+            Some(everybody) if place == 0 => return Some(everybody.clone()),
+            Some(_) => place - 1,
+            None => place,
+        };
+        if place >= self.limit {
+            return None;
+        }
+        let member = self.found.member(&self.view.snapshot, self.start + place);
+        member.map(|(id, membership)| Item::Object { id, membership })
     }
 
     /// Whether there is more after this page.
     #[must_use]
     pub fn goes_on(&self) -> bool {
-        let mut rest = self
-            .found
-            .members(&self.view.snapshot, self.after.as_deref());
-        self.limit != usize::MAX && rest.nth(self.limit).is_some()
+        self.total().saturating_sub(self.start) > self.limit
     }
 
     /// How the page ends: well, if the answer goes on after it or is complete.
@@ -382,12 +390,6 @@ impl Page {
             Item::Object { id, .. } => id.as_str(),
             Item::Everybody { .. } => EVERYBODY,
         };
-        let cursor = Cursor {
-            token: self.view.token,
-            now: self.view.now,
-            query: self.query,
-            after: after.to_owned(),
-        };
-        cursor.encode()
+        self.cursors.after(after)
     }
 }

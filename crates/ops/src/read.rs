@@ -4,7 +4,7 @@ use identity::Caller;
 use model::{Relationship, RelationshipFilter, RelationshipKey, Token};
 
 use crate::consistency::{Consistency, View};
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Cursors};
 use crate::error::{Error, Reason};
 use crate::node::Node;
 use crate::typing;
@@ -14,7 +14,7 @@ use crate::typing;
 pub struct Reading {
     view: View,
     filter: RelationshipFilter,
-    query: [u8; 16],
+    cursors: Cursors,
     after: Option<RelationshipKey>,
     is_done: bool,
 }
@@ -30,9 +30,9 @@ impl Reading {
         let Some(cursor) = cursor else {
             let view = node.view(consistency).await?;
             return Ok(Self {
+                cursors: Cursors::new(view.token, view.now, query),
                 view,
                 filter,
-                query,
                 after: None,
                 is_done: false,
             });
@@ -46,9 +46,9 @@ impl Reading {
             )
         })?;
         Ok(Self {
+            cursors: Cursors::new(view.token, view.now, query),
             view,
             filter,
-            query,
             after: Some(after.key()),
             is_done: false,
         })
@@ -87,13 +87,7 @@ impl Reading {
     /// The cursor that goes on after `last`.
     #[must_use]
     pub fn cursor_after(&self, last: &Relationship) -> String {
-        let cursor = Cursor {
-            token: self.view.token,
-            now: self.view.now,
-            query: self.query,
-            after: last.key().to_string(),
-        };
-        cursor.encode()
+        self.cursors.after(&last.key().to_string())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The authzed API: permissions, schema, watch and the experimental service.
 
+mod answers;
 mod experimental;
 mod permissions;
 mod schema;

@@ -10,7 +10,7 @@ use tonic::Status;
 
 use super::rules::Rules;
 use super::violation::Path;
-use super::{consistency, context, invalid, object, subject, token_to_wire};
+use super::{consistency, context, invalid, object, subject};
 
 /// The id of everybody.
 const EVERYBODY: &str = "*";
@@ -32,7 +32,7 @@ pub(crate) fn resources(
     let asked = Resources {
         definition: DefinitionName::new(&request.resource_object_type).map_err(invalid)?,
         permission: request.permission,
-        subject: subject(request.subject)?,
+        subject: subject(request.subject.as_ref())?,
         context: context(request.context)?,
         limit: request.optional_limit,
         cursor: request.optional_cursor.map(|cursor| cursor.token),
@@ -62,7 +62,7 @@ pub(crate) fn subjects(
     rules.end()?;
     let relation = Some(request.optional_subject_relation).filter(|name| !name.is_empty());
     let asked = Subjects {
-        resource: object(request.resource)?,
+        resource: object(request.resource.as_ref())?,
         permission: request.permission,
         definition: DefinitionName::new(&request.subject_object_type).map_err(invalid)?,
         relation: relation
@@ -77,14 +77,18 @@ pub(crate) fn subjects(
     Ok((consistency, asked))
 }
 
-/// A resource of a page; none for everybody, which no resource is.
-pub(crate) fn resource_to_wire(page: &Page, item: &Item) -> Option<wire::LookupResourcesResponse> {
+/// A resource of a page with the token `at`; none for everybody, which no resource is.
+pub(crate) fn resource_to_wire(
+    page: &Page,
+    item: &Item,
+    at: &wire::ZedToken,
+) -> Option<wire::LookupResourcesResponse> {
     let Item::Object { id, membership } = item else {
         return None;
     };
     let (permissionship, partial_caveat_info) = membership_to_wire(membership);
     Some(wire::LookupResourcesResponse {
-        looked_up_at: Some(token_to_wire(page.at())),
+        looked_up_at: Some(at.clone()),
         resource_object_id: id.to_string(),
         permissionship: permissionship.into(),
         partial_caveat_info,
@@ -92,12 +96,16 @@ pub(crate) fn resource_to_wire(page: &Page, item: &Item) -> Option<wire::LookupR
     })
 }
 
-/// A subject of a page. The fields that the API has given up say the same as those that replaced them.
+/// A subject of a page with the token `at`. The fields that the API has given up say the same as those that replaced them.
 #[expect(
     deprecated,
     reason = "old clients read the fields that the API has given up"
 )]
-pub(crate) fn subject_to_wire(page: &Page, item: &Item) -> wire::LookupSubjectsResponse {
+pub(crate) fn subject_to_wire(
+    page: &Page,
+    item: &Item,
+    at: &wire::ZedToken,
+) -> Option<wire::LookupSubjectsResponse> {
     let (id, membership, excluded) = match item {
         Item::Object { id, membership } => (id.as_str(), membership, [].as_slice()),
         Item::Everybody {
@@ -106,8 +114,8 @@ pub(crate) fn subject_to_wire(page: &Page, item: &Item) -> wire::LookupSubjectsR
         } => (EVERYBODY, membership, excluded.as_slice()),
     };
     let (permissionship, partial_caveat_info) = membership_to_wire(membership);
-    wire::LookupSubjectsResponse {
-        looked_up_at: Some(token_to_wire(page.at())),
+    Some(wire::LookupSubjectsResponse {
+        looked_up_at: Some(at.clone()),
         subject_object_id: id.to_owned(),
         excluded_subject_ids: excluded.iter().map(|(id, _)| id.to_string()).collect(),
         permissionship: permissionship.into(),
@@ -118,7 +126,7 @@ pub(crate) fn subject_to_wire(page: &Page, item: &Item) -> wire::LookupSubjectsR
             .map(|(id, membership)| resolved(id.as_str(), membership))
             .collect(),
         after_result_cursor: cursor(page, item),
-    }
+    })
 }
 
 fn resolved(id: &str, membership: &Membership) -> wire::ResolvedSubject {
