@@ -1,16 +1,16 @@
 //! The proof that somebody was let in.
 
-/// Somebody who was let in. Only this crate can make one.
+use std::sync::Arc;
+
+/// Somebody who was let in; a clone is cheap. Only this crate can make one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    name: String,
+    name: Arc<str>,
 }
 
 impl Caller {
     pub(crate) fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-        }
+        Self { name: name.into() }
     }
 
     /// The caller of a server that asks nobody who they are. Such a server serves loopback addresses alone.

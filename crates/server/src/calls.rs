@@ -1,22 +1,103 @@
 //! The way of a call, whichever protocol it came by: its metadata, who calls, its deadline, its service.
+//!
+//! One future, boxed once: what every call passes should cost little beside the call.
 
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use http::{Request, Response};
+use tonic::Status;
+use tonic::body::Body;
 use tonic::service::Routes;
-use tower::Layer as _;
+use tower::Service;
 
 use crate::config::Authentication;
-use crate::deadline::{Deadline, Timed};
-use crate::guard::{Guard, Guarded};
-use crate::metadata::{Tag, Tagged};
+use crate::deadline::Deadline;
+use crate::guard;
+use crate::metadata::Tag;
 
 /// Every service behind all that a call passes. A clone shares the services.
-pub(crate) type Calls = Tagged<Guarded<Timed<Routes>>>;
-
-/// Puts before `services` what every call passes.
-pub(crate) fn calls(
+#[derive(Debug, Clone)]
+pub(crate) struct Calls {
     services: Routes,
-    authentication: Authentication,
-    call_max: std::time::Duration,
-) -> Calls {
-    let timed = Deadline::new(call_max).layer(services.prepare());
-    Tag.layer(Guard::new(authentication).layer(timed))
+    authentication: Arc<Authentication>,
+    call_max: Duration,
+}
+
+/// The answer to one call, as it comes about.
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl Calls {
+    /// Puts before `services` what every call passes; an answer has to begin within `call_max`.
+    pub(crate) fn new(
+        services: Routes,
+        authentication: Authentication,
+        call_max: Duration,
+    ) -> Self {
+        Self {
+            services: services.prepare(),
+            authentication: Arc::new(authentication),
+            call_max,
+        }
+    }
+
+    async fn answer(self, mut request: Request<Body>) -> Response<Body> {
+        let tag = Tag::put(&mut request);
+        let response = self.pass(request, &tag).await;
+        tag.tell(response)
+    }
+
+    async fn pass(mut self, mut request: Request<Body>, tag: &Tag) -> Response<Body> {
+        let uri = request.uri().path_and_query().cloned();
+        let path = uri.as_ref().map_or("", |uri| uri.path());
+        let caller = match guard::admit(&self.authentication, path, request.headers()) {
+            Ok(caller) => caller,
+            Err(status) => {
+                tracing::info!(call = path, request = tag.id(), code = ?status.code(), "refused a caller");
+                return status.into_http();
+            }
+        };
+        let deadline = match Deadline::of(request.headers(), self.call_max) {
+            Ok(deadline) => deadline,
+            Err(status) => return status.into_http(),
+        };
+        request.extensions_mut().insert(caller.clone());
+        let started = Instant::now();
+        let handled = AssertUnwindSafe(deadline.keep(self.services.call(request)));
+        let response = handled.catch_unwind().await.unwrap_or_else(|_| {
+            let caller = caller.name();
+            tracing::error!(
+                call = path,
+                request = tag.id(),
+                caller,
+                "a handler panicked"
+            );
+            Status::internal("internal error").into_http()
+        });
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let caller = caller.name();
+        tracing::debug!(call = path, request = tag.id(), caller, micros, "answered");
+        response
+    }
+}
+
+impl Service<Request<Body>> for Calls {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    /// At once: services are always ready.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        Box::pin(self.clone().answer(request).map(Ok))
+    }
 }

@@ -1,13 +1,12 @@
 //! Connections: accepted, protected, served, and let end.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
 use http::header::CONTENT_TYPE;
-use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -20,10 +19,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::server::TcpConnectInfo;
-use tower::ServiceExt as _;
+use tower::Service as _;
 
-use crate::calls::Calls;
+use crate::calls::{Answer, Calls};
 use crate::gateway::Gateway;
 
 /// Streams that may be cancelled before they are read: a client that gives up on many calls at once is no attack.
@@ -59,17 +57,14 @@ impl Front {
         }
     }
 
-    async fn answer(self, request: Request<Body>) -> Response<Body> {
-        let (calls, gateway) = match self {
-            Self::Grpc(calls) => (calls, None),
-            Self::Http(gateway) => return gateway.answer(request).await,
-            Self::Both(calls, gateway) => (calls, Some(gateway)),
-        };
-        match gateway {
-            Some(gateway) if !is_grpc(&request) => gateway.answer(request).await,
-            Some(_) | None => {
-                let Ok(response) = calls.oneshot(request).await;
-                response
+    /// Boxed, since a connection moves what answers it a few times.
+    fn answer(&mut self, request: Request<Body>) -> Answer {
+        match self {
+            Self::Grpc(calls) => calls.call(request),
+            Self::Both(calls, _) if is_grpc(&request) => calls.call(request),
+            Self::Http(gateway) | Self::Both(_, gateway) => {
+                let gateway = Arc::clone(gateway);
+                Box::pin(async move { Ok(gateway.answer(request).await) })
             }
         }
     }
@@ -122,19 +117,15 @@ async fn connection(
     front: Front,
     stopped: watch::Receiver<bool>,
 ) {
-    let info = TcpConnectInfo {
-        local_addr: stream.local_addr().ok(),
-        remote_addr: Some(peer),
-    };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "a connection ended at once");
         return;
     }
     let Some(tls) = tls else {
-        return speak(stream, info, front, stopped).await;
+        return speak(stream, peer, front, stopped).await;
     };
     match tokio::time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
-        Ok(Ok(stream)) => speak(stream, info, front, stopped).await,
+        Ok(Ok(stream)) => speak(stream, peer, front, stopped).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
     }
@@ -143,18 +134,13 @@ async fn connection(
 /// Answers the requests of one connection until it ends, or the server does and they are answered.
 async fn speak(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    info: TcpConnectInfo,
+    peer: SocketAddr,
     front: Front,
     mut stopped: watch::Receiver<bool>,
 ) {
     let is_grpc_alone = matches!(front, Front::Grpc(_));
-    let peer = info.remote_addr;
-    let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(whole);
-        request.extensions_mut().insert(info.clone());
-        let answer = front.clone().answer(request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
+    let service =
+        service_fn(move |request: Request<Incoming>| front.clone().answer(request.map(whole)));
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -178,7 +164,7 @@ async fn speak(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(?peer, error, "a connection broke");
+        tracing::debug!(%peer, error, "a connection broke");
     }
 }
 

@@ -10,80 +10,53 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::Frame;
 use prost::bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 use tonic::body::Body;
-use tower::{Layer, Service};
 
 /// The header with a caller's deadline: up to eight digits and a unit.
 pub(crate) const TIMEOUT: &str = "grpc-timeout";
 const TIMEOUT_DIGITS_MAX: usize = 8;
 
-/// Puts a [`Timed`] before a service.
-#[derive(Debug, Clone)]
+/// How long one call may take.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
-    call_max: Duration,
+    /// Until the answer begins.
+    allowed: Duration,
+    /// When the answer has to have ended, if the caller says so.
+    ends: Option<Instant>,
 }
 
 impl Deadline {
-    pub(crate) fn new(call_max: Duration) -> Self {
-        Self { call_max }
-    }
-}
-
-impl<S> Layer<S> for Deadline {
-    type Service = Timed<S>;
-
-    fn layer(&self, inner: S) -> Timed<S> {
-        Timed {
-            inner,
-            call_max: self.call_max,
-        }
-    }
-}
-
-/// A service whose calls end in time.
-#[derive(Debug, Clone)]
-pub(crate) struct Timed<S> {
-    inner: S,
-    call_max: Duration,
-}
-
-impl<S> Service<Request<Body>> for Timed<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-    S::Future: Send + 'static,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let asked = match request.headers().get(TIMEOUT).map(parse).transpose() {
-            Ok(asked) => asked,
-            Err(status) => return Box::pin(std::future::ready(Ok(status.into_http()))),
-        };
-        // A deadline that no clock reaches is none.
-        let ends = asked.and_then(|asked| Instant::now().checked_add(asked));
-        let allowed = asked.map_or(self.call_max, |asked| asked.min(self.call_max));
-        let answered = self.inner.call(request);
-        Box::pin(async move {
-            let Ok(answered) = tokio::time::timeout(allowed, answered).await else {
-                return Ok(exceeded().into_http());
-            };
-            let Ok(response) = answered;
-            Ok(match ends {
-                Some(ends) => response.map(|body| Body::new(TimedBody::new(body, ends))),
-                None => response,
-            })
+    /// What the caller asks for in `headers`, and at most `call_max` until the answer begins.
+    ///
+    /// # Errors
+    /// InvalidArgument for a header that is no duration.
+    pub(crate) fn of(headers: &HeaderMap, call_max: Duration) -> Result<Self, Status> {
+        let asked = headers.get(TIMEOUT).map(parse).transpose()?;
+        Ok(Self {
+            allowed: asked.map_or(call_max, |asked| asked.min(call_max)),
+            // A deadline that no clock reaches is none.
+            ends: asked.and_then(|asked| Instant::now().checked_add(asked)),
         })
+    }
+
+    /// The answer of `answering`, if it comes in time.
+    pub(crate) async fn keep(
+        self,
+        answering: impl Future<Output = Result<Response<Body>, Infallible>>,
+    ) -> Response<Body> {
+        let Ok(answered) = tokio::time::timeout(self.allowed, answering).await else {
+            return exceeded().into_http();
+        };
+        let Ok(response) = answered;
+        match self.ends {
+            Some(ends) => response.map(|body| Body::new(TimedBody::new(body, ends))),
+            None => response,
+        }
     }
 }
 

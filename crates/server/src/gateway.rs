@@ -18,7 +18,7 @@ use tonic::body::Body;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
-use tower::ServiceExt as _;
+use tower::Service as _;
 
 use crate::calls::Calls;
 use crate::deadline::TIMEOUT;
@@ -90,7 +90,7 @@ impl Gateway {
             return self.errors.response(&Status::permission_denied(refused));
         }
         let call = self.call(route, request);
-        let Ok(answer) = self.calls.clone().oneshot(call).await;
+        let Ok(answer) = self.calls.clone().call(call).await;
         response::transcoded(answer, &route.method, &self.errors).await
     }
 
@@ -168,14 +168,14 @@ mod tests {
     use tonic_health::ServingStatus as Told;
 
     use super::*;
-    use crate::calls::calls;
+    use crate::calls::Calls;
     use crate::config::Authentication;
 
     #[tokio::test]
     async fn health_is_that_of_the_health_service() {
         let (health, service) = tonic_health::server::health_reporter();
         let services = tonic::service::Routes::new(service);
-        let calls = calls(
+        let calls = Calls::new(
             services,
             Authentication::None,
             std::time::Duration::from_secs(9),
@@ -197,7 +197,7 @@ mod tests {
     async fn a_service_that_is_not_registered_says_so() {
         let (_health, service) = tonic_health::server::health_reporter();
         let services = tonic::service::Routes::new(service);
-        let calls = calls(
+        let calls = Calls::new(
             services,
             Authentication::None,
             std::time::Duration::from_secs(9),

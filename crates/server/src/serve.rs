@@ -21,7 +21,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::authzed::{ExperimentalApi, PermissionsApi, SchemaApi, WatchApi};
-use crate::calls::{Calls, calls};
+use crate::calls::Calls;
 use crate::config::{Config, HttpAddress};
 use crate::connections::{self, Front};
 use crate::gateway::{Gateway, RoutesError};
@@ -129,7 +129,7 @@ impl Listening {
         let services = services(&node, config.request_bytes_max, Routes::new(health_service))?;
         tokio::spawn(keep_health(Arc::clone(&node), health, stopped.clone()));
         let bytes_max = config.request_bytes_max;
-        let calls = calls(services, config.authentication, config.call_max);
+        let calls = Calls::new(services, config.authentication, config.call_max);
         let gateway = |calls: &Calls| Gateway::new(calls.clone(), bytes_max).map(Arc::new);
         let mut fronts = Vec::new();
         if let Some(listener) = http {
