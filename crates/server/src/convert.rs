@@ -80,9 +80,9 @@ pub(crate) fn check(
     Ok((
         consistency,
         question(
-            request.resource,
-            request.permission,
-            request.subject,
+            request.resource.as_ref(),
+            &request.permission,
+            request.subject.as_ref(),
             request.context,
         )?,
     ))
@@ -114,7 +114,7 @@ pub(crate) fn expand(request: wire::ExpandPermissionTreeRequest) -> Result<Expan
     rules.end()?;
     Ok(Expand {
         consistency,
-        resource: object(request.resource)?,
+        resource: object(request.resource.as_ref())?,
         permission: request.permission,
     })
 }
@@ -122,7 +122,7 @@ pub(crate) fn expand(request: wire::ExpandPermissionTreeRequest) -> Result<Expan
 /// The questions of a bulk check; one that is malformed beyond its rules fails alone.
 pub(crate) fn check_bulk(
     consistency_wire: Option<wire::Consistency>,
-    items: Vec<wire::CheckBulkPermissionsRequestItem>,
+    items: &[wire::CheckBulkPermissionsRequestItem],
 ) -> Result<(Consistency, Vec<Result<Question, Status>>), Status> {
     let consistency = consistency(consistency_wire)?;
     let mut rules = Rules::default();
@@ -137,21 +137,26 @@ pub(crate) fn check_bulk(
         );
     }
     rules.end()?;
-    let questions = items
-        .into_iter()
-        .map(|item| question(item.resource, item.permission, item.subject, item.context));
+    let questions = items.iter().map(|item| {
+        question(
+            item.resource.as_ref(),
+            &item.permission,
+            item.subject.as_ref(),
+            item.context.clone(),
+        )
+    });
     Ok((consistency, questions.collect()))
 }
 
 fn question(
-    resource: Option<wire::ObjectReference>,
-    permission: String,
-    subject: Option<wire::SubjectReference>,
+    resource: Option<&wire::ObjectReference>,
+    permission: &str,
+    subject: Option<&wire::SubjectReference>,
     context: Option<prost_types::Struct>,
 ) -> Result<Question, Status> {
     Ok(Question {
         resource: object(resource)?,
-        permission,
+        permission: permission.to_owned(),
         subject: self::subject(subject)?,
         context: self::context(context)?,
     })
@@ -384,9 +389,9 @@ pub fn relationship_from_wire(relationship: wire::Relationship) -> Result<Relati
         .optional_expires_at
         .map(|at| Timestamp::from_seconds(at.seconds, at.nanos));
     Ok(Relationship {
-        resource: object(relationship.resource)?,
+        resource: object(relationship.resource.as_ref())?,
         relation: RelationName::new(&relationship.relation).map_err(invalid)?,
-        subject: subject(relationship.subject)?,
+        subject: subject(relationship.subject.as_ref())?,
         caveat: caveat.transpose()?,
         expires_at: expires_at.transpose().map_err(invalid)?,
     })
@@ -396,7 +401,7 @@ fn relationship(relationship: Option<wire::Relationship>) -> Result<Relationship
     relationship_from_wire(relationship.ok_or_else(|| missing("relationship"))?)
 }
 
-fn object(object: Option<wire::ObjectReference>) -> Result<ObjectRef, Status> {
+fn object(object: Option<&wire::ObjectReference>) -> Result<ObjectRef, Status> {
     let object = object.ok_or_else(|| missing("object"))?;
     if object.object_id == "*" {
         let message = "invalid ObjectReference.ObjectId: alphanumeric value is required";
@@ -408,11 +413,12 @@ fn object(object: Option<wire::ObjectReference>) -> Result<ObjectRef, Status> {
     })
 }
 
-fn subject(subject: Option<wire::SubjectReference>) -> Result<SubjectRef, Status> {
+fn subject(subject: Option<&wire::SubjectReference>) -> Result<SubjectRef, Status> {
     let subject = subject.ok_or_else(|| missing("subject"))?;
-    let object = subject.object.ok_or_else(|| missing("subject.object"))?;
+    let object = subject.object.as_ref();
+    let object = object.ok_or_else(|| missing("subject.object"))?;
     let definition = DefinitionName::new(&object.object_type).map_err(invalid)?;
-    let relation = Some(subject.optional_relation).filter(|relation| !relation.is_empty());
+    let relation = Some(subject.optional_relation.as_str()).filter(|relation| !relation.is_empty());
     if object.object_id == "*" {
         if relation.is_some() {
             let message = "invalid SubjectReference.OptionalRelation: optionalrelation must be empty on subject if object \
@@ -429,7 +435,7 @@ fn subject(subject: Option<wire::SubjectReference>) -> Result<SubjectRef, Status
         definition,
         id: SubjectId::Object(ObjectId::new(&object.object_id).map_err(invalid)?),
         relation: relation
-            .map(|relation| RelationName::new(&relation))
+            .map(RelationName::new)
             .transpose()
             .map_err(invalid)?,
     })

@@ -7,25 +7,16 @@ use identity::Caller;
 use model::Decision;
 use ops::bulk::Import;
 use ops::check::Question;
-use ops::lookup::{Item, Page};
-use ops::read::Reading;
 use ops::trace::Traced;
 use ops::{Kind, Node};
 use remit_proto::authzed::api::v1 as wire;
 use remit_proto::authzed::api::v1::check_permission_response::Permissionship;
 use remit_proto::authzed::api::v1::delete_relationships_response::DeletionProgress;
 use remit_proto::authzed::api::v1::permissions_service_server::PermissionsService;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::convert;
-use crate::{caller, error};
-
-/// Messages that may wait for a slow reader.
-const STREAM_BUFFER: usize = 16;
-/// Relationships read at once for a stream of single ones.
-const READ_PAGE: usize = 256;
+use super::answers::{self, Answers};
+use crate::{caller, convert, error};
 
 /// The service.
 #[derive(Debug)]
@@ -33,8 +24,6 @@ pub(crate) struct PermissionsApi {
     node: Arc<Node>,
     trace_source: convert::TraceSource,
 }
-
-type Stream<T> = ReceiverStream<Result<T, Status>>;
 
 impl PermissionsApi {
     pub(crate) fn new(node: Arc<Node>) -> Self {
@@ -122,10 +111,10 @@ fn pair(
 
 #[tonic::async_trait]
 impl PermissionsService for PermissionsApi {
-    type ReadRelationshipsStream = Stream<wire::ReadRelationshipsResponse>;
-    type ExportBulkRelationshipsStream = Stream<wire::ExportBulkRelationshipsResponse>;
-    type LookupResourcesStream = Stream<wire::LookupResourcesResponse>;
-    type LookupSubjectsStream = Stream<wire::LookupSubjectsResponse>;
+    type ReadRelationshipsStream = Answers<wire::ReadRelationshipsResponse>;
+    type ExportBulkRelationshipsStream = Answers<wire::ExportBulkRelationshipsResponse>;
+    type LookupResourcesStream = Answers<wire::LookupResourcesResponse>;
+    type LookupSubjectsStream = Answers<wire::LookupSubjectsResponse>;
 
     async fn check_permission(
         &self,
@@ -162,11 +151,11 @@ impl PermissionsService for PermissionsApi {
         let is_traced = is_traced(&request, request.get_ref().with_tracing);
         let request = request.into_inner();
         let items = request.items;
-        let (consistency, parsed) = convert::check_bulk(request.consistency, items.clone())?;
-        let questions: Vec<_> = parsed
-            .iter()
-            .filter_map(|question| question.as_ref().ok().cloned())
-            .collect();
+        let (consistency, parsed) = convert::check_bulk(request.consistency, &items)?;
+        let (mut questions, mut refused) = (Vec::with_capacity(items.len()), Vec::new());
+        for question in parsed {
+            refused.push(question.map(|question| questions.push(question)).err());
+        }
         let (answers, at) = if is_traced {
             let traced = ops::trace::check_bulk(&self.node, &caller, consistency, &questions);
             let traced = traced.await.map_err(error::status)?;
@@ -181,10 +170,10 @@ impl PermissionsService for PermissionsApi {
             (each.collect::<Vec<_>>(), checked.at)
         };
         let mut answers = answers.into_iter();
-        let pairs = items.into_iter().zip(parsed).map(|(item, parsed)| {
-            let answer = match parsed {
-                Err(status) => Err(status),
-                Ok(_) => match answers.next() {
+        let pairs = items.into_iter().zip(refused).map(|(item, refused)| {
+            let answer = match refused {
+                Some(status) => Err(status),
+                None => match answers.next() {
                     Some(answer) => answer.map_err(error::status),
                     None => Err(Status::internal("a question has no answer")),
                 },
@@ -250,9 +239,7 @@ impl PermissionsService for PermissionsApi {
         )
         .await;
         let reading = reading.map_err(error::status)?;
-        let (sender, receiver) = mpsc::channel(READ_PAGE);
-        tokio::spawn(send_rows(reading, limit as usize, sender));
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(answers::rows(reading, limit as usize)))
     }
 
     async fn import_bulk_relationships(
@@ -285,9 +272,7 @@ impl PermissionsService for PermissionsApi {
         } else {
             size
         };
-        let (sender, receiver) = mpsc::channel(STREAM_BUFFER);
-        tokio::spawn(send_pages(reading, page_size as usize, sender));
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(answers::pages(reading, page_size as usize)))
     }
 
     async fn expand_permission_tree(
@@ -317,9 +302,10 @@ impl PermissionsService for PermissionsApi {
         let (consistency, asked) = convert::lookup::resources(request.into_inner())?;
         let page = ops::lookup::resources(&self.node, &caller, consistency, &asked).await;
         let page = page.map_err(error::status)?;
-        let (sender, receiver) = mpsc::channel(READ_PAGE);
-        tokio::spawn(send_found(page, convert::lookup::resource_to_wire, sender));
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(answers::found(
+            page,
+            convert::lookup::resource_to_wire,
+        )))
     }
 
     async fn lookup_subjects(
@@ -330,80 +316,10 @@ impl PermissionsService for PermissionsApi {
         let (consistency, asked) = convert::lookup::subjects(request.into_inner())?;
         let page = ops::lookup::subjects(&self.node, &caller, consistency, &asked).await;
         let page = page.map_err(error::status)?;
-        let (sender, receiver) = mpsc::channel(READ_PAGE);
-        let to_wire = |page: &_, item: &_| Some(convert::lookup::subject_to_wire(page, item));
-        tokio::spawn(send_found(page, to_wire, sender));
-        Ok(Response::new(ReceiverStream::new(receiver)))
-    }
-}
-
-/// Sends relationships one by one, at most `limit` unless it is 0, until they end or the reader is gone.
-async fn send_rows(
-    mut reading: Reading,
-    limit: usize,
-    sender: mpsc::Sender<Result<wire::ReadRelationshipsResponse, Status>>,
-) {
-    let mut left = if limit == 0 { usize::MAX } else { limit };
-    while left > 0 {
-        let page = reading.next_page(READ_PAGE.min(left));
-        if page.is_empty() {
-            return;
-        }
-        left -= page.len();
-        for relationship in page {
-            let row = wire::ReadRelationshipsResponse {
-                read_at: Some(convert::token_to_wire(reading.at())),
-                after_result_cursor: Some(wire::Cursor {
-                    token: reading.cursor_after(&relationship),
-                }),
-                relationship: Some(convert::relationship_to_wire(&relationship)),
-            };
-            if sender.send(Ok(row)).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// Sends relationships in pages until they end or the reader is gone.
-async fn send_pages(
-    mut reading: Reading,
-    page_size: usize,
-    sender: mpsc::Sender<Result<wire::ExportBulkRelationshipsResponse, Status>>,
-) {
-    loop {
-        let page = reading.next_page(page_size);
-        let Some(last) = page.last() else {
-            return;
-        };
-        let message = wire::ExportBulkRelationshipsResponse {
-            after_result_cursor: Some(wire::Cursor {
-                token: reading.cursor_after(last),
-            }),
-            relationships: page.iter().map(convert::relationship_to_wire).collect(),
-        };
-        if sender.send(Ok(message)).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Sends what a look-up has found and how it ends, unless the reader is gone before.
-async fn send_found<T>(
-    page: Page,
-    to_wire: impl Fn(&Page, &Item) -> Option<T> + Send,
-    sender: mpsc::Sender<Result<T, Status>>,
-) {
-    for item in page.items() {
-        if let Some(message) = to_wire(&page, &item)
-            && sender.send(Ok(message)).await.is_err()
-        {
-            return;
-        }
-    }
-    if let Err(failed) = page.end() {
-        // A reader that is gone has no use for it.
-        let _gone = sender.send(Err(error::status(failed))).await;
+        Ok(Response::new(answers::found(
+            page,
+            convert::lookup::subject_to_wire,
+        )))
     }
 }
 

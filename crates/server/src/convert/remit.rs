@@ -24,8 +24,8 @@ pub(crate) fn list_permissions(
     rules.end()?;
     Ok((
         consistency,
-        object(request.resource)?,
-        subject(request.subject)?,
+        object(request.resource.as_ref())?,
+        subject(request.subject.as_ref())?,
         context(request.context)?,
     ))
 }
@@ -41,7 +41,7 @@ pub(crate) fn filter_resources(
     rules.relation(&Path::string(None, 3, "permission"), &request.permission);
     rules.subject(&Path::message(None, 4, "subject"), request.subject.as_ref());
     rules.end()?;
-    let subject = subject(request.subject)?;
+    let subject = subject(request.subject.as_ref())?;
     let context = context(request.context)?;
     let questions = request.resource_object_ids.into_iter().map(|object_id| {
         let resource = ObjectReference {
@@ -49,7 +49,7 @@ pub(crate) fn filter_resources(
             object_id,
         };
         Ok(Question {
-            resource: object(Some(resource))?,
+            resource: object(Some(&resource))?,
             permission: request.permission.clone(),
             subject: subject.clone(),
             context: context.clone(),
@@ -66,7 +66,7 @@ pub(crate) fn delete_object(
     rules.preconditions(&request.optional_preconditions);
     rules.end()?;
     Ok((
-        object(request.object)?,
+        object(request.object.as_ref())?,
         preconditions(request.optional_preconditions)?,
         metadata(request.optional_transaction_metadata)?,
     ))

@@ -91,7 +91,7 @@ fn a_wildcard_has_no_relation() {
         object: object_of("user", "*"),
         optional_relation: "member".to_owned(),
     };
-    let status = super::subject(Some(subject)).unwrap_err();
+    let status = super::subject(Some(&subject)).unwrap_err();
     assert_eq!(
         status.message(),
         "invalid SubjectReference.OptionalRelation: optionalrelation must be empty on subject if object ID is a wildcard"
@@ -263,7 +263,7 @@ fn violations_name_their_field_and_their_rule() {
 #[test]
 fn what_is_told_of_a_flood_fits_into_the_trailers() {
     let items = vec![wire::CheckBulkPermissionsRequestItem::default(); 100_000];
-    let status = check_bulk(None, items).unwrap_err();
+    let status = check_bulk(None, &items).unwrap_err();
     assert!(status.message().ends_with("\n - and 199984 more"));
     assert_eq!(violations(&status).len(), 16);
     let long = vec![
@@ -483,7 +483,7 @@ proptest! {
             ..Default::default()
         };
         let alone = check(request);
-        match (&alone, check_bulk(None, vec![item])) {
+        match (&alone, check_bulk(None, &[item])) {
             (Ok((_, question)), Ok((_, questions))) => {
                 prop_assert_eq!(question, questions[0].as_ref().unwrap());
                 prop_assert_eq!(Some(object_to_wire(&question.resource)), resource);
