@@ -50,6 +50,15 @@ macro_rules! name {
             /// # Errors
             /// [`NameError::TooLong`] past [`Self::BYTES_MAX`], [`NameError::Pattern`] where the shape is wrong.
             pub fn new(text: &str) -> Result<Self, NameError> {
+                Self::validate(text)?;
+                Ok(Self(CompactString::new(text)))
+            }
+
+            /// Checks `text` alone.
+            ///
+            /// # Errors
+            /// As [`Self::new`].
+            pub fn validate(text: &str) -> Result<(), NameError> {
                 if text.len() > $bytes_max {
                     return Err(NameError::TooLong {
                         kind: $kind,
@@ -64,7 +73,7 @@ macro_rules! name {
                         pattern: $pattern,
                     });
                 }
-                Ok(Self(CompactString::new(text)))
+                Ok(())
             }
 
             /// The name as text.
@@ -162,11 +171,27 @@ fn is_caveat_name(bytes: &[u8]) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'|' | b'-'))
 }
 
+/// Whether a byte may stand in an id: a table, since ids are the longest that a request holds.
+const IN_OBJECT_ID: [bool; 256] = in_object_id();
+
+#[expect(clippy::indexing_slicing, reason = "a byte is within a table of 256")]
+const fn in_object_id() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut ix = 0;
+    while ix < table.len() {
+        let b = ix as u8;
+        // PANIC: the index is below 256; and this runs when the crate is compiled.
+        table[ix] =
+            b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'|' | b'-' | b'=' | b'+');
+        ix += 1;
+    }
+    table
+}
+
 fn is_object_id(bytes: &[u8]) -> bool {
-    !bytes.is_empty()
-        && bytes.iter().all(|b| {
-            b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'|' | b'-' | b'=' | b'+')
-        })
+    let is_in = |b: &u8| IN_OBJECT_ID.get(usize::from(*b)) == Some(&true);
+    // To the end, whatever comes: without a way out between, bytes are looked at side by side.
+    !bytes.is_empty() && bytes.iter().fold(true, |all, b| all & is_in(b))
 }
 
 #[cfg(test)]

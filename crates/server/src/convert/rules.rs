@@ -84,7 +84,7 @@ impl Rules {
         );
         if let Some(caveat) = &relationship.optional_caveat {
             let path = Path::message(within, 4, "optional_caveat");
-            let name = CaveatName::new(&caveat.caveat_name);
+            let name = CaveatName::validate(&caveat.caveat_name);
             let path = Path::string(Some(&path), 1, "caveat_name");
             self.name(&path, name, CaveatName::PATTERN, || false);
         }
@@ -238,9 +238,12 @@ impl Rules {
 
     /// A name of a relation or permission that has to be there.
     pub(super) fn relation(&mut self, path: &Path<'_>, name: &str) {
-        self.name(path, RelationName::new(name), RelationName::PATTERN, || {
-            false
-        });
+        self.name(
+            path,
+            RelationName::validate(name),
+            RelationName::PATTERN,
+            || false,
+        );
     }
 
     /// The name of a counter, the first field; an empty one is told later.
@@ -250,17 +253,20 @@ impl Rules {
 
     pub(super) fn optional_relation(&mut self, path: &Path<'_>, relation: &str) {
         if !relation.is_empty() {
-            self.name(path, RelationName::new(relation), OPTIONAL_RELATION, || {
-                false
-            });
+            self.name(
+                path,
+                RelationName::validate(relation),
+                OPTIONAL_RELATION,
+                || false,
+            );
         }
     }
 
     fn definition(&mut self, path: &Path<'_>, text: &str, pattern: &str) {
-        self.name(path, DefinitionName::new(text), pattern, || {
+        self.name(path, DefinitionName::validate(text), pattern, || {
             /// Segments before a `/` are one character shorter than a name.
             const PREFIX_BYTES_MAX: usize = 63;
-            let is_name = |segment: &str| DefinitionName::new(segment).is_ok();
+            let is_name = |segment: &str| DefinitionName::validate(segment).is_ok();
             let mut segments = text.rsplit('/');
             segments.next().is_some_and(is_name)
                 && segments.all(|prefix| prefix.len() <= PREFIX_BYTES_MAX && is_name(prefix))
@@ -268,23 +274,23 @@ impl Rules {
     }
 
     fn object_id(&mut self, path: &Path<'_>, text: &str, pattern: &str) {
-        self.name(path, ObjectId::new(text), pattern, || {
+        self.name(path, ObjectId::validate(text), pattern, || {
             let mut buffer = [0; 4];
             text.chars()
-                .all(|each| ObjectId::new(each.encode_utf8(&mut buffer)).is_ok())
+                .all(|each| ObjectId::validate(each.encode_utf8(&mut buffer)).is_ok())
         });
     }
 
     /// `is_shape` says of a name that is too long whether it is none but for that.
-    fn name<T>(
+    fn name(
         &mut self,
         path: &Path<'_>,
-        parsed: Result<T, NameError>,
+        valid: Result<(), NameError>,
         pattern: &str,
         is_shape: impl FnOnce() -> bool,
     ) {
-        match parsed {
-            Ok(_) => {}
+        match valid {
+            Ok(()) => {}
             Err(NameError::TooLong { bytes_max, .. }) => {
                 self.found.add(path, Rule::BytesMax(bytes_max));
                 if !is_shape() {
