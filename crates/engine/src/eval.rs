@@ -16,6 +16,7 @@ mod condition;
 mod edge;
 mod expand;
 mod explain;
+mod fetch;
 mod formula;
 mod lookup;
 mod memo;
@@ -33,6 +34,7 @@ use crate::graph::Snapshot;
 pub use condition::{Condition, ConditionResult};
 pub use expand::{ExpandError, SetOperation, Tree, TreeContent};
 pub use explain::{Explanation, Outcome, Step};
+pub use fetch::{fetch, fetch_names};
 pub use lookup::{
     Found, Interrupt, Membership, ResourcesQuery, SubjectsQuery, lookup_resources, lookup_subjects,
 };

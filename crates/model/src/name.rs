@@ -138,6 +138,15 @@ name! {
     r"^([a-zA-Z0-9/_|\-=+]{1,})$", is_object_id
 }
 
+impl ObjectId {
+    /// Keeps a text that [`Self::validate`] has let pass before: one that comes back from where it was kept.
+    #[must_use]
+    pub fn from_validated(text: &str) -> Self {
+        debug_assert!(Self::validate(text).is_ok(), "{text:?} is no object id");
+        Self(CompactString::new(text))
+    }
+}
+
 /// `[a-z][a-z0-9_]{1,max - 2}[a-z0-9]`.
 fn is_segment(bytes: &[u8], bytes_max: usize) -> bool {
     let [first, middle @ .., last] = bytes else {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use engine::eval::{Environment, Query, check};
+use engine::eval::{Environment, Query, check, fetch};
 use engine::graph::{Loader, MemoryUse, Snapshot};
 use model::{Context, Decision, ObjectRef, Revision, SubjectRef, Timestamp};
 use schema::Schema;
@@ -32,7 +32,9 @@ use data::{DAYS, Draw, Filler, id};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const SIZES: [u64; 2] = [10_000, 1_000_000];
+const SIZES: [u64; 3] = [10_000, 1_000_000, 10_000_000];
+/// Questions that are prepared and answered together.
+const BATCH: usize = 64;
 const QUESTIONS_PER_ANSWER: usize = 100_000;
 /// Tries before a small graph is taken to have no more questions.
 const TRIES_MAX: u64 = 1_000_000;
@@ -55,16 +57,48 @@ impl Question {
 
     /// All that is measured.
     fn answer(&self, snapshot: &Snapshot, contexts: &[Context]) -> Decision {
-        let query = Query::resolve(snapshot, &self.resource, "view", &self.subject)
-            .expect("the schema knows the question");
-        let environment = Environment {
-            context: &contexts[self.day],
-            now: Timestamp::EPOCH,
-            depth_max: 50,
-            edges_visited_max: 1_000_000,
-        };
-        check(snapshot, &query, environment).expect("the question has an answer")
+        decide(snapshot, &self.resolve(snapshot), &contexts[self.day])
     }
+
+    fn resolve(&self, snapshot: &Snapshot) -> Query {
+        Query::resolve(snapshot, &self.resource, "view", &self.subject)
+            .expect("the schema knows the question")
+    }
+}
+
+fn decide(snapshot: &Snapshot, query: &Query, context: &Context) -> Decision {
+    let environment = Environment {
+        context,
+        now: Timestamp::EPOCH,
+        depth_max: 50,
+        edges_visited_max: 1_000_000,
+    };
+    check(snapshot, query, environment).expect("the question has an answer")
+}
+
+/// The time of `count` questions that are resolved before and answered in batches.
+fn in_batches(
+    snapshot: &Snapshot,
+    contexts: &[Context],
+    pool: &[Question],
+    count: u64,
+) -> Duration {
+    let resolved: Vec<(Query, usize)> = pool
+        .iter()
+        .map(|question| (question.resolve(snapshot), question.day))
+        .collect();
+    let batches = resolved.chunks_exact(BATCH).cycle();
+    let asked = (count as usize).div_ceil(BATCH);
+    let started = Instant::now();
+    for batch in batches.take(asked) {
+        fetch(snapshot, batch.iter().map(|(query, _)| query));
+        for (query, day) in batch {
+            let _ = black_box(decide(snapshot, query, &contexts[*day]));
+        }
+    }
+    started
+        .elapsed()
+        .mul_f64(count as f64 / (asked * BATCH) as f64)
 }
 
 fn build(case: &Case, size: u64) -> Snapshot {
@@ -143,9 +177,18 @@ fn checks(criterion: &mut Criterion) {
     let contexts = DAYS.map(|day| {
         Context::from_json(&format!(r#"{{"today": "{day}"}}"#)).expect("the context is JSON")
     });
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let is_wanted = |label: &str| {
+        let mut filters = wanted.iter().filter(|word| !word.starts_with('-'));
+        filters.clone().next().is_none() || filters.any(|filter| label.contains(filter.as_str()))
+    };
     for case in &CASES {
         for size in SIZES {
             let label = format!("{}/{size}", case.name);
+            // To make the data takes longer than to measure.
+            if !is_wanted(&label) {
+                continue;
+            }
             let start = Instant::now();
             let snapshot = build(case, size);
             eprintln!("{label}: made and loaded in {:?}", start.elapsed());
@@ -154,6 +197,9 @@ fn checks(criterion: &mut Criterion) {
             let mut asked = pool.iter().cycle();
             criterion.bench_function(&label, |bencher| {
                 bencher.iter(|| Some(black_box(asked.next()?.answer(&snapshot, &contexts))));
+            });
+            criterion.bench_function(&format!("{label}, resolved, in {BATCH}s"), |bencher| {
+                bencher.iter_custom(|count| in_batches(&snapshot, &contexts, &pool, count));
             });
         }
     }

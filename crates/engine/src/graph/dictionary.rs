@@ -16,8 +16,9 @@ mod vector;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use compact_str::CompactString;
 use foldhash::quality::RandomState;
+use model::ObjectId;
+use smallvec::SmallVec;
 
 use self::buckets::Buckets;
 use self::forward::Forward;
@@ -85,11 +86,23 @@ impl Dictionary {
         ]
     }
 
+    /// Brings into the cache what [`Self::lookup`] of each of `ids` reads in its dictionary, one step of all before the next.
+    pub(crate) fn fetch<'d>(ids: impl Iterator<Item = (&'d Self, &'d str)>) {
+        const AT_ONCE: usize = 256;
+        let guesses: SmallVec<[(&Self, Option<u32>); AT_ONCE]> = ids
+            .map(|(dictionary, id)| (dictionary, dictionary.by_hash.guess(dictionary.hash(id))))
+            .collect();
+        for (dictionary, guess) in guesses {
+            std::hint::black_box(guess.and_then(|ix| dictionary.ids.get(ix)?.first().copied()));
+        }
+    }
+
     /// The id of that number.
     #[must_use]
-    pub fn id(&self, object: ObjectIx) -> Option<CompactString> {
+    pub fn id(&self, object: ObjectIx) -> Option<ObjectId> {
         let packed = self.ids.get(object.0)?;
-        Some(CompactString::new(packed_id::unpack(packed).as_str()))
+        // A dictionary is only given ids.
+        Some(ObjectId::from_validated(packed_id::unpack(packed).as_str()))
     }
 
     /// Every number, in the byte order of the ids.

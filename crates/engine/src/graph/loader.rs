@@ -147,7 +147,7 @@ impl Loader {
         let count = ids.len();
         let object = ids.insert(id)?;
         if ids.len() > count {
-            ObjectId::new(id)?;
+            ObjectId::validate(id)?;
         }
         Ok(object)
     }

@@ -24,6 +24,7 @@ pub use diff::Difference;
 pub use rebuild::DeadIds;
 
 use crate::eval::Plan;
+use crate::graph::tree::EdgeTree;
 use crate::graph::{Annotation, Class, ClassIx, Dictionary, Layout, ObjectIx};
 
 /// The graph as of one revision. A clone shares it.
@@ -120,11 +121,22 @@ impl Snapshot {
         Dictionary::lookup_both(of.map(|(definition, id)| (self.dictionary(definition), id)))
     }
 
+    /// Brings into the cache what [`Self::object_ix`] of each of `ids` reads.
+    pub(crate) fn fetch_ids<'s>(&'s self, ids: impl Iterator<Item = (DefinitionIx, &'s str)>) {
+        Dictionary::fetch(ids.map(|(definition, id)| (self.dictionary(definition), id)));
+    }
+
+    /// Brings into the cache what a search for each of `edges`, from resource to subject, reads.
+    pub(crate) fn fetch_edges(&self, edges: impl Iterator<Item = (ClassIx, ObjectIx, ObjectIx)>) {
+        EdgeTree::fetch(edges.map(|(class, resource, subject)| {
+            (self.class(class).forward(), resource.0, subject.0)
+        }));
+    }
+
     /// The id of an object of this snapshot.
     #[must_use]
     pub fn object_id(&self, definition: DefinitionIx, object: ObjectIx) -> Option<ObjectId> {
-        let id = self.dictionary(definition).id(object)?;
-        ObjectId::new(&id).ok()
+        self.dictionary(definition).id(object)
     }
 
     /// The edges of `class`.

@@ -144,7 +144,7 @@ impl Found {
         let at_place = self.members.get(place);
         let is_there = at_place
             .and_then(|object| dictionary.id(ObjectIx(*object)))
-            .is_some_and(|own| own == id);
+            .is_some_and(|own| own.as_str() == id);
         let unnamed = self.unnamed.as_ref();
         let is_past_unnamed = unnamed.is_some_and(|unnamed| unnamed.id.as_str() <= id);
         place + usize::from(is_there) + usize::from(is_past_unnamed)

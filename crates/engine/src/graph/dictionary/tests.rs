@@ -9,7 +9,7 @@ use super::*;
 fn id() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-zA-Z0-9/_|=+-]{1,12}",
-        "[a-z]{0,3}",
+        "[a-z]{1,3}",
         (0u64..300).prop_map(|number| number.to_string()),
         any::<u64>().prop_map(|number| number.to_string()),
         (0u32..30).prop_map(|shift| (u64::MAX >> shift).to_string()),
@@ -18,15 +18,18 @@ fn id() -> impl Strategy<Value = String> {
         "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
         "[0-9a-fA-F]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f-]{12}",
         "[x-z]{900,1024}",
-        "\\PC{0,10}",
     ]
+}
+
+fn text(dictionary: &Dictionary, number: u32) -> Option<String> {
+    Some(dictionary.id(ObjectIx(number))?.to_string())
 }
 
 fn check(dictionary: &Dictionary, model: &HashMap<String, u32>) {
     assert_eq!(dictionary.len(), model.len());
     for (id, ix) in model {
         assert_eq!(dictionary.lookup(id), Some(ObjectIx(*ix)), "{id}");
-        assert_eq!(dictionary.id(ObjectIx(*ix)).as_deref(), Some(id.as_str()));
+        assert_eq!(text(dictionary, *ix).as_deref(), Some(id.as_str()));
     }
     assert_eq!(dictionary.id(ObjectIx(model.len() as u32)), None);
     assert_eq!(dictionary.id(ObjectIx(u32::MAX)), None);
@@ -119,10 +122,7 @@ fn numbers_stay_in_place_through_every_level() {
     for number in 0..150_000 {
         let id = format!("id{number}");
         assert_eq!(dictionary.lookup(&id), Some(ObjectIx(number)));
-        assert_eq!(
-            dictionary.id(ObjectIx(number)).as_deref(),
-            Some(id.as_str())
-        );
+        assert_eq!(text(&dictionary, number).as_deref(), Some(id.as_str()));
     }
 }
 

@@ -331,7 +331,7 @@ impl<'s> Query<'s> {
         walk.take_while(move |object| {
             prefix.as_ref().is_none_or(|prefix| {
                 let id = snapshot.dictionary(definition).id(*object);
-                id.is_some_and(|id| id.starts_with(prefix.as_str()))
+                id.is_some_and(|id| id.as_str().starts_with(prefix.as_str()))
             })
         })
     }

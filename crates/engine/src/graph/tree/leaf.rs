@@ -55,8 +55,12 @@ impl Leaf {
 
     /// As [`Self::view`], for a search within a leaf that is in no cache, most likely.
     pub(super) fn fetched(&self) -> LeafView<'_> {
-        packed::fetch(&self.bytes);
+        self.fetch();
         self.view()
+    }
+
+    pub(super) fn fetch(&self) {
+        packed::fetch(&self.bytes);
     }
 
     pub(super) fn ptr_eq(&self, other: &Self) -> bool {

@@ -1,5 +1,7 @@
 //! Reading a tree: one edge, the values of a key, everything.
 
+use smallvec::SmallVec;
+
 use super::leaf::{Leaf, LeafView};
 use super::{Branch, Children, EdgeRef, EdgeTree, edge_of, key_of, value_of};
 use crate::graph::Annotation;
@@ -53,6 +55,34 @@ impl EdgeTree {
         Some(EdgeRef {
             annotation: leaf.annotation(place),
         })
+    }
+
+    /// Brings into the cache what a search for each of `edges`, by key and value, reads in its tree. One level of all
+    /// trees is looked at before the next, so that the misses of all searches are waited for together.
+    pub(crate) fn fetch<'t>(edges: impl Iterator<Item = (&'t Self, u32, u32)>) {
+        const AT_ONCE: usize = 256;
+        let begun = edges
+            .filter_map(|(tree, key, value)| Some((tree.root.as_deref()?, edge_of(key, value))));
+        let mut open: SmallVec<[(&Branch, u64); AT_ONCE]> = begun.collect();
+        let mut leaves: SmallVec<[&Leaf; AT_ONCE]> = SmallVec::new();
+        while !open.is_empty() {
+            open.retain(|(branch, edge)| {
+                let child_ix = branch.child_ix(*edge);
+                match &branch.children {
+                    Children::Leaves(below) => {
+                        leaves.extend(below.get(child_ix));
+                        false
+                    }
+                    Children::Branches(below) => below.get(child_ix).is_some_and(|child| {
+                        *branch = child;
+                        true
+                    }),
+                }
+            });
+        }
+        for leaf in leaves {
+            leaf.fetch();
+        }
     }
 
     /// The values of `key`.
