@@ -250,7 +250,7 @@ impl Place {
         })
     }
 
-    /// Runs a look-up away from the calls that answer at once; it ends soon after this is dropped, and its turn with it.
+    /// Runs a look-up: a quick one at once, any other away from the calls that answer at once.
     async fn work_out(
         &self,
         node: &Arc<Node>,
@@ -258,41 +258,52 @@ impl Place {
         tells_everybody: bool,
         look_up: impl LookUp,
     ) -> Result<(Found, Option<Item>), Error> {
-        let turn = node.look_up_turns().take().await?;
-        let interrupt = Arc::new(AtomicBool::new(false));
-        let gone = InterruptOnDrop(Arc::clone(&interrupt));
-        let (view, on) = (self.view.clone(), Arc::clone(node));
-        let task = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let limits = &on.settings().limits;
+        /// Edges that take no longer to visit than it takes to wake another thread a few times.
+        const QUICK_EDGES: u64 = 500;
+        let view = self.view.clone();
+        let on = Arc::clone(node);
+        let edges_visited_max = node.settings().limits.look_up_edges_visited_max;
+        let run = move |edges_visited_max: u64, interrupt: &Interrupt| {
             let environment = Environment {
-                edges_visited_max: limits.look_up_edges_visited_max,
+                edges_visited_max,
                 ..check::environment(&on, &view, &context)
             };
-            let found = look_up(&view.snapshot, environment, &interrupt)?;
-            let everybody = if tells_everybody {
-                everybody(&view.snapshot, &found, limits.answer_bytes_max)?
-            } else {
-                None
-            };
-            Ok((found, everybody))
+            let found = look_up(&view.snapshot, environment, interrupt)?;
+            let bytes_max = on.settings().limits.answer_bytes_max;
+            let everybody = tells_everybody.then(|| everybody(&view.snapshot, &found, bytes_max));
+            Ok(everybody
+                .unwrap_or(Ok(None))
+                .map(|everybody| (found, everybody)))
+        };
+        let quick = run(QUICK_EDGES.min(edges_visited_max), &AtomicBool::new(false));
+        match quick {
+            Err(EvalError::WorkExceeded { .. }) => {}
+            answered => return answered?,
+        }
+        let turn = node.look_up_turns().take().await?;
+        let interrupt = Arc::new(AtomicBool::new(false));
+        // The look-up ends soon after this is dropped, and its turn with it.
+        let gone = InterruptOnDrop(Arc::clone(&interrupt));
+        let task = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            run(edges_visited_max, &interrupt)
         });
         let worked_out = task
             .await
             .map_err(|error| Error::new(Kind::Internal, "the look-up failed").caused_by(error))?;
         drop(gone);
-        worked_out
+        worked_out?
     }
 }
 
 /// A look-up in the engine.
 trait LookUp:
-    FnOnce(&Snapshot, Environment<'_>, &Interrupt) -> Result<Found, EvalError> + Send + 'static
+    Fn(&Snapshot, Environment<'_>, &Interrupt) -> Result<Found, EvalError> + Send + 'static
 {
 }
 
 impl<F> LookUp for F where
-    F: FnOnce(&Snapshot, Environment<'_>, &Interrupt) -> Result<Found, EvalError> + Send + 'static
+    F: Fn(&Snapshot, Environment<'_>, &Interrupt) -> Result<Found, EvalError> + Send + 'static
 {
 }
 

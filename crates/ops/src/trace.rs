@@ -60,8 +60,9 @@ pub async fn check_bulk(
     questions: &[Question],
 ) -> Result<Answered<Vec<Result<Traced, Error>>>, Error> {
     let mut tracer = Tracer::new(node);
-    check::each(node, consistency, questions, |view, question| {
-        tracer.answer(view, question)
+    check::each(node, consistency, questions, |view, questions| {
+        let each = questions.iter();
+        each.map(|question| tracer.answer(view, question)).collect()
     })
     .await
 }
