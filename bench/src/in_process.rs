@@ -1,5 +1,6 @@
 //! What the engine costs in the process of its caller: time to load, memory, and checks with their ids as text.
 
+mod commits;
 mod look_ups;
 
 use std::collections::HashSet;
@@ -15,8 +16,10 @@ use schema::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Process;
+use crate::results::{Entry, Results};
 use crate::workload::{Draw, Popularity, Question, Sink, Workload};
 
+pub(crate) use commits::{Commits, commits};
 pub(crate) use look_ups::{look_up, milliseconds};
 
 /// When every question is asked.
@@ -55,7 +58,7 @@ pub(crate) struct InProcess {
     pub(crate) p999_nanoseconds: u64,
 }
 
-/// Loads the workload and asks it.
+/// Loads the workload, asks it, and commits to it.
 #[expect(
     clippy::cast_precision_loss,
     reason = "counts and bytes are below 2^53"
@@ -64,7 +67,8 @@ pub(crate) fn run(
     workload: &dyn Workload,
     popularity: Popularity,
     seed: u64,
-) -> anyhow::Result<InProcess> {
+    results: &mut Results<'_>,
+) -> anyhow::Result<()> {
     let process = Process::own();
     let before = process.resident_bytes()?;
     let started = Instant::now();
@@ -87,7 +91,7 @@ pub(crate) fn run(
             .unwrap_or_default()
     };
     let count = memory.edge_count as f64;
-    Ok(InProcess {
+    results(Entry::InProcess(InProcess {
         workload: workload.name().to_owned(),
         popularity,
         relationships: memory.edge_count,
@@ -104,7 +108,15 @@ pub(crate) fn run(
         p50_nanoseconds: quantile(0.5),
         p99_nanoseconds: quantile(0.99),
         p999_nanoseconds: quantile(0.999),
-    })
+    }))?;
+    drop((allowed, other, times));
+    let mut draw = Draw::new(seed, popularity);
+    let relations = std::iter::once(workload.granting_relation()).chain(workload.sparse_relation());
+    for relation in relations {
+        let result = commits(&snapshot, workload, relation, &mut draw)?;
+        results(Entry::Commits(result))?;
+    }
+    Ok(())
 }
 
 /// The graph of the workload.

@@ -54,7 +54,7 @@ enum Command {
     Rows(Data),
     /// Print the schema of a workload.
     Schema(Data),
-    /// Load a workload into this process and measure checks, one JSON object a line.
+    /// Load a workload into this process and measure checks and commits.
     InProcess {
         #[command(flatten)]
         data: Data,
@@ -157,8 +157,7 @@ fn main() -> anyhow::Result<()> {
         }
         Command::InProcess { data, popularity } => {
             let workload = data.workload();
-            let result = in_process::run(workload.as_ref(), popularity, data.seed)?;
-            results(Entry::InProcess(result))?;
+            in_process::run(workload.as_ref(), popularity, data.seed, &mut results)?;
         }
         Command::Served { data, arguments } => {
             let workload = data.workload();

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use crate::adversarial::Adversarial;
 use crate::beside::Beside;
-use crate::in_process::InProcess;
+use crate::in_process::{Commits, InProcess};
 use crate::machine::Machine;
 use crate::results::Entry;
 use crate::served::{LookUps, Mixed, ServedChecks, Writes};
@@ -25,6 +25,7 @@ const PLOTS: &str = "benchmarks";
 struct Report {
     machine: Option<Machine>,
     in_process: Vec<InProcess>,
+    commits: Vec<Commits>,
     served: Vec<ServedChecks>,
     look_ups: Vec<LookUps>,
     writes: Vec<Writes>,
@@ -64,6 +65,7 @@ impl Report {
             match entry.with_context(|| format!("line {} is no result", ix + 1))? {
                 Entry::Machine(machine) => self.machine = Some(machine),
                 Entry::InProcess(result) => self.in_process.push(result),
+                Entry::Commits(result) => self.commits.push(result),
                 Entry::Served(result) => self.served.push(result),
                 Entry::LookUps(result) => self.look_ups.push(result),
                 Entry::Writes(result) => self.writes.push(result),
@@ -82,6 +84,10 @@ impl Report {
         }
         self.in_process
             .sort_by_key(|of| key(&of.workload, of.relationships as u64, 0));
+        self.commits.sort_by_key(|of| {
+            let line = format!("{} {}", of.workload, of.relation);
+            key(&line, of.relationships as u64, 0)
+        });
         self.served.sort_by_key(|of| {
             let calls = (u64::from(of.items_per_call) << 16) | u64::from(of.in_flight);
             key(&of.workload, of.relationships, calls)

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::adversarial::Adversarial;
 use crate::beside::Beside;
-use crate::in_process::InProcess;
+use crate::in_process::{Commits, InProcess};
 use crate::machine::Machine;
 use crate::served::{LookUps, Mixed, ServedChecks, Writes};
 
@@ -14,6 +14,7 @@ use crate::served::{LookUps, Mixed, ServedChecks, Writes};
 pub(crate) enum Entry {
     Machine(Machine),
     InProcess(InProcess),
+    Commits(Commits),
     Served(ServedChecks),
     LookUps(LookUps),
     Writes(Writes),

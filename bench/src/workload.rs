@@ -41,6 +41,11 @@ pub(crate) trait Workload: Send + Sync {
 
     /// The relation by which such a subject is given such a resource.
     fn granting_relation(&self) -> &'static str;
+
+    /// A relation between the same that few resources have, if there is one.
+    fn sparse_relation(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// May this subject do this to that resource?

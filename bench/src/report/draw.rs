@@ -2,7 +2,7 @@
 
 use super::Report;
 use super::plot::{Axis, Line, Plot, Scale};
-use crate::in_process::InProcess;
+use crate::in_process::{Commits, InProcess};
 use crate::served::{LookUps, Measured, ServedChecks, Wanted};
 
 /// Calls under way in the plot of quantiles, or as near as there is.
@@ -34,6 +34,16 @@ pub(super) fn all(report: &Report) -> Vec<Drawing> {
     let drawings = [
         (CHECKS, check_latency(&report.in_process)),
         (MEMORY, memory(&report.in_process)),
+        (
+            COMMIT_TIME,
+            commits("time", Scale::Time, &report.commits, |of| {
+                of.nanoseconds / 1e9
+            }),
+        ),
+        (
+            COMMIT_BYTES,
+            commits("bytes", Scale::Logarithmic, &report.commits, |of| of.bytes),
+        ),
         (CPU, cpu_ratio(&checks)),
         (QUANTILES, quantiles(&checks)),
         (
@@ -55,6 +65,8 @@ pub(super) fn all(report: &Report) -> Vec<Drawing> {
 
 pub(super) const CHECKS: &str = "check-latency";
 pub(super) const MEMORY: &str = "memory";
+pub(super) const COMMIT_TIME: &str = "commit-time";
+pub(super) const COMMIT_BYTES: &str = "commit-bytes";
 pub(super) const CPU: &str = "served-cpu";
 pub(super) const QUANTILES: &str = "served-latency";
 pub(super) const RESOURCES: &str = "look-ups-of-resources";
@@ -90,6 +102,29 @@ fn memory(results: &[InProcess]) -> Plot {
             |of| &of.workload,
             &of_kernel,
             |of, ()| (of.relationships as f64, of.resident_bytes_per_relationship),
+        ),
+    }
+}
+
+fn commits(
+    label: &'static str,
+    scale: Scale,
+    results: &[Commits],
+    value: fn(&Commits) -> f64,
+) -> Plot {
+    let named: Vec<(String, &Commits)> = results
+        .iter()
+        .map(|of| (format!("{}, {}", of.workload, of.relation), of))
+        .collect();
+    Plot {
+        title: format!("A commit of one relationship in the graph: {label}, by size of the data"),
+        x: axis("relationships", Scale::Logarithmic),
+        y: axis(label, scale),
+        lines: lines(
+            &named,
+            |(name, _)| name,
+            &[("", false, ())],
+            |(_, of), ()| (of.relationships as f64, value(of)),
         ),
     }
 }

@@ -19,6 +19,7 @@ pub(super) fn page(report: &Report, drawings: &[Drawing]) -> String {
         ),
         machine,
         in_process(report, drawings),
+        commits(report, drawings),
         served(report, drawings),
         look_ups(report, drawings),
         writes(report),
@@ -66,6 +67,34 @@ fn in_process(report: &Report, drawings: &[Drawing]) -> Option<String> {
         ],
         rows.collect(),
         &images(drawings, &[draw::CHECKS, draw::MEMORY]),
+    )
+}
+
+fn commits(report: &Report, drawings: &[Drawing]) -> Option<String> {
+    let rows = report.commits.iter().map(|of| {
+        vec![
+            of.workload.clone(),
+            of.relation.clone(),
+            format!("{:.1}%", of.resources_share * 100.0),
+            count(of.relationships as u64),
+            number(of.nanoseconds),
+            number(of.bytes),
+        ]
+    });
+    section(
+        "A commit of one relationship, in the graph",
+        "in-process --workload W --size N",
+        "To a snapshot that stays, without the store. Bytes are what the new snapshot does not share with the one before.",
+        &[
+            "workload",
+            "relation",
+            "resources that have it",
+            "relationships",
+            "ns",
+            "bytes",
+        ],
+        rows.collect(),
+        &images(drawings, &[draw::COMMIT_TIME, draw::COMMIT_BYTES]),
     )
 }
 

@@ -302,4 +302,8 @@ impl Workload for Documents {
     fn granting_relation(&self) -> &'static str {
         "viewer"
     }
+
+    fn sparse_relation(&self) -> Option<&'static str> {
+        Some("banned")
+    }
 }
