@@ -1,8 +1,8 @@
 //! `remit import`: relationships from a file, as commits of bounded size, with a progress bar and a checkpoint.
 //!
 //! Lines are read by windows, and each window is sorted: a commit of neighbours touches few pages of the store, one of rows
-//! from everywhere touches nearly all (a million random rows took 27 s unsorted and 6 s sorted). The next window is read
-//! while a batch is being committed. The checkpoint names the lines of the windows that are stored whole, and how much of
+//! from everywhere touches nearly all (a million random rows took 27 s unsorted and 6 s sorted). The next batch is read and
+//! sent while one is being committed. The checkpoint names the lines of the windows that are stored whole, and how much of
 //! the sorted next one is; a batch that was committed just before a cut is met again, and then written over rather than
 //! refused.
 
@@ -12,6 +12,7 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context as _;
+use futures_util::stream::{self, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use model::Relationship;
 use prost::Message as _;
@@ -23,6 +24,8 @@ use remit_client::proto::authzed::api::v1::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use server::convert;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tonic::Status;
 
 use crate::arguments::{Format, Import};
@@ -67,33 +70,28 @@ pub(crate) async fn run(arguments: Import) -> anyhow::Result<Outcome> {
         move |file: Box<dyn Read + Send>| Box::new(meter.wrap_read(file)),
     )?;
     reader.skip_to(checkpoint.lines)?;
-    let mut window = Window::read(&mut reader)?;
-    window
-        .rows
-        .drain(..checkpoint.window_relationships.min(window.rows.len()));
-    while !window.rows.is_empty() {
-        let batch = window.take(arguments.batch as usize);
-        let count = batch.len();
-        let write_over = arguments.touch || is_first_after_cut;
-        let commit = tokio::spawn(commit(client.clone(), batch, write_over));
-        // Read ahead on this thread; the commit runs on another.
-        let next = if window.rows.is_empty() {
-            Some(tokio::task::block_in_place(|| Window::read(&mut reader)))
-        } else {
-            None
-        };
-        checkpoint.relationships += commit.await.context("the import was cut")??;
-        checkpoint.window_relationships += count;
-        is_first_after_cut = false;
-        if let Some(next) = next {
-            checkpoint.lines = window.last_line;
-            checkpoint.window_relationships = 0;
+    let mut batches = Batches {
+        window: Window::read(&mut reader)?,
+        reader,
+        rows_max: arguments.batch as usize,
+    };
+    batches.window.skip(checkpoint.window_relationships);
+    let mut committing: Option<Sent> = None;
+    loop {
+        // Read ahead on this thread; the commit before runs on another.
+        let next = tokio::task::block_in_place(|| batches.next())?;
+        let write_over = arguments.touch || std::mem::take(&mut is_first_after_cut);
+        let next = next.map(|batch| Sent::new(client.clone(), batch, write_over));
+        if let Some(sent) = committing.take() {
+            checkpoint.note(sent.committed().await?);
             checkpoint.save(&arguments)?;
-            window = next?;
-        } else {
-            checkpoint.save(&arguments)?;
+            progress.set_message(format!("{} relationships", checkpoint.relationships));
         }
-        progress.set_message(format!("{} relationships", checkpoint.relationships));
+        let Some(mut next) = next else {
+            break;
+        };
+        next.end();
+        committing = Some(next);
     }
     progress.finish_and_clear();
     if arguments.connection.json {
@@ -135,13 +133,88 @@ impl Window {
         })
     }
 
-    fn take(&mut self, count_max: usize) -> Vec<Relationship> {
-        self.rows.drain(..count_max.min(self.rows.len())).collect()
+    fn skip(&mut self, count: usize) {
+        self.rows.drain(..count.min(self.rows.len()));
     }
 }
 
-async fn commit(client: Client, batch: Vec<Relationship>, write_over: bool) -> anyhow::Result<u64> {
-    let created = create(&client, &batch).await;
+/// What one commit takes.
+struct Batch {
+    rows: Vec<Relationship>,
+    /// The last line of the window that the batch is the end of.
+    ends_at_line: Option<u64>,
+}
+
+struct Batches {
+    reader: Reader,
+    window: Window,
+    rows_max: usize,
+}
+
+impl Batches {
+    fn next(&mut self) -> anyhow::Result<Option<Batch>> {
+        if self.window.rows.is_empty() {
+            self.window = Window::read(&mut self.reader)?;
+        }
+        let count = self.rows_max.min(self.window.rows.len());
+        let rows: Vec<Relationship> = self.window.rows.drain(..count).collect();
+        let is_last = self.window.rows.is_empty();
+        Ok((!rows.is_empty()).then(|| Batch {
+            rows,
+            ends_at_line: is_last.then_some(self.window.last_line),
+        }))
+    }
+}
+
+/// A batch on its way: its messages are sent and taken apart while the batch before is being committed, and its stream
+/// ends, which commits it, only afterwards. So batches are stored in their order, and none after one that failed.
+struct Sent {
+    rows: usize,
+    ends_at_line: Option<u64>,
+    end: Option<oneshot::Sender<()>>,
+    commit: JoinHandle<anyhow::Result<u64>>,
+}
+
+/// What a commit has stored.
+struct Committed {
+    relationships: u64,
+    rows: usize,
+    ends_at_line: Option<u64>,
+}
+
+impl Sent {
+    fn new(client: Client, batch: Batch, write_over: bool) -> Self {
+        let (end, ended) = oneshot::channel();
+        Self {
+            rows: batch.rows.len(),
+            ends_at_line: batch.ends_at_line,
+            end: Some(end),
+            commit: tokio::spawn(commit(client, batch.rows, write_over, ended)),
+        }
+    }
+
+    /// Lets the batch be committed.
+    fn end(&mut self) {
+        // A call that has failed waits for nothing; what failed comes with the commit.
+        let _gone = self.end.take().map(|end| end.send(()));
+    }
+
+    async fn committed(self) -> anyhow::Result<Committed> {
+        Ok(Committed {
+            relationships: self.commit.await.context("the import was cut")??,
+            rows: self.rows,
+            ends_at_line: self.ends_at_line,
+        })
+    }
+}
+
+async fn commit(
+    client: Client,
+    batch: Vec<Relationship>,
+    write_over: bool,
+    ended: oneshot::Receiver<()>,
+) -> anyhow::Result<u64> {
+    let created = create(&client, &batch, ended).await;
     match created {
         Ok(count) => Ok(count),
         Err(status) if write_over && client::has_reason(&status, ALREADY_THERE) => {
@@ -151,7 +224,11 @@ async fn commit(client: Client, batch: Vec<Relationship>, write_over: bool) -> a
     }
 }
 
-async fn create(client: &Client, batch: &[Relationship]) -> Result<u64, Status> {
+async fn create(
+    client: &Client,
+    batch: &[Relationship],
+    ended: oneshot::Receiver<()>,
+) -> Result<u64, Status> {
     let mut messages = vec![ImportBulkRelationshipsRequest::default()];
     let mut bytes = 0;
     for row in batch.iter().map(convert::relationship_to_wire) {
@@ -164,7 +241,14 @@ async fn create(client: &Client, batch: &[Relationship]) -> Result<u64, Status> 
             message.relationships.push(row);
         }
     }
-    let stream = tokio_stream::iter(messages);
+    let end = stream::once(async {
+        if ended.await.is_err() {
+            // The batch before has failed: this one must never be whole.
+            std::future::pending::<()>().await;
+        }
+    });
+    let nothing = end.filter_map(|()| std::future::ready(None));
+    let stream = stream::iter(messages).chain(nothing);
     Ok(client
         .permissions()
         .import_bulk_relationships(stream)
@@ -190,6 +274,15 @@ async fn touch(client: &Client, batch: &[Relationship]) -> anyhow::Result<u64> {
 }
 
 impl Checkpoint {
+    fn note(&mut self, committed: Committed) {
+        self.relationships += committed.relationships;
+        self.window_relationships += committed.rows;
+        if let Some(line) = committed.ends_at_line {
+            self.lines = line;
+            self.window_relationships = 0;
+        }
+    }
+
     fn load(arguments: &Import) -> anyhow::Result<Self> {
         let fresh = Self {
             file: arguments.file.display().to_string(),

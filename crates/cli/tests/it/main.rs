@@ -86,6 +86,40 @@ fn files(folder: &Path) -> PathBuf {
     path
 }
 
+/// The batch after the one that fails has been sent already, and is not stored.
+#[test]
+fn an_import_stops_where_it_fails_and_goes_on_from_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    files(at);
+    let _served = serve(at, "memory:");
+    assert_eq!(run(at, &["schema", "write", "schema.zed"]).0, 0);
+    // In the order of an import it is in the third of five batches.
+    let there = "doc:d50#viewer@user:u50";
+    assert_eq!(run(at, &["relationship", "write", there]).0, 0);
+    let import = [
+        "import",
+        "rows.txt",
+        "--batch",
+        "700",
+        "--checkpoint",
+        "done",
+    ];
+    assert_eq!(run(at, &import).0, 4);
+    let stored = || {
+        let told = run(
+            at,
+            &["relationship", "read", "--resource-type", "doc", "--json"],
+        )
+        .1;
+        told.lines().count()
+    };
+    assert_eq!(stored(), 1_400 + 1);
+    assert_eq!(run(at, &["relationship", "delete", there]).0, 0);
+    assert_eq!(run(at, &import).1, "imported 3000 relationships\n");
+    assert_eq!(stored(), 3_000);
+}
+
 #[test]
 fn a_store_is_filled_asked_copied_and_filled_again() {
     let folder = tempfile::tempdir().unwrap();
