@@ -1,20 +1,23 @@
 //! Keeping the graph equal to the store: the first load, each commit after it, and the way back to a recent past.
 
+mod load;
+
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use engine::graph::{ApplyError, Change, Loader, RelationshipParts, Snapshot};
-use model::{CaveatName, CaveatRef, CommitHash, Context, Revision};
+use engine::graph::{ApplyError, Change, Snapshot};
+use model::{CommitHash, Revision};
 use schema::{Schema, SchemaError};
-use store::{LogEntry, LogError, LogQuery, RecordKey, ScanHeader, ScanRow, Store, StoreError};
+use store::{LogEntry, LogError, LogQuery, RecordKey, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::counter::{self, Counters};
 use crate::error::{Error, Kind};
 use crate::node::{Node, Published};
 use crate::watch::Commit;
+
+pub(crate) use load::load;
 
 /// Entries read from the log at once.
 const ENTRIES_MAX: usize = 1_000;
@@ -105,62 +108,6 @@ impl RecentHashes {
     }
 }
 
-/// Loads the head of `store`.
-pub(crate) async fn load(store: &Arc<dyn Store>) -> Result<Published, Error> {
-    let store = Arc::clone(store);
-    let loaded = tokio::task::spawn_blocking(move || load_blocking(&*store)).await;
-    loaded.unwrap_or(Err(FollowError::Task)).map_err(|error| {
-        Error::new(
-            Kind::Unavailable,
-            format!("the store cannot be loaded: {error}"),
-        )
-        .caused_by(error)
-    })
-}
-
-fn load_blocking(store: &dyn Store) -> Result<Published, FollowError> {
-    let mut loading: Option<Result<Loader, FollowError>> = None;
-    let header = store.scan(&mut |header, row| {
-        let mut loader = match loading.take() {
-            None => match loader_of(header) {
-                Ok(loader) => loader,
-                Err(error) => {
-                    loading = Some(Err(error));
-                    return ControlFlow::Break(());
-                }
-            },
-            Some(Ok(loader)) => loader,
-            Some(Err(error)) => {
-                loading = Some(Err(error));
-                return ControlFlow::Break(());
-            }
-        };
-        let pushed = push(&mut loader, row);
-        let is_fine = pushed.is_ok();
-        loading = Some(pushed.map(|()| loader));
-        if is_fine {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
-    })?;
-    let loader = match loading {
-        Some(loader) => loader?,
-        None => loader_of(&header)?,
-    };
-    let head = header.head;
-    let mut counters = Counters::default();
-    for record in &header.records {
-        note_record(&mut counters, &record.key, Some(&record.value))?;
-    }
-    Ok(Published {
-        snapshot: Arc::new(loader.finish(head.revision, head.time)),
-        hash: head.hash,
-        schema_revision: head.schema_revision,
-        counters,
-    })
-}
-
 /// Takes in what became of a record.
 fn note_record(
     counters: &mut Counters,
@@ -170,39 +117,6 @@ fn note_record(
     counter::note(counters, key, value).map_err(|detail| FollowError::Record {
         key: key.clone(),
         detail,
-    })
-}
-
-fn loader_of(header: &ScanHeader) -> Result<Loader, FollowError> {
-    let text = header
-        .schema
-        .as_ref()
-        .map_or("", |schema| schema.text.as_str());
-    Ok(Loader::new(compile(text, header.head.schema_revision)?))
-}
-
-fn push(loader: &mut Loader, row: ScanRow<'_>) -> Result<(), FollowError> {
-    let caveat = match row.caveat {
-        None => None,
-        Some((name, context)) => Some(CaveatRef {
-            name: CaveatName::new(name).map_err(|error| FollowError::Row(error.to_string()))?,
-            context: Context::from_json(context)
-                .map_err(|error| FollowError::Row(error.to_string()))?,
-        }),
-    };
-    let parts = RelationshipParts {
-        resource_definition: row.resource_definition,
-        resource_id: row.resource_id,
-        relation: row.relation,
-        subject_definition: row.subject_definition,
-        subject_id: row.subject_id,
-        subject_relation: Some(row.subject_relation).filter(|relation| !relation.is_empty()),
-        caveat,
-        expires_at: row.expires_at,
-    };
-    loader.push(parts).map_err(|source| FollowError::Apply {
-        revision: row.revision,
-        source,
     })
 }
 

@@ -56,6 +56,12 @@ impl Class {
         self.forward.is_empty()
     }
 
+    /// What was copied to make this of `before`, in bytes.
+    pub(crate) fn copied_bytes(&self, before: &Self) -> usize {
+        let forward = self.forward.copied_bytes(&before.forward);
+        forward + self.reverse.copied_bytes(&before.reverse)
+    }
+
     /// How many edges carry an annotation. While it is 0, [`Self::resources`] tells all there is to know.
     #[must_use]
     pub fn annotated_count(&self) -> usize {

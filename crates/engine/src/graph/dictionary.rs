@@ -197,6 +197,11 @@ impl DictionaryWriter {
         self.dictionary.lookup(id)
     }
 
+    /// The dictionary with the ids that it has by now.
+    pub(crate) fn so_far(&self) -> &Dictionary {
+        &self.dictionary
+    }
+
     /// The number of `id`, which is added if it is not known.
     ///
     /// # Errors

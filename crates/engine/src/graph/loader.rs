@@ -85,6 +85,14 @@ impl Loader {
         }
     }
 
+    /// Brings into the cache what [`Self::push`] of rows with these definitions and ids will read: a hundred rows or so.
+    pub fn fetch<'r>(&self, ids: impl Iterator<Item = (&'r str, &'r str)>) {
+        Dictionary::fetch(ids.filter_map(|(definition, id)| {
+            let ix = self.schema.definition_ix(definition)?;
+            Some((self.ids.get(ix.0 as usize)?.so_far(), id))
+        }));
+    }
+
     /// Adds a relationship.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ pub use diff::Difference;
 pub use rebuild::DeadIds;
 
 use crate::eval::Plan;
-use crate::graph::tree::EdgeTree;
+use crate::graph::tree::{EdgeTree, allocated};
 use crate::graph::{Annotation, Class, ClassIx, Dictionary, Layout, ObjectIx};
 
 /// The graph as of one revision. A clone shares it.
@@ -175,6 +175,19 @@ impl Snapshot {
             edge_count: self.relationship_count(),
             id_count: self.dictionaries.iter().map(|ids| ids.len()).sum(),
         }
+    }
+
+    /// Bytes of edges that were copied to make this of `before`, a snapshot of the same schema; the rest is shared.
+    ///
+    /// # Cost
+    /// O(classes), and walks the nodes that are not shared.
+    #[must_use]
+    pub fn copied_bytes(&self, before: &Self) -> usize {
+        let classes = self.classes.iter().zip(&before.classes);
+        let changed = classes.filter(|(new, old)| !Arc::ptr_eq(new, old));
+        let copied =
+            changed.map(|(new, old)| allocated(16 + size_of::<Class>()) + new.copied_bytes(old));
+        allocated(self.classes.len() * size_of::<Arc<Class>>()) + copied.sum::<usize>()
     }
 
     /// Whether any relationship expired at or before `instant`.

@@ -122,6 +122,21 @@ impl EdgeTree {
     pub fn resident_bytes(&self) -> usize {
         self.root.as_deref().map_or(0, Branch::resident_bytes)
     }
+
+    /// As [`Self::resident_bytes`], without what is shared with `before`: what was copied to make this tree of that. A
+    /// tree that has become higher or lower counts whole.
+    ///
+    /// # Cost
+    /// Walks the nodes that are not shared, and their neighbours.
+    #[must_use]
+    pub fn copied_bytes(&self, before: &Self) -> usize {
+        match (&self.root, &before.root) {
+            (None, _) => 0,
+            (Some(root), None) => root.resident_bytes(),
+            (Some(root), Some(old)) if Arc::ptr_eq(root, old) => 0,
+            (Some(root), Some(old)) => root.copied_bytes(&[old]),
+        }
+    }
 }
 
 impl<'t> EdgeRef<'t> {
@@ -156,23 +171,59 @@ impl Branch {
     }
 
     fn resident_bytes(&self) -> usize {
-        let counts = allocated(self.counts.capacity() * 8);
-        let node = allocated(16 + size_of::<Self>());
-        let children = match &self.children {
-            Children::Leaves(leaves) => {
-                let beneath: usize = leaves
-                    .iter()
-                    .flat_map(Leaf::allocations)
-                    .map(allocated)
-                    .sum();
-                allocated(leaves.capacity() * size_of::<Leaf>()) + beneath
-            }
+        let beneath: usize = match &self.children {
+            Children::Leaves(leaves) => leaves.iter().map(Leaf::resident_bytes).sum(),
             Children::Branches(branches) => {
-                let beneath: usize = branches.iter().map(|branch| branch.resident_bytes()).sum();
-                allocated(branches.capacity() * size_of::<Arc<Self>>()) + beneath
+                branches.iter().map(|branch| branch.resident_bytes()).sum()
             }
         };
-        counts + node + children
+        self.own_bytes() + beneath
+    }
+
+    /// What the branch takes itself.
+    fn own_bytes(&self) -> usize {
+        let children = match &self.children {
+            Children::Leaves(leaves) => leaves.capacity() * size_of::<Leaf>(),
+            Children::Branches(branches) => branches.capacity() * size_of::<Arc<Self>>(),
+        };
+        let counts = self.counts.capacity() * size_of::<usize>();
+        allocated(16 + size_of::<Self>()) + allocated(counts) + allocated(children)
+    }
+
+    /// What is beneath and is not beneath one of `before`, which are as high.
+    fn copied_bytes(&self, before: &[&Self]) -> usize {
+        let copied: usize = match &self.children {
+            Children::Leaves(leaves) => {
+                let is_shared = |leaf: &Leaf| {
+                    let mut all = before.iter().flat_map(|branch| branch.leaves());
+                    all.any(|old| old.ptr_eq(leaf))
+                };
+                let copied = leaves.iter().filter(|leaf| !is_shared(leaf));
+                copied.map(Leaf::resident_bytes).sum()
+            }
+            Children::Branches(branches) => {
+                let old: Vec<&Self> = before.iter().flat_map(|branch| branch.branches()).collect();
+                let is_shared = |branch: &Self| old.iter().any(|old| std::ptr::eq(*old, branch));
+                let copied = branches.iter().filter(|branch| !is_shared(branch));
+                copied.map(|branch| branch.copied_bytes(&old)).sum()
+            }
+        };
+        self.own_bytes() + copied
+    }
+
+    fn leaves(&self) -> &[Leaf] {
+        match &self.children {
+            Children::Leaves(leaves) => leaves,
+            Children::Branches(_) => &[],
+        }
+    }
+
+    fn branches(&self) -> impl Iterator<Item = &Self> {
+        let branches: &[Arc<Self>] = match &self.children {
+            Children::Leaves(_) => &[],
+            Children::Branches(branches) => branches,
+        };
+        branches.iter().map(|branch| &**branch)
     }
 }
 

@@ -12,7 +12,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{EdgeAction, EdgeChange, edge_of, key_of, value_of};
+use super::{EdgeAction, EdgeChange, allocated, edge_of, key_of, value_of};
 use crate::graph::Annotation;
 use crate::graph::packed::{self, Packed};
 
@@ -81,8 +81,13 @@ impl Leaf {
         self.annotations.as_ref().map_or(0, |list| list.len())
     }
 
-    /// The allocations of the leaf, in bytes, without what annotations refer to.
-    pub(super) fn allocations(&self) -> [usize; 3] {
+    #[cfg(test)]
+    pub(super) fn packed_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// What the leaf takes, without what annotations refer to.
+    pub(super) fn resident_bytes(&self) -> usize {
         let (list, entries) = self.annotations.as_ref().map_or((0, 0), |list| {
             let entry_bytes = size_of::<(u16, Annotation)>();
             (
@@ -90,7 +95,7 @@ impl Leaf {
                 list.capacity() * entry_bytes,
             )
         });
-        [16 + self.bytes.len(), list, entries]
+        allocated(16 + self.bytes.len()) + allocated(list) + allocated(entries)
     }
 
     /// Packs `edges`, which are not empty and fit, by way of `scratch`.

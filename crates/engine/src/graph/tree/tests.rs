@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::leaf::BYTES_MAX;
 use super::*;
 use model::Timestamp;
 
@@ -115,7 +116,7 @@ fn check_shape(tree: &EdgeTree) {
                 for (ix, leaf) in leaves.iter().enumerate() {
                     let edges: Vec<u64> = leaf.view().edges().map(|(edge, _)| edge).collect();
                     assert_eq!((edges[0], edges.len()), (node.firsts[ix], node.counts[ix]));
-                    assert!(leaf.allocations()[0] <= 1_024);
+                    assert!(leaf.packed_bytes() <= BYTES_MAX);
                     leaf_depths.push(depth);
                 }
             }
@@ -265,6 +266,25 @@ fn one_edge_at_a_time_stays_packed() {
         "{}",
         tree.resident_bytes()
     );
+}
+
+#[test]
+fn a_change_of_one_edge_copies_one_way_from_the_root() {
+    let mut tree = EdgeTree::default();
+    let mut model = Model::new();
+    apply(
+        &mut tree,
+        &mut model,
+        &put((0..40_000).map(|key| (key, key % 7))),
+    );
+    assert_eq!(tree.copied_bytes(&EdgeTree::EMPTY), tree.resident_bytes());
+    assert_eq!(tree.copied_bytes(&tree.clone()), 0);
+    let before = tree.clone();
+    apply(&mut tree, &mut model, &put([(20_000, 9)]));
+    let copied = tree.copied_bytes(&before);
+    // Two branches of up to 1,500 bytes and a leaf of a thousand, or two where it was full.
+    assert!((1_000..5_000).contains(&copied), "{copied}");
+    assert!(copied * 20 < tree.resident_bytes());
 }
 
 #[test]
