@@ -327,7 +327,7 @@ fn work_out_reach(schema: &Schema, members: &mut [MemberPlan]) {
     loop {
         let mut changed = false;
         for (ix, member) in members.iter().enumerate() {
-            let mut reach = member.steps.reach(definition_count, &reaches, bits);
+            let mut reach = member.steps.reach(&reaches, bits);
             reach.add(definition_count + ix);
             if let Some(known) = reaches.get_mut(ix).filter(|known| **known != reach) {
                 *known = reach;
@@ -344,7 +344,7 @@ fn work_out_reach(schema: &Schema, members: &mut [MemberPlan]) {
 }
 
 impl Steps {
-    fn reach(&self, definitions: usize, reaches: &[Reach], bits: usize) -> Reach {
+    fn reach(&self, reaches: &[Reach], bits: usize) -> Reach {
         match self {
             Self::Relation(steps) => {
                 let mut reach = Reach::none(bits);
@@ -352,7 +352,6 @@ impl Steps {
                     reach.add(definition.0 as usize);
                 }
                 for set in &steps.sets {
-                    reach.add(definitions + set.member.0 as usize);
                     reach.add_all(reaches.get(set.member.0 as usize));
                 }
                 reach

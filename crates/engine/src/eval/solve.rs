@@ -372,7 +372,7 @@ impl Solution {
         let undecided: Vec<u32> = component
             .iter()
             .copied()
-            .filter(|node| !self.node(*node).lower && self.node(*node).upper)
+            .filter(|node| self.node(*node).lower != self.node(*node).upper)
             .collect();
         if undecided.is_empty() {
             return;

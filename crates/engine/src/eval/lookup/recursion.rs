@@ -90,13 +90,13 @@ impl Search<'_, '_> {
                         }
                         match edge {
                             Value::No => {}
+                            Value::Undecided(_) => {
+                                maybe.insert(user);
+                            }
                             Value::Yes if usage.is_union => {
                                 next.insert(user, height.saturating_add(1));
                             }
-                            Value::Undecided(_) if usage.is_union => {
-                                maybe.insert(user);
-                            }
-                            Value::Yes | Value::Undecided(_) => {
+                            Value::Yes => {
                                 if !asked.insert(user) {
                                     return Ok(());
                                 }

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use roaring::RoaringBitmap;
+use roaring::{MultiOps, RoaringBitmap};
 
 use crate::eval::value::{Flags, Value};
 
@@ -188,6 +188,7 @@ impl Set {
             height: self.height.max(other.height),
             ..Self::default()
         };
+        let mut named = [&self.yes, &self.no, &other.yes, &other.no].union();
         let both = (self.is_certain_of_default(), other.is_certain_of_default());
         let mut one_by_one: Vec<u32> = self
             .other
@@ -196,7 +197,6 @@ impl Set {
             .copied()
             .collect();
         if let (Some(left), Some(right)) = both {
-            let mut named = (&self.yes | &self.no) | (&other.yes | &other.no);
             for object in &one_by_one {
                 named.remove(*object);
             }
@@ -214,7 +214,6 @@ impl Set {
                 result.yes = is_in & own;
             }
         } else {
-            let named = (&self.yes | &self.no) | (&other.yes | &other.no);
             one_by_one.extend(named);
         }
         one_by_one.sort_unstable();
