@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use hashbrown::{HashMap, HashSet};
-use schema::{MemberIx, Quantifier};
+use schema::{DefinitionIx, MemberIx, Quantifier};
 
 use super::set::Set;
 use super::work::Work;
@@ -126,8 +126,8 @@ impl<'a> Search<'a, '_> {
             return Ok(Rc::clone(set));
         }
         let set = Rc::new(match self.list_of(member) {
-            Some(steps) if self.may_hold(member) => self.relation(member, steps)?.raised(),
-            Some(_) | None => Set::default(),
+            Some(steps) => self.relation(member, steps)?.raised(),
+            None => Set::default(),
         });
         self.sets.insert(member, Rc::clone(&set));
         Ok(set)
@@ -279,17 +279,21 @@ impl<'a> Search<'a, '_> {
         let Node::Member(member) = operand else {
             return None;
         };
-        if self.sets.contains_key(member) || !self.may_hold(*member) {
+        // Of a set, a list holds at most the set itself, which is nothing to read.
+        if self.subject.set.is_some() || self.sets.contains_key(member) || !self.may_hold(*member) {
             return None;
         }
         let steps = self.list_of(*member)?;
-        let of_subject = steps.objects.iter().map(|(_, class)| {
+        let is_of_kind =
+            |(definition, _): &&(DefinitionIx, ClassIx)| *definition == self.subject.definition;
+        let of_subject = steps.objects.iter().filter(is_of_kind).map(|(_, class)| {
             let class = self.snapshot.class(*class);
             class.resources(self.subject.object).len()
         });
         let of_everybody = steps
             .wildcards
             .iter()
+            .filter(is_of_kind)
             .map(|(_, class)| self.snapshot.class(*class).len());
         Some(of_subject.chain(of_everybody).sum::<usize>() as u64)
     }
@@ -298,9 +302,6 @@ impl<'a> Search<'a, '_> {
     fn hop(&mut self, class: ClassIx, target: MemberIx, to: &mut Set) -> Result<(), EvalError> {
         let from = self.set(target)?;
         let edges = self.snapshot.class(class);
-        if from.is_empty() || edges.is_empty() {
-            return Ok(());
-        }
         if from.len() > edges.len() as u64 / PROBE_RATIO {
             for (resource, subject, annotation) in edges.forward() {
                 let (value, height) = from.at(subject);
@@ -415,7 +416,7 @@ impl<'a> Search<'a, '_> {
                 }
             }
             Node::Member(member) => match self.list_of(*member) {
-                Some(steps) if !self.sets.contains_key(member) && self.may_hold(*member) => {
+                Some(steps) if !self.sets.contains_key(member) => {
                     self.height_seen = self.height_seen.max(1);
                     if self.subject.set == Some(*member) && self.subject.object == object {
                         return Ok(Value::Yes);
