@@ -4,6 +4,7 @@ mod expanding;
 mod explaining;
 mod tracing;
 mod walking;
+mod witnessing;
 
 use std::sync::Arc;
 
@@ -231,8 +232,12 @@ fn resolved(schema: &str, rows: &[String], asked: (&str, &str, &str)) -> (Snapsh
     (snapshot, query)
 }
 
+pub(super) fn rows(rows: &[&str]) -> Vec<String> {
+    rows.iter().map(|row| (*row).to_owned()).collect()
+}
+
 /// Without a context, at the epoch.
-fn limited(depth_max: u16, edges_visited_max: u64) -> Environment<'static> {
+pub(super) fn limited(depth_max: u16, edges_visited_max: u64) -> Environment<'static> {
     static NOTHING: std::sync::LazyLock<Context> = std::sync::LazyLock::new(Context::default);
     Environment {
         context: &NOTHING,

@@ -1,5 +1,9 @@
 //! Look-ups against checks: whatever a look-up says of an object, a check of it says too.
 
+mod answers;
+mod costs;
+mod sets;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,7 +13,7 @@ use schema::Schema;
 use testkit::{Case, Question};
 
 use super::{Found, Membership, ResourcesQuery, SubjectsQuery, lookup_resources, lookup_subjects};
-use crate::eval::tests::{environment, no_case_has, snapshot};
+use crate::eval::tests::{environment, limited, no_case_has, rows, snapshot};
 use crate::eval::{EvalError, Query, check};
 use crate::graph::Snapshot;
 
@@ -171,6 +175,72 @@ fn subjects_fault(case: &Case, snapshot: &Snapshot, question: &Question) -> Opti
         ));
     }
     pages_fault(&found, snapshot)
+}
+
+/// More than a look-up in one of the scenes visits.
+const EDGES_MAX: u64 = 1_000;
+/// Deeper than anything in the scenes.
+const DEPTH_MAX: u16 = 50;
+
+/// What a look-up finds, by id, and the fewest edges within which it does.
+fn with_cost(look_up: impl Fn(u64) -> Result<Vec<String>, EvalError>) -> (Vec<String>, u64) {
+    let found = look_up(EDGES_MAX).unwrap();
+    let (mut least, mut most) = (0, EDGES_MAX);
+    while least < most {
+        let middle = (least + most) / 2;
+        if look_up(middle).is_ok() {
+            most = middle;
+        } else {
+            least = middle + 1;
+        }
+    }
+    (found, least)
+}
+
+fn parsed(schema: &str, rows: &[String]) -> Snapshot {
+    let schema = Arc::new(Schema::compile(schema).unwrap());
+    let rows: Vec<Relationship> = rows.iter().map(|row| row.parse().unwrap()).collect();
+    snapshot(&schema, &rows)
+}
+
+fn ids_of(found: &Found, snapshot: &Snapshot) -> Vec<String> {
+    let told = |(id, membership): (ObjectId, Membership)| match membership {
+        Membership::Certain => id.to_string(),
+        Membership::Conditional { .. } => format!("{id}?"),
+    };
+    found.members(snapshot).map(told).collect()
+}
+
+/// The resources of a definition on which a subject has a member, and what it costs to find them.
+fn resources(
+    (schema, rows): (&str, &[String]),
+    (definition, member, subject): (&str, &str, &str),
+    depth_max: u16,
+) -> (Vec<String>, u64) {
+    let snapshot = parsed(schema, rows);
+    let subject = subject.parse().unwrap();
+    let query = ResourcesQuery::resolve(&snapshot, definition, member, &subject).unwrap();
+    with_cost(|edges_visited_max| {
+        let environment = limited(depth_max, edges_visited_max);
+        lookup_resources(&snapshot, &query, environment, &AtomicBool::new(false))
+            .map(|found| ids_of(&found, &snapshot))
+    })
+}
+
+/// The subjects of a definition that have a member on a resource, and what it costs to find them.
+fn subjects(
+    (schema, rows): (&str, &[String]),
+    (resource, member, definition): (&str, &str, &str),
+    depth_max: u16,
+) -> (Vec<String>, u64) {
+    let snapshot = parsed(schema, rows);
+    let resource = resource.parse().unwrap();
+    let query = SubjectsQuery::resolve(&snapshot, &resource, member, definition, None).unwrap();
+    with_cost(|edges_visited_max| {
+        let environment = limited(depth_max, edges_visited_max);
+        lookup_subjects(&snapshot, &query, environment, &AtomicBool::new(false))
+            .map(|found| ids_of(&found, &snapshot))
+    })
 }
 
 #[test]

@@ -63,12 +63,18 @@ fn expanded(
     depth_max: u16,
     limits: TreeLimits,
 ) -> Result<Tree, ExpandError> {
-    let context = Context::default();
+    expanded_within(snapshot, what, limited(depth_max, 10_000), limits)
+}
+
+fn expanded_within(
+    snapshot: &Snapshot,
+    what: &str,
+    environment: Environment<'_>,
+    limits: TreeLimits,
+) -> Result<Tree, ExpandError> {
     let environment = Environment {
-        context: &context,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
-        depth_max,
-        edges_visited_max: 10_000,
+        ..environment
     };
     let (resource, member) = what.split_once('#').unwrap();
     expand(
@@ -263,6 +269,43 @@ fn every_limit_has_its_error() {
         asked(50, small),
         Err(ExpandError::TooLarge { bytes_max: 1_000 })
     );
+}
+
+/// The last relationship, the last byte and the last level within the limits count.
+#[test]
+fn a_tree_may_take_all_of_its_limits() {
+    let snapshot = of_rows(SCHEMA, &ROWS.map(str::to_owned));
+    let within = |edges_visited_max| {
+        let environment = limited(50, edges_visited_max);
+        expanded_within(&snapshot, "doc:1#aaa", environment, LIMITS).is_ok()
+    };
+    assert_eq!([within(4), within(5)], [false, true]);
+    let names = |names: &[&str]| names.iter().map(|name| name.len()).sum::<usize>();
+    // What a node and each of its two subjects take besides their names.
+    let bytes = (24 + names(&["doc", "1", "groups"]))
+        + (16 + names(&["group", "g", "member"]))
+        + (16 + names(&["group", "g"]));
+    let within = |bytes_max| {
+        let limits = TreeLimits {
+            bytes_max,
+            ..LIMITS
+        };
+        expanded(&snapshot, "doc:1#groups", 50, limits).is_ok()
+    };
+    assert_eq!([within(bytes - 1), within(bytes)], [false, true]);
+    // A permission of nothing is a level all the same.
+    let within = |depth_max| expanded(&snapshot, "doc:1#nobody", depth_max, LIMITS).is_ok();
+    assert_eq!([within(0), within(1)], [false, true]);
+}
+
+/// A circle beside an exclusion is no circle through it.
+#[test]
+fn a_circle_after_an_exclusion_is_told() {
+    let schema = "definition user {}\ndefinition doc {\n relation parent: doc\n relation viewer: user\n relation banned: user\n\
+                  permission view = (viewer - banned) + parent->view\n}\n";
+    let snapshot = of_rows(schema, &rows(&["doc:1#parent@doc:2", "doc:2#parent@doc:1"]));
+    let tree = expanded(&snapshot, "doc:1#view", 50, LIMITS);
+    assert!(tree.is_ok(), "{tree:?}");
 }
 
 /// Without limits this would be a tree of 2^40 leaves.

@@ -147,8 +147,20 @@ fn write(node: &TraceNode, level: usize, text: &mut String) {
 }
 
 fn told(asked: &str, context: &str, limits: TreeLimits) -> String {
+    let told = trace_of_rows(&ROWS, asked, context, limits);
+    let mut text = String::new();
+    write(&told.root, 0, &mut text);
+    text
+}
+
+fn trace_of_rows(
+    rows: &[&str],
+    asked: &str,
+    context: &str,
+    limits: TreeLimits,
+) -> crate::eval::Trace {
     let schema = Arc::new(Schema::compile(SCHEMA).unwrap());
-    let rows: Vec<Relationship> = ROWS.iter().map(|row| row.parse().unwrap()).collect();
+    let rows: Vec<Relationship> = rows.iter().map(|row| row.parse().unwrap()).collect();
     let (member, subject) = asked.split_once(' ').unwrap();
     let question = Question {
         resource: "doc:d".parse().unwrap(),
@@ -157,10 +169,7 @@ fn told(asked: &str, context: &str, limits: TreeLimits) -> String {
         context: Context::from_json(context).unwrap(),
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
     };
-    let told = trace_of(&snapshot(&schema, &rows), &question, 50, limits);
-    let mut text = String::new();
-    write(&told.root, 0, &mut text);
-    text
+    trace_of(&snapshot(&schema, &rows), &question, 50, limits)
 }
 
 #[test]
@@ -272,6 +281,36 @@ fn a_trace_that_grows_too_large_is_cut_and_says_so() {
             relation doc:d#editor: Denied
           relation folder:f#viewer: Denied
     "#]].assert_eq(&text);
+}
+
+/// Up to the last byte of the limit all is told.
+#[test]
+fn a_trace_may_take_all_of_its_bytes() {
+    let root_alone = TreeLimits {
+        levels_max: 1,
+        ..LIMITS
+    };
+    let asked = |limits| trace_of_rows(&ROWS, "edit user:fay", "{}", limits);
+    let bytes = asked(root_alone).bytes;
+    let is_cut = |bytes_max| {
+        asked(TreeLimits {
+            bytes_max,
+            ..LIMITS
+        })
+        .root
+        .is_cut
+    };
+    assert_eq!([is_cut(bytes - 1), is_cut(bytes)], [true, false]);
+}
+
+/// Each of two nodes has the context of their condition, which may be six times as long in a message as it is as JSON.
+#[test]
+fn a_longer_context_takes_more_bytes() {
+    let bytes = |day: &str| {
+        let row = format!(r#"doc:d#editor@user:ann[on_day:{{"allowed":["{day}"]}}]"#);
+        trace_of_rows(&[&row], "edit user:ann", "{}", LIMITS).bytes
+    };
+    assert_eq!(bytes("saturday") - bytes("sat"), 2 * 6 * 5);
 }
 
 /// Where too much can be reached the answer is that of a check, and the question alone is told of.

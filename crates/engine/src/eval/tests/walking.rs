@@ -16,10 +16,6 @@ fn walked(
     walk(&snapshot, &query, limited(depth_max, edges_visited_max))
 }
 
-fn rows(rows: &[&str]) -> Vec<String> {
-    rows.iter().map(|row| (*row).to_owned()).collect()
-}
-
 const ANN: (&str, &str, &str) = ("doc:d", "view", "user:ann");
 
 #[test]
@@ -319,4 +315,88 @@ fn the_cheap_branch_comes_first() {
     assert_eq!(walked(schema, &rows, ANN, (50, 100)), (Ok(Value::Yes), 1));
     let bob = ("doc:d", "edit", "user:bob");
     assert_eq!(walked(schema, &rows, bob, (50, 100)), (Ok(Value::No), 0));
+}
+
+/// Folders in folders by way of two permissions: a circle of both is met as one of a single permission is.
+#[test]
+fn a_circle_of_two_permissions_is_walked() {
+    let schema = "definition user {}\ndefinition doc {\n relation parent: doc\n relation viewer: user\n\
+                  permission view = viewer + above\n permission above = parent->view\n}\n";
+    let rows = rows(&["doc:d#parent@doc:e", "doc:e#parent@doc:d"]);
+    assert_eq!(walked(schema, &rows, ANN, (50, 100)), (Ok(Value::No), 2));
+}
+
+/// Only what can come back to itself is remembered: to look at a few relationships again takes less.
+#[test]
+fn what_leads_to_nothing_of_its_kind_is_not_remembered() {
+    let schema = "definition user {}\ndefinition folder {\n relation viewer: user\n}\ndefinition doc {\n relation near: folder\n\
+                  relation far: folder\n permission view = near->viewer & far->viewer\n}\n";
+    let rows = rows(&[
+        "doc:d#near@folder:f",
+        "doc:d#far@folder:f",
+        "folder:f#viewer@user:ann",
+    ]);
+    assert_eq!(walked(schema, &rows, ANN, (50, 100)), (Ok(Value::Yes), 4));
+}
+
+/// Who can only have one of two that are needed is not looked for in either.
+#[test]
+fn an_intersection_holds_only_what_both_sides_can() {
+    let schema = "definition user {}\ndefinition robot {}\ndefinition doc {\n relation maker: robot | user\n relation owner: user\n\
+                  permission view = maker & owner\n}\n";
+    let rows = rows(&["doc:d#maker@robot:r", "doc:d#maker@user:ann"]);
+    let robot = ("doc:d", "view", "robot:r");
+    assert_eq!(walked(schema, &rows, robot, (50, 100)), (Ok(Value::No), 0));
+    assert_eq!(walked(schema, &rows, ANN, (50, 100)), (Ok(Value::No), 1));
+}
+
+/// A relation costs more than none of its own, one with sets more than one without, and an arrow more than two relations.
+#[test]
+fn what_leads_further_comes_later() {
+    let schema = "use self\ndefinition user {}\ndefinition group {\n relation member: user\n}\ndefinition folder {\n relation viewer: user\n\
+                  permission itself = self\n}\ndefinition doc {\n relation team: group#member\n relation parent: folder\n\
+                  relation viewer: user\n relation editor: user\n permission view = team + viewer\n\
+                  permission edit = parent->viewer + (viewer & editor)\n permission own = viewer + parent->itself\n}\n";
+    let rows = rows(&[
+        "doc:d#team@group:g#member",
+        "group:g#member@user:ann",
+        "doc:d#parent@folder:e",
+        "doc:d#parent@folder:f",
+        "folder:f#viewer@user:ann",
+        "doc:d#viewer@user:ann",
+        "doc:d#editor@user:ann",
+    ]);
+    let visited = |member| walked(schema, &rows, ("doc:d", member, "user:ann"), (50, 100)).1;
+    assert_eq!(visited("view"), 1);
+    assert_eq!(visited("edit"), 2);
+    assert_eq!(visited("own"), 1);
+}
+
+/// One definition with so many relations that their sets fill the last word of what a relation can hold.
+#[test]
+fn a_set_of_the_last_of_many_relations_is_held() {
+    let mut schema = "definition user {\n".to_owned();
+    for n in 0..63 {
+        schema.push_str(&format!("relation rel{n}: user\n"));
+    }
+    schema.push_str("relation last: user | user#last\n}\n");
+    let rows = rows(&["user:top#last@user:ann#last"]);
+    assert_eq!(
+        ask(&schema, &rows, "user:top", "last", "user:ann#last"),
+        Ok(Decision::Allowed)
+    );
+}
+
+/// Of a schema past that size nothing is known but what it says: everything is looked at.
+#[test]
+fn in_a_very_large_schema_nothing_is_denied_at_once() {
+    let mut schema = "definition user {}\ndefinition robot {}\ndefinition doc {\n relation maker: robot\n relation team: doc#maker\n\
+                      permission view = team\n"
+        .to_owned();
+    for n in 0..8_200 {
+        schema.push_str(&format!("relation rel{n}: robot\n"));
+    }
+    schema.push_str("}\n");
+    let rows = rows(&["doc:d#team@doc:e#maker"]);
+    assert_eq!(walked(&schema, &rows, ANN, (50, 100)), (Ok(Value::No), 1));
 }
