@@ -100,7 +100,7 @@ fn counted_check(
                 solution.decision(),
                 edges_visited.saturating_add(solution.edges_visited()),
             ),
-            Err(error) => (Err(error), environment.edges_visited_max),
+            Err(error) => (Err(error), environment.edges_visited_max.saturating_add(1)),
         },
     }
 }

@@ -218,8 +218,15 @@ fn exact_resources(
                 object: ObjectIx(*object),
             })
             .collect();
-        let solution = solve::solve_all(snapshot, &asked, query.subject, work.part())?;
-        work.spend(solution.edges_visited())?;
+        let part = work.part();
+        let solution = solve::solve_all(snapshot, &asked, query.subject, part);
+        // One that failed has visited more than it might; if that was all that was left, the whole has.
+        let edges_visited = match &solution {
+            Ok(solution) => solution.edges_visited(),
+            Err(_) => part.edges_visited_max.saturating_add(1),
+        };
+        work.spend(edges_visited)?;
+        let solution = solution?;
         for (node, object) in objects.iter().enumerate() {
             set.insert(*object, value(solution.decision_of(node as u32)), 0);
         }

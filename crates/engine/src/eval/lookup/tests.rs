@@ -188,10 +188,13 @@ fn with_cost(look_up: impl Fn(u64) -> Result<Vec<String>, EvalError>) -> (Vec<St
     let (mut least, mut most) = (0, EDGES_MAX);
     while least < most {
         let middle = (least + most) / 2;
-        if look_up(middle).is_ok() {
-            most = middle;
-        } else {
-            least = middle + 1;
+        match look_up(middle) {
+            Ok(_) => most = middle,
+            Err(error) => {
+                let edges_visited_max = middle;
+                assert_eq!(error, EvalError::WorkExceeded { edges_visited_max });
+                least = middle + 1;
+            }
         }
     }
     (found, least)
@@ -300,9 +303,10 @@ fn exact_answers_share_one_limit() {
         environment(1_000),
         &AtomicBool::new(false),
     );
-    assert!(
-        matches!(limited, Err(EvalError::WorkExceeded { .. })),
-        "{limited:?}"
+    let edges_visited_max = 1_000;
+    assert_eq!(
+        limited.unwrap_err(),
+        EvalError::WorkExceeded { edges_visited_max }
     );
     let gone = lookup_subjects(
         &snapshot,
