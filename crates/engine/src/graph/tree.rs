@@ -202,10 +202,15 @@ impl Branch {
                 copied.map(Leaf::resident_bytes).sum()
             }
             Children::Branches(branches) => {
+                let is_among =
+                    |one: &Self, all: &[&Self]| all.iter().any(|it| std::ptr::eq(*it, one));
+                let new: Vec<&Self> = self.branches().collect();
                 let old: Vec<&Self> = before.iter().flat_map(|branch| branch.branches()).collect();
-                let is_shared = |branch: &Self| old.iter().any(|old| std::ptr::eq(*old, branch));
-                let copied = branches.iter().filter(|branch| !is_shared(branch));
-                copied.map(|branch| branch.copied_bytes(&old)).sum()
+                // Those that are shared have nothing beneath them to look for.
+                let gone = old.iter().copied().filter(|branch| !is_among(branch, &new));
+                let gone: Vec<&Self> = gone.collect();
+                let copied = branches.iter().filter(|branch| !is_among(branch, &old));
+                copied.map(|branch| branch.copied_bytes(&gone)).sum()
             }
         };
         self.own_bytes() + copied
