@@ -68,6 +68,12 @@ impl Cursor {
         digest
     }
 
+    /// The cursor as text, opaque to callers.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        Cursors::new(self.token, self.now, self.query).after(&self.after)
+    }
+
     /// Reads a cursor that was given out for the query of digest `query`.
     ///
     /// # Errors
