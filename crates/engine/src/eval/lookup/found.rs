@@ -1,5 +1,7 @@
 //! What a look-up has found, in the order of the ids, which is the same on every node.
 
+use std::cmp::Ordering;
+
 use model::ObjectId;
 use roaring::RoaringBitmap;
 use schema::DefinitionIx;
@@ -154,11 +156,14 @@ impl Found {
     #[must_use]
     pub fn member(&self, snapshot: &Snapshot, place: usize) -> Option<(ObjectId, Membership)> {
         let among_named = match &self.unnamed {
-            Some(unnamed) if place == unnamed.place => {
-                return Some((unnamed.id.clone(), self.membership(unnamed.object)));
-            }
-            Some(unnamed) if place > unnamed.place => place - 1,
-            Some(_) | None => place,
+            Some(unnamed) => match place.cmp(&unnamed.place) {
+                Ordering::Less => place,
+                Ordering::Equal => {
+                    return Some((unnamed.id.clone(), self.membership(unnamed.object)));
+                }
+                Ordering::Greater => place - 1,
+            },
+            None => place,
         };
         let object = *self.members.get(among_named)?;
         let id = snapshot.object_id(self.definition, ObjectIx(object))?;

@@ -54,10 +54,9 @@ impl<'a> Work<'a> {
             .environment
             .edges_visited_max
             .saturating_sub(self.edges_visited);
-        Environment {
-            edges_visited_max: left.min(EDGES_TOGETHER_MAX),
-            ..self.environment
-        }
+        let mut part = self.environment;
+        part.edges_visited_max = left.min(EDGES_TOGETHER_MAX);
+        part
     }
 
     /// # Errors
