@@ -2,9 +2,9 @@
 
 use super::*;
 
-/// Where only what lies above a document tells whether its list matters, the list is probed; also by a set that it is.
+/// Also where only what lies above a document tells whether its list matters.
 #[test]
-fn a_probed_list_holds_the_set_that_it_is_and_no_other() {
+fn a_list_holds_the_set_that_it_is_and_no_other() {
     let schema = "definition user {}\ndefinition doc {\n relation parent: doc\n relation viewer: user\n relation base: doc#viewer\n\
                   permission view = base + (viewer & parent->view)\n}\n";
     let rows = rows(&[
@@ -36,4 +36,24 @@ fn who_is_named_beside_a_wildcard_is_listed() {
     assert_eq!(named("both"), ["ann", "bob", "cat"]);
     assert_eq!(named("left"), ["ann"]);
     assert_eq!(named("open"), ["ann", "cat", "dan"]);
+}
+
+/// Everybody is known to themselves, and to some whoever asks is: so who asks may be named by no relationship.
+#[test]
+fn who_is_named_nowhere_is_listed_in_their_place() {
+    let schema = "use self\ndefinition user {\n relation friend: user:*\n permission known = self + friend\n}\n";
+    let rows = rows(&["user:bob#friend@user:*", "user:kim#friend@user:*"]);
+    let known_to = |id: &str| {
+        let subject = format!("user:{id}");
+        resources((schema, &rows), ("user", "known", &subject), DEPTH_MAX).0
+    };
+    assert_eq!(known_to("ann"), ["ann", "bob", "kim"]);
+    assert_eq!(known_to("eve"), ["bob", "eve", "kim"]);
+    assert_eq!(known_to("zoe"), ["bob", "kim", "zoe"]);
+    let snapshot = parsed(schema, &rows);
+    let eve = "user:eve".parse().unwrap();
+    let query = ResourcesQuery::resolve(&snapshot, "user", "known", &eve).unwrap();
+    let environment = limited(DEPTH_MAX, EDGES_MAX);
+    let found = lookup_resources(&snapshot, &query, environment, &AtomicBool::new(false)).unwrap();
+    assert_eq!(pages_fault(&found, &snapshot), None);
 }

@@ -5,10 +5,11 @@ use super::*;
 const DOCS: &str = "caveat asked(n int) {\n n > 5\n}\ndefinition user {}\ndefinition robot {}\n\
                     definition group {\n relation member: user\n}\ndefinition doc {\n\
                     relation viewer: user | user with asked\n relation editor: user | robot\n relation owner: user\n\
-                    relation reader: user | user:* | robot:*\n relation team: user | group#member\n relation maker: robot\n permission any = editor + owner\n\
+                    relation reader: user | user:* | robot:*\n relation team: user | group#member\n relation maker: robot\n\
+                    permission any = editor + owner\n permission own = owner + maker\n\
                     permission both = viewer & editor\n permission left = viewer - editor\n permission open = viewer & reader\n\
                     permission each = viewer & editor & owner\n permission staff = viewer & team\n\
-                    permission again = any & both\n}\n";
+                    permission again = any & both\n permission known = own & each\n}\n";
 
 /// `user:ann` as `relation` on so many documents.
 fn list(relation: &str, length: usize) -> Vec<String> {
@@ -62,6 +63,14 @@ fn a_list_is_as_long_as_what_is_read_of_it() {
 fn a_list_that_is_known_is_not_probed() {
     let rows = [list("viewer", 2), list("editor", 12)].concat();
     assert_eq!(cost_of_docs(&rows, "again"), 2 + 12);
+}
+
+/// Nobody owns what the subject views, and that is known before the documents that it edits are read.
+#[test]
+fn a_list_that_is_known_is_met_first() {
+    let mut rows = [list("owner", 5), list("editor", 3)].concat();
+    rows.extend(["viewer", "editor"].map(|relation| format!("doc:d9#{relation}@user:ann")));
+    assert_eq!(cost_of_docs(&rows, "known"), 5 + 1);
 }
 
 #[test]
