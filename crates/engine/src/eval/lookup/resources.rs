@@ -417,8 +417,10 @@ impl<'a> Search<'a, '_> {
             }
             Node::Member(member) => match self.list_of(*member) {
                 Some(steps) if !self.sets.contains_key(member) => {
-                    // Not the set that is looked for: all that holds it is found by way of its list.
                     self.height_seen = self.height_seen.max(1);
+                    if self.subject.set == Some(*member) && self.subject.object == object {
+                        return Ok(Value::Yes);
+                    }
                     self.relation_at(steps, object)?
                 }
                 Some(_) | None => self.known_at(*member, object)?,
