@@ -75,19 +75,19 @@ pub(crate) async fn run(arguments: Import) -> anyhow::Result<Outcome> {
         reader,
         rows_max: arguments.batch as usize,
     };
-    batches.window.skip(checkpoint.window_relationships);
+    drop(batches.window.take(checkpoint.window_relationships));
     let mut committing: Option<Sent> = None;
     loop {
-        // Read ahead on this thread; the commit before runs on another.
-        let next = tokio::task::block_in_place(|| batches.next())?;
+        // Read ahead on this thread; the commit before runs on another, and counts even if there is nothing more to read.
+        let next = tokio::task::block_in_place(|| batches.next());
         let write_over = arguments.touch || std::mem::take(&mut is_first_after_cut);
-        let next = next.map(|batch| Sent::new(client.clone(), batch, write_over));
+        let next = next.map(|next| next.map(|batch| Sent::new(client.clone(), batch, write_over)));
         if let Some(sent) = committing.take() {
             checkpoint.note(sent.committed().await?);
             checkpoint.save(&arguments)?;
             progress.set_message(format!("{} relationships", checkpoint.relationships));
         }
-        let Some(mut next) = next else {
+        let Some(mut next) = next? else {
             break;
         };
         next.end();
@@ -133,8 +133,8 @@ impl Window {
         })
     }
 
-    fn skip(&mut self, count: usize) {
-        self.rows.drain(..count.min(self.rows.len()));
+    fn take(&mut self, count_max: usize) -> Vec<Relationship> {
+        self.rows.drain(..count_max.min(self.rows.len())).collect()
     }
 }
 
@@ -156,8 +156,7 @@ impl Batches {
         if self.window.rows.is_empty() {
             self.window = Window::read(&mut self.reader)?;
         }
-        let count = self.rows_max.min(self.window.rows.len());
-        let rows: Vec<Relationship> = self.window.rows.drain(..count).collect();
+        let rows = self.window.take(self.rows_max);
         let is_last = self.window.rows.is_empty();
         Ok((!rows.is_empty()).then(|| Batch {
             rows,
