@@ -270,10 +270,12 @@ impl Place {
             };
             let found = look_up(&view.snapshot, environment, interrupt)?;
             let bytes_max = on.settings().limits.answer_bytes_max;
-            let everybody = tells_everybody.then(|| everybody(&view.snapshot, &found, bytes_max));
-            Ok(everybody
-                .unwrap_or(Ok(None))
-                .map(|everybody| (found, everybody)))
+            let everybody = if tells_everybody {
+                everybody(&view.snapshot, &found, bytes_max)
+            } else {
+                Ok(None)
+            };
+            Ok(everybody.map(|everybody| (found, everybody)))
         };
         let quick = run(QUICK_EDGES.min(edges_visited_max), &AtomicBool::new(false));
         match quick {

@@ -76,6 +76,16 @@ fn serve_at(folder: &Path, store: &str, address: &str) -> Served {
     Served(child)
 }
 
+/// Five commits.
+const IMPORT: [&str; 6] = [
+    "import",
+    "rows.txt",
+    "--batch",
+    "700",
+    "--checkpoint",
+    "done",
+];
+
 fn files(folder: &Path) -> PathBuf {
     std::fs::write(folder.join("schema.zed"), SCHEMA).unwrap();
     let rows: String = (0..3_000)
@@ -97,15 +107,7 @@ fn an_import_stops_where_it_fails_and_goes_on_from_there() {
     // In the order of an import it is in the third of five batches.
     let there = "doc:d50#viewer@user:u50";
     assert_eq!(run(at, &["relationship", "write", there]).0, 0);
-    let import = [
-        "import",
-        "rows.txt",
-        "--batch",
-        "700",
-        "--checkpoint",
-        "done",
-    ];
-    assert_eq!(run(at, &import).0, 4);
+    assert_eq!(run(at, &IMPORT).0, 4);
     let stored = || {
         let told = run(
             at,
@@ -116,7 +118,7 @@ fn an_import_stops_where_it_fails_and_goes_on_from_there() {
     };
     assert_eq!(stored(), 1_400 + 1);
     assert_eq!(run(at, &["relationship", "delete", there]).0, 0);
-    assert_eq!(run(at, &import).1, "imported 3000 relationships\n");
+    assert_eq!(run(at, &IMPORT).1, "imported 3000 relationships\n");
     assert_eq!(stored(), 3_000);
 }
 
@@ -127,18 +129,10 @@ fn a_store_is_filled_asked_copied_and_filled_again() {
     files(at);
     let served = serve(at, "sqlite:one.db");
     assert_eq!(run(at, &["schema", "write", "schema.zed"]).0, 0);
-    let import = [
-        "import",
-        "rows.txt",
-        "--batch",
-        "700",
-        "--checkpoint",
-        "done",
-    ];
-    let (code, told, _) = run(at, &import);
+    let (code, told, _) = run(at, &IMPORT);
     assert_eq!((code, told.as_str()), (0, "imported 3000 relationships\n"));
     // All of it is done, says the checkpoint; without it the rows are there already.
-    assert_eq!(run(at, &import).1, "imported 3000 relationships\n");
+    assert_eq!(run(at, &IMPORT).1, "imported 3000 relationships\n");
     let (code, _, told) = run(at, &["import", "rows.txt"]);
     assert_eq!(code, 4);
     assert!(told.contains("ATTEMPT_TO_RECREATE_RELATIONSHIP"), "{told}");
