@@ -63,6 +63,10 @@ pub(super) fn search<'a>(
         is_generous,
         height_seen: 0,
     };
+    // Of the set that is looked for, the list is the set itself: known from the start, whoever asks for an object of it.
+    if let Some(list) = subject.set.filter(|set| search.list_of(*set).is_some()) {
+        search.set(list)?;
+    }
     for component in search.components(member) {
         search.solve_component(&component)?;
     }
@@ -418,9 +422,6 @@ impl<'a> Search<'a, '_> {
             Node::Member(member) => match self.list_of(*member) {
                 Some(steps) if !self.sets.contains_key(member) => {
                     self.height_seen = self.height_seen.max(1);
-                    if self.subject.set == Some(*member) && self.subject.object == object {
-                        return Ok(Value::Yes);
-                    }
                     self.relation_at(steps, object)?
                 }
                 Some(_) | None => self.known_at(*member, object)?,
