@@ -67,10 +67,8 @@ pub(crate) fn run(arguments: &AllArguments) -> anyhow::Result<()> {
 /// The arguments of each step.
 fn steps(arguments: &AllArguments) -> Vec<Vec<String>> {
     let mut steps = vec![vec!["machine".to_owned()], vec!["adversarial".to_owned()]];
-    let workloads = Kind::value_variants()
-        .iter()
-        .filter_map(Kind::to_possible_value);
-    for workload in workloads {
+    let named = |kind: &Kind| Some((*kind, kind.to_possible_value()?));
+    for (kind, workload) in Kind::value_variants().iter().filter_map(named) {
         let data = |command: &str, size: &u64| -> Vec<String> {
             let size = size.to_string();
             let words = [command, "--workload", workload.get_name(), "--size", &size];
@@ -92,7 +90,11 @@ fn steps(arguments: &AllArguments) -> Vec<Vec<String>> {
                 ("writes", &[]),
                 ("mixed", &[]),
             ];
-            for (command, flags) in served {
+            let direct: &[(&str, &[&str])] = match kind {
+                Kind::Documents => &[("served", &["--direct"])],
+                Kind::CodeHosting | Kind::Microservices => &[],
+            };
+            for (command, flags) in served.iter().chain(direct) {
                 let mut step = data(command, size);
                 step.extend(flags.iter().map(|flag| (*flag).to_owned()));
                 step.extend_from_slice(&rounds);
@@ -117,8 +119,8 @@ mod tests {
             rounds: 2,
             folder: PathBuf::new(),
         });
-        // The machine, hard data, and of each workload two sizes and five ways to serve it.
-        assert_eq!(steps.len(), 2 + 3 * (2 + 5));
+        // The machine, hard data, of each workload two sizes and five ways to serve it, and direct checks of documents.
+        assert_eq!(steps.len(), 2 + 3 * (2 + 5) + 1);
         let step = "served --workload documents --size 10000 --bulk 100 --seconds 1 --rounds 2";
         assert!(steps.iter().any(|own| own.join(" ") == step), "{steps:?}");
     }

@@ -11,6 +11,7 @@ pub(crate) mod target;
 mod turns;
 mod writes;
 
+use anyhow::Context as _;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,9 @@ pub(crate) struct CheckArguments {
     /// Items of a bulk check, up to 10,000; without it each call is a check of its own.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     bulk: Option<u16>,
+    /// Ask for a relationship itself, and not for a permission; for documents.
+    #[arg(long)]
+    direct: bool,
     /// Which resources and subjects are asked about.
     #[arg(long, value_enum, default_value = "zipf")]
     popularity: Popularity,
@@ -76,7 +80,16 @@ pub(crate) async fn checks(
 ) -> anyhow::Result<()> {
     let setup = &arguments.setup;
     let mut draw = Draw::new(seed, arguments.popularity);
-    let questions = calls::questions(&mut draw, workload);
+    let mut name = workload.name().to_owned();
+    let questions = if arguments.direct {
+        let questions = calls::direct_questions(&mut draw, workload).with_context(|| {
+            format!("{name} has no relation of single subjects; --direct is for documents")
+        })?;
+        name.push_str(", direct");
+        questions
+    } else {
+        calls::questions(&mut draw, workload)
+    };
     let calls = match arguments.bulk {
         None => Calls::checks(&questions),
         Some(size) => Calls::bulk_checks(&questions, size),
@@ -92,7 +105,7 @@ pub(crate) async fn checks(
             None
         };
         results(Entry::Served(ServedChecks {
-            workload: workload.name().to_owned(),
+            workload: name.clone(),
             popularity: arguments.popularity,
             relationships,
             in_flight,

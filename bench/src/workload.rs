@@ -39,6 +39,11 @@ pub(crate) trait Workload: Send + Sync {
     /// A question about any subject and resource, which is denied nearly always.
     fn any(&self, draw: &mut Draw) -> Question;
 
+    /// A question whose answer is a relationship itself, there or not, if the workload has a relation without sets of subjects.
+    fn direct(&self, _draw: &mut Draw) -> Option<Question> {
+        None
+    }
+
     /// The relation by which such a subject is given such a resource.
     fn granting_relation(&self) -> &'static str;
 

@@ -129,7 +129,7 @@ fn served(report: &Report, drawings: &[Drawing]) -> Option<String> {
     ];
     section(
         "Checks over gRPC",
-        "served --workload W --size N [--bulk 100] [--rate R] [--cold]",
+        "served --workload W --size N [--bulk 100] [--direct] [--rate R] [--cold]",
         "Latencies are of calls, which have so many items. Cold is the first round after a start on a store that was there.",
         &headings.concat(),
         rows.collect(),

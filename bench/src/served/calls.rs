@@ -211,6 +211,11 @@ pub(crate) fn questions(draw: &mut Draw, workload: &dyn Workload) -> Vec<Questio
     (0..REQUESTS).map(|_| draw.question(workload)).collect()
 }
 
+/// The like of single relationships, if the workload has them.
+pub(super) fn direct_questions(draw: &mut Draw, workload: &dyn Workload) -> Option<Vec<Question>> {
+    (0..REQUESTS).map(|_| workload.direct(draw)).collect()
+}
+
 fn checks(questions: &[Question]) -> Arc<Vec<wire::CheckPermissionRequest>> {
     let requests = questions.iter().map(|question| {
         let item = item(question);

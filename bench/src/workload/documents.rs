@@ -299,6 +299,17 @@ impl Workload for Documents {
         self.ask(document, permission, user)
     }
 
+    fn direct(&self, draw: &mut Draw) -> Option<Question> {
+        let document = draw.one_of(self.documents);
+        let owner = self.of_document(document).owner?;
+        let user = if draw.rng.chance(50) {
+            owner
+        } else {
+            draw.one_of(self.users)
+        };
+        Some(self.ask(document, "owner", user))
+    }
+
     fn granting_relation(&self) -> &'static str {
         "viewer"
     }

@@ -60,6 +60,7 @@ fn questions_are_answered_as_they_were_made() {
         for popularity in [Popularity::Uniform, Popularity::Zipf] {
             let mut draw = Draw::new(SEED, popularity);
             let mut allowed = 0;
+            let mut owned = [0; 2];
             for _ in 0..QUESTIONS {
                 let question = draw.question(workload.as_ref());
                 let right = oracle::check(&schema, &rows, &asked(&question), 50).unwrap();
@@ -69,6 +70,11 @@ fn questions_are_answered_as_they_were_made() {
                     "{question:?}"
                 );
                 allowed += usize::from(right == Decision::Allowed);
+                if let Some(direct) = workload.direct(&mut draw) {
+                    let right = oracle::check(&schema, &rows, &asked(&direct), 50).unwrap();
+                    assert_eq!(in_process::answer(&snapshot, &direct), right, "{direct:?}");
+                    owned[usize::from(right == Decision::Allowed)] += 1;
+                }
                 let certain = workload.allowed(&mut draw);
                 assert_eq!(
                     in_process::answer(&snapshot, &certain),
@@ -79,6 +85,13 @@ fn questions_are_answered_as_they_were_made() {
             assert!(
                 (QUESTIONS * 40 / 100..QUESTIONS * 75 / 100).contains(&allowed),
                 "{kind:?}, {popularity:?}: {allowed} of {QUESTIONS} are allowed"
+            );
+            let has_direct = *kind == Kind::Documents;
+            assert!(
+                owned
+                    .iter()
+                    .all(|count| (*count > QUESTIONS / 4) == has_direct),
+                "{kind:?}, {popularity:?}: {owned:?} of a relationship itself"
             );
         }
     }
