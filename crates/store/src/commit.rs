@@ -24,6 +24,8 @@ use model::{
 };
 
 pub mod canonical;
+pub(crate) mod changes;
+pub(crate) mod draft;
 mod record;
 
 pub use record::{Record, RecordChange, RecordKey, RecordKeyError};

@@ -18,6 +18,7 @@
 pub mod commit;
 pub mod contract;
 pub mod error;
+mod sql;
 pub mod sqlite;
 pub mod store;
 

@@ -30,10 +30,8 @@ use crate::store::{
 
 mod apply;
 mod backup;
-mod changes;
 mod codec;
 mod file_lock;
-mod filter;
 mod open;
 mod read;
 mod writer;

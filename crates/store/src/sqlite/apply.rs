@@ -1,27 +1,19 @@
 //! One commit, applied within the writer's transaction. The caller has set a savepoint and goes back to it on refusal.
 
-use std::collections::HashMap;
-
-use model::{
-    CommitHash, Operation, Precondition, Relationship, RelationshipFilter, Revision, Timestamp,
-};
+use model::{CommitHash, Operation, Precondition, Relationship, RelationshipFilter, Timestamp};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::changes::{ChangeSet, Found};
 use super::codec::{
-    KEY_CONDITION, KEY_ORDER, RELATIONSHIP_COLUMNS, bind_key, bind_traits, hash, key_bytes,
-    relationship, revision, revision_sql, timestamp,
+    KEY_CONDITION, bind_condition, bind_key, bind_traits, hash, relationship, revision,
+    revision_sql, timestamp,
 };
-use super::filter::Condition;
 use crate::commit::canonical::{self, EntryHeader};
-use crate::commit::{
-    Base, ChangeRequest, CommitRequest, Committed, IdempotencyKey, RecordChange, RecordKey,
-};
+use crate::commit::changes::{Found, key_bytes};
+use crate::commit::draft::{self, Decided, Draft, check_size};
+use crate::commit::{ChangeRequest, CommitRequest, Committed, IdempotencyKey, RecordKey};
 use crate::error::{CommitError, StoreError};
+use crate::sql::{Condition, KEY_ORDER, RELATIONSHIP_COLUMNS};
 use crate::store::Head;
-
-/// The most bytes of changes in one entry; SQLite itself ends at a thousand million.
-const ENTRY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Applies `request` after `head`, and gives the new head with the result.
 pub(super) fn apply(
@@ -34,17 +26,9 @@ pub(super) fn apply(
     {
         return Ok((committed, head));
     }
-    check_base(head, request.base)?;
     let mut work = Work {
         connection,
-        revision: head.revision.next(),
-        time: request.now.max(head.time),
-        changes: ChangeSet::default(),
-        records: Vec::new(),
-        record_places: HashMap::new(),
-        schema: None,
-        deleted_count: 0,
-        deletion_complete: true,
+        draft: Draft::begin(head, request)?,
     };
     for (index, precondition) in request.preconditions.iter().enumerate() {
         if !work.holds(precondition)? {
@@ -74,48 +58,29 @@ fn replay(
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
-    if row.get::<_, [u8; 32]>(5)? != canonical::request_digest(request) {
-        return Err(CommitError::IdempotencyKeyReused { key: key.clone() });
-    }
-    Ok(Some(Committed {
+    let digest: [u8; 32] = row.get(5)?;
+    let first = Committed {
         revision: revision(row.get(0)?)?,
         time: timestamp(row.get(1)?)?,
         hash: hash(row.get(2)?),
         deleted_count: revision(row.get(3)?)?.0,
         deletion_complete: row.get(4)?,
         replayed: true,
-    }))
-}
-
-fn check_base(head: Head, base: Base) -> Result<(), CommitError> {
-    let schema_moved = base.schema_revision != head.schema_revision;
-    let head_moved = base.head.is_some_and(|base| base != head.revision);
-    if schema_moved || head_moved {
-        return Err(CommitError::Conflict {
-            head: head.revision,
-        });
-    }
-    Ok(())
+    };
+    draft::replay(key, request, &digest, first).map(Some)
 }
 
 struct Work<'a> {
     connection: &'a Connection,
-    revision: Revision,
-    time: Timestamp,
-    changes: ChangeSet,
-    records: Vec<RecordChange>,
-    record_places: HashMap<RecordKey, usize>,
-    schema: Option<&'a str>,
-    deleted_count: u64,
-    deletion_complete: bool,
+    draft: Draft<'a>,
 }
 
 impl<'a> Work<'a> {
     fn holds(&self, precondition: &Precondition) -> Result<bool, CommitError> {
-        let condition = Condition::new(precondition.filter(), self.time);
+        let condition = Condition::new(precondition.filter(), self.draft.time, '?');
         let sql = format!("SELECT 1 FROM relationship WHERE {} LIMIT 1", condition.sql);
         let mut statement = self.connection.prepare_cached(&sql)?;
-        condition.bind(&mut statement)?;
+        bind_condition(&mut statement, &condition)?;
         let is_match = statement.raw_query().next()?.is_some();
         Ok(match precondition {
             Precondition::MustMatch(_) => is_match,
@@ -136,7 +101,7 @@ impl<'a> Work<'a> {
                 partial,
             } => self.delete_matching(filter, *limit, *partial),
             ChangeRequest::Schema(text) => {
-                self.schema = Some(text);
+                self.draft.schema(text);
                 Ok(())
             }
             ChangeRequest::Record { key, value } => self.record(key, value.as_deref()),
@@ -150,27 +115,21 @@ impl<'a> Work<'a> {
             .connection
             .prepare_cached("INSERT INTO relationship VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10) ON CONFLICT DO NOTHING")?;
         bind_key(&mut insert, relationship)?;
-        bind_traits(&mut insert, relationship, self.revision)?;
+        bind_traits(&mut insert, relationship, self.draft.revision)?;
         if insert.raw_execute()? == 1 {
-            self.changes
-                .record(None, Some(relationship.clone()), self.revision);
+            self.draft.add(relationship);
             return Ok(());
         }
         let found = self.find(relationship)?;
-        if is_create && !found.relationship.is_expired(self.time) {
-            return Err(CommitError::AlreadyExists(Box::new(relationship.key())));
-        }
-        if found.relationship == *relationship {
+        if !self.draft.replace(found, relationship, is_create)? {
             return Ok(());
         }
         let mut update = self.connection.prepare_cached(&format!(
             "UPDATE relationship SET caveat = ?7, context = ?8, expires_at = ?9, revision = ?10 WHERE {KEY_CONDITION}"
         ))?;
         bind_key(&mut update, relationship)?;
-        bind_traits(&mut update, relationship, self.revision)?;
+        bind_traits(&mut update, relationship, self.draft.revision)?;
         update.raw_execute()?;
-        self.changes
-            .record(Some(found), Some(relationship.clone()), self.revision);
         Ok(())
     }
 
@@ -189,9 +148,9 @@ impl<'a> Work<'a> {
              RETURNING {RELATIONSHIP_COLUMNS}"
         ))?;
         bind_key(&mut statement, key)?;
-        statement.raw_bind_parameter(7, self.time.as_micros())?;
+        statement.raw_bind_parameter(7, self.draft.time.as_micros())?;
         if let Some(found) = first(&mut statement)? {
-            self.changes.record(Some(found), None, self.revision);
+            self.draft.delete(found);
         }
         Ok(())
     }
@@ -202,28 +161,19 @@ impl<'a> Work<'a> {
         limit: Option<u32>,
         is_partial: bool,
     ) -> Result<(), CommitError> {
-        let condition = Condition::new(filter, self.time);
+        let condition = Condition::new(filter, self.draft.time, '?');
         let next = condition.parameter_count() + 1;
         let sql = format!(
             "SELECT {RELATIONSHIP_COLUMNS} FROM relationship WHERE {} ORDER BY {KEY_ORDER} LIMIT ?{next}",
             condition.sql
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        condition.bind(&mut statement)?;
+        bind_condition(&mut statement, &condition)?;
         statement.raw_bind_parameter(next, limit.map_or(-1, |limit| i64::from(limit) + 1))?;
         let mut found = collect(&mut statement)?;
         drop(statement);
-        if let Some(limit) = limit
-            && cut(&mut found, limit)
-        {
-            if !is_partial {
-                return Err(CommitError::TooManyToDelete {
-                    filter: Box::new(filter.clone()),
-                    limit,
-                });
-            }
-            self.deletion_complete = false;
-        }
+        self.draft
+            .cut_matching(&mut found, filter, limit, is_partial)?;
         self.remove(found)
     }
 
@@ -232,11 +182,11 @@ impl<'a> Work<'a> {
             "SELECT {RELATIONSHIP_COLUMNS} FROM relationship WHERE expires_at <= ?1 \
              ORDER BY expires_at, {KEY_ORDER} LIMIT ?2"
         ))?;
-        statement.raw_bind_parameter(1, before.min(self.time).as_micros())?;
+        statement.raw_bind_parameter(1, before.min(self.draft.time).as_micros())?;
         statement.raw_bind_parameter(2, i64::from(limit) + 1)?;
         let mut found = collect(&mut statement)?;
         drop(statement);
-        self.deletion_complete &= !cut(&mut found, limit);
+        self.draft.cut_expired(&mut found, limit);
         self.remove(found)
     }
 
@@ -255,24 +205,14 @@ impl<'a> Work<'a> {
                     key.kind(),
                     key.key(),
                     value,
-                    revision_sql(self.revision)
+                    revision_sql(self.draft.revision)
                 ])?,
             None => self
                 .connection
                 .prepare_cached("DELETE FROM record WHERE kind = ?1 AND key = ?2")?
                 .execute(names)?,
         };
-        let after = value.map(<[u8]>::to_vec);
-        let next = self.records.len();
-        let place = *self.record_places.entry(key.clone()).or_insert(next);
-        match self.records.get_mut(place) {
-            Some(earlier) => earlier.after = after,
-            None => self.records.push(RecordChange {
-                key: key.clone(),
-                before,
-                after,
-            }),
-        }
+        self.draft.record(key, before, value.map(<[u8]>::to_vec));
         Ok(())
     }
 
@@ -282,75 +222,39 @@ impl<'a> Work<'a> {
         for found in rows {
             bind_key(&mut statement, &found.relationship)?;
             statement.raw_execute()?;
-            self.deleted_count += 1;
-            self.changes.record(Some(found), None, self.revision);
+            self.draft.sweep(found);
         }
         Ok(())
     }
 
     fn finish(
-        mut self,
+        self,
         head: Head,
-        request: &CommitRequest,
+        request: &'a CommitRequest,
     ) -> Result<(Committed, Head), CommitError> {
-        let schema = self.changed_schema(head)?;
-        let (changes, restored) = self.changes.finish();
-        for found in restored {
+        let is_same_schema = self.is_same_schema(head)?;
+        let decided = self.draft.finish(head, request, is_same_schema)?;
+        for found in &decided.restored {
             let sql = format!("UPDATE relationship SET revision = ?7 WHERE {KEY_CONDITION}");
             let mut statement = self.connection.prepare_cached(&sql)?;
             bind_key(&mut statement, &found.relationship)?;
             statement.raw_bind_parameter(7, revision_sql(found.revision))?;
             statement.raw_execute()?;
         }
-        self.records.retain(|change| change.before != change.after);
-        let block = canonical::encode_changes(&changes, &self.records);
-        if block.len() > ENTRY_BYTES_MAX {
-            return Err(CommitError::TooLarge {
-                bytes: block.len(),
-                bytes_max: ENTRY_BYTES_MAX,
-            });
-        }
-        let header = EntryHeader {
-            previous: head.hash,
-            revision: self.revision,
-            time: self.time,
-            housekeeping: is_housekeeping(&request.changes),
-            provenance: &request.provenance,
-            schema,
-        };
-        let committed = Committed {
-            revision: self.revision,
-            time: self.time,
-            hash: header.hash(&block),
-            deleted_count: self.deleted_count,
-            deletion_complete: self.deletion_complete,
-            replayed: false,
-        };
-        if let Some(text) = schema {
+        if let Some(text) = decided.header.schema {
             let mut insert = self
                 .connection
                 .prepare_cached("INSERT INTO schema_version VALUES (?1, ?2)")?;
-            insert.execute(params![revision_sql(self.revision), text])?;
+            insert.execute(params![revision_sql(decided.header.revision), text])?;
         }
-        insert_entry(self.connection, &header, &committed, request, &block)?;
-        let schema_revision = if schema.is_some() {
-            self.revision
-        } else {
-            head.schema_revision
-        };
-        let head = Head {
-            revision: self.revision,
-            time: self.time,
-            hash: committed.hash,
-            schema_revision,
-        };
-        Ok((committed, head))
+        insert_entry(self.connection, &decided, request)?;
+        Ok((decided.committed, decided.head))
     }
 
-    /// The new text of the schema, unless it is the old one.
-    fn changed_schema(&self, head: Head) -> Result<Option<&'a str>, CommitError> {
-        let Some(text) = self.schema else {
-            return Ok(None);
+    /// Whether the schema that the commit sets, if any, is the one that is there.
+    fn is_same_schema(&self, head: Head) -> Result<bool, CommitError> {
+        let Some(text) = self.draft.new_schema() else {
+            return Ok(false);
         };
         let mut current = self
             .connection
@@ -359,53 +263,44 @@ impl<'a> Work<'a> {
         let is_same = current
             .query_row(parameters, |row| row.get::<_, bool>(0))
             .optional()?;
-        Ok((is_same != Some(true)).then_some(text))
+        Ok(is_same == Some(true))
     }
 }
 
 fn insert_entry(
     connection: &Connection,
-    header: &EntryHeader<'_>,
-    committed: &Committed,
+    decided: &Decided<'_>,
     request: &CommitRequest,
-    block: &[u8],
 ) -> Result<(), CommitError> {
-    let CommitHash(hash) = committed.hash;
+    let EntryHeader {
+        previous,
+        revision,
+        time,
+        housekeeping,
+        provenance,
+        schema,
+    } = decided.header;
+    let CommitHash(hash) = decided.committed.hash;
     let key = request.idempotency_key.as_ref();
     let mut insert = connection
         .prepare_cached("INSERT INTO log_entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)")?;
     insert.execute(params![
-        revision_sql(header.revision),
-        header.time.as_micros(),
+        revision_sql(revision),
+        time.as_micros(),
         hash,
-        header.previous.0,
-        header.housekeeping,
-        header.schema.is_some(),
-        header.provenance.actor,
-        header.provenance.reason,
-        header.provenance.metadata,
+        previous.0,
+        housekeeping,
+        schema.is_some(),
+        provenance.actor,
+        provenance.reason,
+        provenance.metadata,
         key.map(IdempotencyKey::as_str),
         key.map(|_| canonical::request_digest(request)),
-        revision_sql(Revision(committed.deleted_count)),
-        committed.deletion_complete,
-        block,
+        i64::try_from(decided.committed.deleted_count).unwrap_or(i64::MAX),
+        decided.committed.deletion_complete,
+        decided.block,
     ])?;
     Ok(())
-}
-
-fn is_housekeeping(changes: &[ChangeRequest]) -> bool {
-    !changes.is_empty()
-        && changes
-            .iter()
-            .all(|change| matches!(change, ChangeRequest::RemoveExpired { .. }))
-}
-
-/// Cuts `rows` to the limit; whether there were more.
-fn cut(rows: &mut Vec<Found>, limit: u32) -> bool {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let is_over = rows.len() > limit;
-    rows.truncate(limit);
-    is_over
 }
 
 fn first(statement: &mut CachedStatement<'_>) -> Result<Option<Found>, StoreError> {
@@ -427,12 +322,7 @@ fn collect(statement: &mut CachedStatement<'_>) -> Result<Vec<Found>, CommitErro
     while let Some(row) = rows.next()? {
         let (relationship, revision) = relationship(row)?;
         bytes += key_bytes(&relationship);
-        if bytes > ENTRY_BYTES_MAX {
-            return Err(CommitError::TooLarge {
-                bytes,
-                bytes_max: ENTRY_BYTES_MAX,
-            });
-        }
+        check_size(bytes)?;
         found.push(Found {
             relationship,
             revision,

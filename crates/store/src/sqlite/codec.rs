@@ -7,21 +7,14 @@ use model::{CommitHash, Relationship, Revision, Timestamp};
 use rusqlite::{Row, Statement};
 
 use crate::error::{CommitError, LogError, StoreError, TokenRefused};
+use crate::sql::Condition;
 use crate::store::ScanRow;
-
-/// The columns of a relationship, in the order that [`scan_row`] reads.
-pub(super) const RELATIONSHIP_COLUMNS: &str = "resource_definition, resource_id, relation, subject_definition, \
-     subject_id, subject_relation, caveat, context, expires_at, revision";
-
-/// The order of the keys, which is that of the primary key.
-pub(super) const KEY_ORDER: &str =
-    "resource_definition, resource_id, relation, subject_definition, subject_id, subject_relation";
 
 /// The condition of a statement on one key, parameters 1 to 6.
 pub(super) const KEY_CONDITION: &str = "resource_definition = ?1 AND resource_id = ?2 AND relation = ?3 \
      AND subject_definition = ?4 AND subject_id = ?5 AND subject_relation = ?6";
 
-/// A row of [`RELATIONSHIP_COLUMNS`], borrowed.
+/// A row of [`crate::sql::RELATIONSHIP_COLUMNS`], borrowed.
 pub(super) fn scan_row<'a>(row: &'a Row<'_>) -> Result<ScanRow<'a>, StoreError> {
     Ok(ScanRow {
         resource_definition: text(row, 0)?,
@@ -36,7 +29,7 @@ pub(super) fn scan_row<'a>(row: &'a Row<'_>) -> Result<ScanRow<'a>, StoreError> 
     })
 }
 
-/// A row of [`RELATIONSHIP_COLUMNS`] as a relationship, with the revision that wrote it.
+/// A row of [`crate::sql::RELATIONSHIP_COLUMNS`] as a relationship, with the revision that wrote it.
 pub(super) fn relationship(row: &Row<'_>) -> Result<(Relationship, Revision), StoreError> {
     let row = scan_row(row)?;
     Ok((row.to_relationship()?, row.revision))
@@ -73,22 +66,23 @@ pub(super) fn bind_traits(
     statement.raw_bind_parameter(10, revision_sql(revision))
 }
 
+/// Binds the values of a condition.
+pub(super) fn bind_condition(
+    statement: &mut Statement<'_>,
+    condition: &Condition<'_>,
+) -> rusqlite::Result<()> {
+    for (at, value) in condition.values().enumerate() {
+        statement.raw_bind_parameter(at + 1, value)?;
+    }
+    statement.raw_bind_parameter(condition.parameter_count(), condition.live_at())
+}
+
 fn subject_relation(relationship: &Relationship) -> &str {
     relationship
         .subject
         .relation
         .as_ref()
         .map_or("", |name| name.as_str())
-}
-
-/// How many bytes the key of a relationship takes in the log.
-pub(super) fn key_bytes(relationship: &Relationship) -> usize {
-    relationship.resource.definition.as_str().len()
-        + relationship.resource.id.as_str().len()
-        + relationship.relation.as_str().len()
-        + relationship.subject.definition.as_str().len()
-        + relationship.subject.id.as_str().len()
-        + subject_relation(relationship).len()
 }
 
 /// A revision as SQLite keeps it. Its integers end at 2^63 - 1; no log gets there.

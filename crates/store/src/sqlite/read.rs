@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex};
 use model::{Revision, Token};
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::codec::{
-    KEY_ORDER, RELATIONSHIP_COLUMNS, hash, revision, revision_sql, scan_row, timestamp,
-};
+use super::codec::{hash, revision, revision_sql, scan_row, timestamp};
 use super::lock;
 use crate::commit::canonical::{self, BlockError};
 use crate::commit::{LogEntry, Provenance, Record, RecordKey, SchemaChange};
 use crate::error::{LogError, StoreError, TokenRefused};
+use crate::sql::{KEY_ORDER, RELATIONSHIP_COLUMNS};
 use crate::store::{
     Head, LogQuery, ScanHeader, ScanRow, StoreIdentity, StoredSchema, TokenVerdict,
 };

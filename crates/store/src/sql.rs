@@ -1,23 +1,33 @@
-//! Patterns of relationships as conditions of SQL.
+//! What the stores in SQL have in common: the columns of a relationship, and patterns as conditions, which differ in nothing but
+//! the sign of a parameter.
 
 use std::borrow::Cow;
 
 use model::{RelationshipFilter, ResourceIdFilter, SubjectRelationFilter, Timestamp};
-use rusqlite::Statement;
+
+/// The columns of a relationship.
+pub(crate) const RELATIONSHIP_COLUMNS: &str = "resource_definition, resource_id, relation, subject_definition, \
+     subject_id, subject_relation, caveat, context, expires_at, revision";
+
+/// The order of the keys, which is that of the primary key.
+pub(crate) const KEY_ORDER: &str =
+    "resource_definition, resource_id, relation, subject_definition, subject_id, subject_relation";
 
 /// A condition, with the values of its parameters from 1 on.
-pub(super) struct Condition<'a> {
+pub(crate) struct Condition<'a> {
     /// The text after `WHERE`.
-    pub(super) sql: String,
+    pub(crate) sql: String,
+    sign: char,
     values: Vec<Cow<'a, str>>,
     live_at: Timestamp,
 }
 
 impl<'a> Condition<'a> {
-    /// The relationships that match `filter` and have not expired at `live_at`.
-    pub(super) fn new(filter: &'a RelationshipFilter, live_at: Timestamp) -> Self {
+    /// The relationships that match `filter` and have not expired at `live_at`; parameters are `sign` and a number.
+    pub(crate) fn new(filter: &'a RelationshipFilter, live_at: Timestamp, sign: char) -> Self {
         let mut condition = Self {
             sql: String::new(),
+            sign,
             values: Vec::new(),
             live_at,
         };
@@ -50,28 +60,31 @@ impl<'a> Condition<'a> {
             }
         }
         let live_at = condition.parameter_count();
-        condition
-            .sql
-            .push_str(&format!("(expires_at IS NULL OR expires_at > ?{live_at})"));
+        condition.sql.push_str(&format!(
+            "(expires_at IS NULL OR expires_at > {sign}{live_at})"
+        ));
         condition
     }
 
     fn compare(&mut self, column: &str, value: impl Into<Cow<'a, str>>) {
         self.values.push(value.into());
         let number = self.values.len();
-        self.sql.push_str(&format!("{column} ?{number} AND "));
+        let sign = self.sign;
+        self.sql.push_str(&format!("{column} {sign}{number} AND "));
     }
 
     /// How many parameters the condition has; the next one of the statement comes after them.
-    pub(super) fn parameter_count(&self) -> usize {
+    pub(crate) fn parameter_count(&self) -> usize {
         self.values.len() + 1
     }
 
-    /// Binds the values.
-    pub(super) fn bind(&self, statement: &mut Statement<'_>) -> rusqlite::Result<()> {
-        for (at, value) in self.values.iter().enumerate() {
-            statement.raw_bind_parameter(at + 1, value.as_ref())?;
-        }
-        statement.raw_bind_parameter(self.parameter_count(), self.live_at.as_micros())
+    /// The texts to bind, from the first parameter on.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().map(AsRef::as_ref)
+    }
+
+    /// The instant to bind after the texts, in microseconds since 1970.
+    pub(crate) fn live_at(&self) -> i64 {
+        self.live_at.as_micros()
     }
 }

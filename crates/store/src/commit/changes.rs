@@ -11,7 +11,7 @@ use crate::commit::Change;
 /// Most commits name each relationship once, so the index by key is only built when one may repeat: when a row is
 /// changed that this commit wrote, or one is added after some were deleted.
 #[derive(Default)]
-pub(super) struct ChangeSet {
+pub(crate) struct ChangeSet {
     changes: Vec<Recorded>,
     index: Option<HashMap<RelationshipKey, usize>>,
     has_deletions: bool,
@@ -24,16 +24,16 @@ struct Recorded {
 }
 
 /// A row that a commit found.
-pub(super) struct Found {
+pub(crate) struct Found {
     /// What it says.
-    pub(super) relationship: Relationship,
+    pub(crate) relationship: Relationship,
     /// The commit that wrote it.
-    pub(super) revision: Revision,
+    pub(crate) revision: Revision,
 }
 
 impl ChangeSet {
     /// Notes that `before` became `after`; `at` is the revision of the commit.
-    pub(super) fn record(
+    pub(crate) fn record(
         &mut self,
         before: Option<Found>,
         after: Option<Relationship>,
@@ -69,7 +69,7 @@ impl ChangeSet {
     }
 
     /// The changes, and the rows that came back as they were with the commits that wrote them.
-    pub(super) fn finish(self) -> (Vec<Change>, Vec<Found>) {
+    pub(crate) fn finish(self) -> (Vec<Change>, Vec<Found>) {
         let mut changes = Vec::with_capacity(self.changes.len());
         let mut restored = Vec::new();
         for Recorded {
@@ -95,4 +95,16 @@ fn index(changes: &[Recorded]) -> HashMap<RelationshipKey, usize> {
     keyed
         .filter_map(|(place, recorded)| Some((recorded.change.relationship()?.key(), place)))
         .collect()
+}
+
+/// How many bytes the key of a relationship takes in the log.
+pub(crate) fn key_bytes(relationship: &Relationship) -> usize {
+    let subject = &relationship.subject;
+    let subject_relation = subject.relation.as_ref();
+    relationship.resource.definition.as_str().len()
+        + relationship.resource.id.as_str().len()
+        + relationship.relation.as_str().len()
+        + subject.definition.as_str().len()
+        + subject.id.as_str().len()
+        + subject_relation.map_or(0, |name| name.as_str().len())
 }
