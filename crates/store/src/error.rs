@@ -32,6 +32,13 @@ pub enum StoreError {
         #[source]
         source: Source,
     },
+    /// The store is not the one that was opened, or has lost commits of it, as after a restore or the promotion of a standby
+    /// that was behind. What this process knows of it is of no use any more: it has to be opened anew.
+    #[error("the store is no longer the one that was opened: {detail}; restart this process")]
+    Diverged {
+        /// What differs.
+        detail: String,
+    },
     /// What the store holds is damaged; restore it from a backup.
     #[error("the store is damaged: {detail}")]
     Corrupt {

@@ -10,6 +10,7 @@
 //! | [`commit`] | what goes into a commit, what comes out, and the log's entries |
 //! | [`commit::canonical`] | the bytes that the hash of a commit covers, the same in every store |
 //! | [`error`] | why a call failed |
+//! | [`postgres`] | the store in PostgreSQL, which many nodes share |
 //! | [`sqlite`] | the store in one SQLite file, or in memory |
 //! | [`contract`] | the suite that every store must pass |
 //!
@@ -18,6 +19,8 @@
 pub mod commit;
 pub mod contract;
 pub mod error;
+mod log;
+pub mod postgres;
 mod sql;
 pub mod sqlite;
 pub mod store;
@@ -27,6 +30,7 @@ pub use commit::{
     LogEntry, Provenance, Record, RecordChange, RecordKey, RecordKeyError, SchemaChange,
 };
 pub use error::{BackupError, CommitError, LogError, ScanRowError, StoreError, TokenRefused};
+pub use postgres::{PostgresConfig, PostgresConfigError, PostgresStore};
 pub use sqlite::{OpenError, RestoreError, SqliteStore};
 pub use store::{
     BackupProgress, Head, LogQuery, ScanHeader, ScanRow, Store, StoreFuture, StoreIdentity,

@@ -1,7 +1,7 @@
 //! For tests only: what the right answers are, and questions that are hard to answer.
 //!
 //! [`oracle`] states the semantics; [`generate`] makes random cases, [`shrink`] makes failing ones small, and [`mix`]
-//! measures what they contain. [`corpus`] finds the scenario files. Knows the model and the schema and never the engine, so that it agrees with no fault of
+//! measures what they contain. [`corpus`] finds the scenario files, [`postgres`] starts servers. Knows the model and the schema and never the engine, so that it agrees with no fault of
 //! the engine by construction.
 //!
 //! ```text
@@ -16,6 +16,7 @@ pub mod corpus;
 pub mod generate;
 pub mod mix;
 pub mod oracle;
+pub mod postgres;
 pub mod rng;
 mod shrink;
 mod syntax;

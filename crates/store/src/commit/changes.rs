@@ -24,6 +24,7 @@ struct Recorded {
 }
 
 /// A row that a commit found.
+#[derive(Debug, Clone)]
 pub(crate) struct Found {
     /// What it says.
     pub(crate) relationship: Relationship,

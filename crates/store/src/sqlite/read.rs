@@ -9,9 +9,9 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::codec::{hash, revision, revision_sql, scan_row, timestamp};
 use super::lock;
-use crate::commit::canonical::{self, BlockError};
 use crate::commit::{LogEntry, Provenance, Record, RecordKey, SchemaChange};
 use crate::error::{LogError, StoreError, TokenRefused};
+use crate::log;
 use crate::sql::{KEY_ORDER, RELATIONSHIP_COLUMNS};
 use crate::store::{
     Head, LogQuery, ScanHeader, ScanRow, StoreIdentity, StoredSchema, TokenVerdict,
@@ -77,13 +77,7 @@ fn bounds(connection: &Connection) -> Result<(Revision, Revision), StoreError> {
 /// Refuses a revision whose state the log does not reach: past its end, or more than one before its beginning.
 fn check_reach(connection: &Connection, at: Revision) -> Result<(), LogError> {
     let (oldest, head) = bounds(connection)?;
-    if at > head {
-        return Err(LogError::BeyondHead { head });
-    }
-    if at.next() < oldest {
-        return Err(LogError::Trimmed { oldest });
-    }
-    Ok(())
+    log::check_reach(oldest, head, at)
 }
 
 pub(super) fn schema(
@@ -134,7 +128,7 @@ pub(super) fn log(connection: &Connection, query: LogQuery) -> Result<Vec<LogEnt
             Err(error) => return Err(error),
         }
     }
-    check_order(query.after, &entries)?;
+    log::check_order(query.after, &entries)?;
     Ok(entries)
 }
 
@@ -150,16 +144,7 @@ fn row_bytes(row: &Row<'_>) -> Result<usize, StoreError> {
 fn entry(connection: &Connection, row: &Row<'_>) -> Result<LogEntry, LogError> {
     let at = revision(row.get(0)?)?;
     let block = row.get_ref(9)?.as_blob().map_err(rusqlite::Error::from)?;
-    let block = canonical::decode_changes(block).map_err(|error| match error {
-        BlockError::Version { version } => LogError::NewerFormat {
-            revision: at,
-            version,
-        },
-        BlockError::Damaged { detail } => StoreError::Corrupt {
-            detail: format!("revision {at}: {detail}"),
-        }
-        .into(),
-    })?;
+    let block = log::block(at, block)?;
     let schema = row
         .get::<_, bool>(5)?
         .then(|| schema_change(connection, at))
@@ -195,19 +180,6 @@ fn schema_change(connection: &Connection, at: Revision) -> Result<SchemaChange, 
     })
 }
 
-fn check_order(after: Revision, entries: &[LogEntry]) -> Result<(), StoreError> {
-    let mut expected = after;
-    for entry in entries {
-        expected = expected.next();
-        if entry.revision != expected {
-            return Err(StoreError::Corrupt {
-                detail: format!("revision {expected} is not in the log"),
-            });
-        }
-    }
-    Ok(())
-}
-
 pub(super) fn token(
     connection: &Connection,
     identity: StoreIdentity,
@@ -228,20 +200,11 @@ pub(super) fn token(
 
 pub(super) fn verify(connection: &Connection, token: Token) -> Result<TokenVerdict, TokenRefused> {
     let (_, head) = bounds(connection)?;
-    if token.revision > head {
-        return Err(TokenRefused::BeyondHead { head });
-    }
     let found = match token.revision {
-        Revision(0) => Some(Head::EMPTY.hash.0),
-        at => stored_hash(connection, at)?,
+        Revision(0) => Some(Head::EMPTY.hash),
+        at => stored_hash(connection, at)?.map(hash),
     };
-    match found {
-        None => Ok(TokenVerdict::Old(token.revision)),
-        Some(found) if hash(found).short() == token.hash => Ok(TokenVerdict::Known(token.revision)),
-        Some(_) => Err(TokenRefused::HashMismatch {
-            revision: token.revision,
-        }),
-    }
+    log::verdict(head, found, token)
 }
 
 fn stored_hash(connection: &Connection, at: Revision) -> Result<Option<[u8; 32]>, StoreError> {

@@ -10,4 +10,6 @@ mod medium;
 #[cfg(test)]
 mod open;
 #[cfg(test)]
+mod postgres;
+#[cfg(test)]
 mod support;

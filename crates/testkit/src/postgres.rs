@@ -1,0 +1,208 @@
+//! A PostgreSQL server for a test: its own data, in a temporary folder, reached over a socket in it, gone with the value.
+//!
+//! The programs are those of the system (Debian's package `postgresql`). They refuse to run as root, so root runs them as the
+//! package's user.
+
+#![expect(
+    clippy::expect_used,
+    reason = "a test without its server fails by panicking"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// The role that owns everything.
+const OWNER: &str = "remit";
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    folder: PathBuf,
+    settings: Vec<String>,
+    process: Option<Child>,
+    databases: AtomicU32,
+}
+
+impl Server {
+    /// A new server with these settings besides its own, such as `fsync=off`.
+    ///
+    /// # Panics
+    /// If PostgreSQL is not installed, or does not start.
+    #[must_use]
+    pub fn start(settings: &[&str]) -> Self {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let folder =
+            std::env::temp_dir().join(format!("remit-postgres-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder for PostgreSQL");
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(&folder));
+        }
+        let mut server = Self {
+            settings: settings.iter().map(|text| (*text).to_owned()).collect(),
+            folder,
+            process: None,
+            databases: AtomicU32::new(0),
+        };
+        run(program("initdb")
+            .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C"])
+            .arg(format!("--username={OWNER}"))
+            .arg("--pgdata")
+            .arg(server.data()));
+        server.resume();
+        server
+    }
+
+    /// Starts the server again, and waits until it answers.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn resume(&mut self) {
+        let log = fs::File::create(self.folder.join("log")).expect("a log for PostgreSQL");
+        let mut command = program("postgres");
+        command.arg("-D").arg(self.data()).args([
+            "-c",
+            "listen_addresses=",
+            "-c",
+            &format!("unix_socket_directories={}", self.folder.display()),
+        ]);
+        for setting in &self.settings {
+            command.args(["-c", setting]);
+        }
+        let child = command.stdout(Stdio::null()).stderr(log).spawn();
+        self.process = Some(child.expect("PostgreSQL starts"));
+        let begun = Instant::now();
+        while !self.sql("postgres", "SELECT 1").status.success() {
+            assert!(
+                begun.elapsed() < START_MAX,
+                "PostgreSQL does not answer: {}",
+                fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Stops the server: `fast` ends its connections, `immediate` is as if it were killed.
+    ///
+    /// # Panics
+    /// If it does not stop.
+    pub fn stop(&mut self, mode: &str) {
+        let Some(mut process) = self.process.take() else {
+            return;
+        };
+        run(program("pg_ctl")
+            .args(["stop", "--wait", "--mode", mode, "--pgdata"])
+            .arg(self.data()));
+        process.wait().expect("PostgreSQL ends");
+    }
+
+    /// The URL of a new, empty database.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn database(&self) -> String {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test{number}");
+        let made = self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        assert!(made.status.success(), "{made:?}");
+        self.url(&name)
+    }
+
+    /// The URL of a new database with the content of another, to which nobody is connected.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn copy(&self, url: &str) -> String {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let (name, original) = (format!("test{number}"), database_of(url));
+        let sql = format!("CREATE DATABASE {name} TEMPLATE {original}");
+        let made = self.sql("postgres", &sql);
+        assert!(made.status.success(), "{made:?}");
+        self.url(&name)
+    }
+
+    fn url(&self, database: &str) -> String {
+        let host = self.folder.display().to_string().replace('/', "%2F");
+        format!("postgres://{OWNER}@{host}/{database}")
+    }
+
+    /// Runs SQL in a database; what it prints is unaligned, a row a line.
+    ///
+    /// # Panics
+    /// If `psql` is not installed.
+    #[must_use]
+    pub fn sql(&self, database: &str, sql: &str) -> Output {
+        program("psql")
+            .args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", OWNER, "-h"])
+            .arg(&self.folder)
+            .args(["-d", database, "-c", sql])
+            .output()
+            .expect("psql runs")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // The folder goes, so nothing need be kept in order.
+            let _ = program("pg_ctl")
+                .args(["stop", "--wait", "--mode", "immediate", "--pgdata"])
+                .arg(self.data())
+                .output();
+            let _ = process.wait();
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The name of the database in a URL.
+#[must_use]
+pub fn database_of(url: &str) -> &str {
+    url.rsplit('/').next().unwrap_or(url)
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|id| id.stdout.starts_with(b"0\n"))
+}
+
+/// A program of PostgreSQL, as a user as whom it runs.
+fn program(name: &str) -> Command {
+    let path = binaries().join(name);
+    if !is_root() {
+        return Command::new(path);
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+        .arg(path)
+        .current_dir("/");
+    command
+}
+
+/// Where Debian keeps the programs of the newest version that is installed.
+fn binaries() -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let versions = versions.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let newest = versions.filter_map(|name| name.parse::<u32>().ok()).max();
+    let newest = newest.expect("PostgreSQL is installed (apt-get install postgresql)");
+    Path::new("/usr/lib/postgresql")
+        .join(newest.to_string())
+        .join("bin")
+}
+
+fn run(command: &mut Command) {
+    let output = command.output();
+    let is_done = output.as_ref().is_ok_and(|output| output.status.success());
+    assert!(is_done, "{command:?}: {output:?}");
+}
