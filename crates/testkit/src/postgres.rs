@@ -5,6 +5,7 @@
 
 #![expect(
     clippy::expect_used,
+    clippy::panic,
     reason = "a test without its server fails by panicking"
 )]
 
@@ -144,6 +145,42 @@ impl Server {
             .args(["-d", database, "-c", sql])
             .output()
             .expect("psql runs")
+    }
+
+    /// What a query gives, in the database of `url`.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn query(&self, url: &str, sql: &str) -> String {
+        let output = self.sql(database_of(url), sql);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// How often a second so many clients of `pgbench` get through a statement, each in a transaction of its own.
+    ///
+    /// # Panics
+    /// If `pgbench` fails.
+    #[must_use]
+    pub fn insert_rate(&self, url: &str, statement: &str, clients: u64, seconds: u32) -> f64 {
+        let script = self.folder.join("script.sql");
+        fs::write(&script, statement).expect("a script for pgbench");
+        let output = program("pgbench")
+            .args(["-n", "-M", "prepared", "-j", "2", "-U", OWNER])
+            .args(["-c", &clients.to_string(), "-T", &seconds.to_string()])
+            .arg("-h")
+            .arg(&self.folder)
+            .arg("-f")
+            .arg(&script)
+            .arg(database_of(url))
+            .output()
+            .expect("pgbench runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let rate = text.lines().find_map(|line| {
+            let rate = line.strip_prefix("tps = ")?;
+            rate.split(' ').next()?.parse().ok()
+        });
+        rate.unwrap_or_else(|| panic!("pgbench: {output:?}"))
     }
 
     fn data(&self) -> PathBuf {

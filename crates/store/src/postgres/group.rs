@@ -23,13 +23,16 @@ use crate::error::CommitError;
 use crate::sql::{Condition, KEY_ORDER, RELATIONSHIP_COLUMNS};
 use crate::store::Head;
 
-const FIND: &str = "SELECT r.resource_definition, r.resource_id, r.relation, r.subject_definition, r.subject_id, \
+/// Holds the head until the transaction ends.
+pub(super) const LOCK: &str = "SELECT revision, time, hash, schema_revision FROM head FOR UPDATE";
+
+pub(super) const FIND: &str = "SELECT r.resource_definition, r.resource_id, r.relation, r.subject_definition, r.subject_id, \
      r.subject_relation, r.caveat, r.context, r.expires_at, r.revision \
      FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) AS k(a, b, c, d, e, f) \
      JOIN relationship r ON r.resource_definition = k.a AND r.resource_id = k.b AND r.relation = k.c \
      AND r.subject_definition = k.d AND r.subject_id = k.e AND r.subject_relation = k.f";
 
-const REPLAYED: &str = "SELECT idempotency_key, revision, time, hash, deleted_count, deletion_complete, request_digest \
+pub(super) const REPLAYED: &str = "SELECT idempotency_key, revision, time, hash, deleted_count, deletion_complete, request_digest \
      FROM log_entry WHERE idempotency_key = ANY($1)";
 
 /// A commit of the group that is to be written.
@@ -400,7 +403,10 @@ async fn find(session: &Session, named: &[&Relationship]) -> Result<Vec<Found>, 
     named
         .iter()
         .for_each(|relationship| keys.push(relationship));
-    let rows = session.query(FIND, &keys.parameters()).await?;
+    let rows = session
+        .client
+        .query(&session.fixed.find, &keys.parameters())
+        .await?;
     rows.iter().map(|row| Ok(found(row)?)).collect()
 }
 
@@ -411,7 +417,10 @@ async fn replays(
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = session.query(REPLAYED, &[&keys]).await?;
+    let rows = session
+        .client
+        .query(&session.fixed.replayed, &[&keys])
+        .await?;
     let replays = rows.iter().map(|row| {
         let key = IdempotencyKey::new(column(row, 0)?)
             .map_err(|error| super::failure::damaged(&error))?;

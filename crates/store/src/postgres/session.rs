@@ -6,22 +6,58 @@ use std::sync::{Mutex, PoisonError};
 use tokio_postgres::{Client, Error, Row, Statement};
 
 use super::codec::Parameter;
+use super::{group, write};
 
-/// Statements that are kept: the fixed ones, and the usual patterns of deletions and preconditions.
+/// Statements that are kept beside the fixed ones: the usual patterns of deletions and preconditions.
 const STATEMENTS_MAX: usize = 128;
 
 /// A connection. Calls that are made at once are sent at once, in the order in which they are first polled.
 pub(super) struct Session {
     pub(super) client: Client,
+    /// What every group needs. These are prepared from the start: who sends one has it sent before what is sent next, and so a
+    /// `COMMIT` can travel right behind them.
+    pub(super) fixed: Fixed,
     statements: Mutex<HashMap<String, Statement>>,
 }
 
+/// The statements of every group.
+pub(super) struct Fixed {
+    pub(super) lock: Statement,
+    pub(super) find: Statement,
+    pub(super) replayed: Statement,
+    pub(super) insert: Statement,
+    pub(super) replace: Statement,
+    pub(super) delete: Statement,
+    pub(super) log: Statement,
+    pub(super) head: Statement,
+}
+
 impl Session {
-    pub(super) fn new(client: Client) -> Self {
-        Self {
+    pub(super) async fn new(client: Client) -> Result<Self, Error> {
+        let (lock, find, replayed, insert, replace, delete, log, head) = tokio::try_join!(
+            client.prepare(group::LOCK),
+            client.prepare(group::FIND),
+            client.prepare(group::REPLAYED),
+            client.prepare(write::INSERT),
+            client.prepare(write::REPLACE),
+            client.prepare(write::DELETE),
+            client.prepare(write::LOG),
+            client.prepare(write::HEAD),
+        )?;
+        Ok(Self {
             client,
+            fixed: Fixed {
+                lock,
+                find,
+                replayed,
+                insert,
+                replace,
+                delete,
+                log,
+                head,
+            },
             statements: Mutex::default(),
-        }
+        })
     }
 
     pub(super) async fn query(

@@ -3,6 +3,7 @@
 use std::pin::pin;
 
 use model::{Relationship, RelationshipKey, Revision, Timestamp};
+use tokio_postgres::Statement;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::Type;
 
@@ -19,19 +20,19 @@ use crate::store::Head;
 /// From so many new rows on they are copied in, which is some times as fast as an insert.
 const COPY_ROWS_MIN: usize = 256;
 /// Bytes of changes in one statement that writes to the log; PostgreSQL ends at a thousand million for a value.
-const LOG_BYTES_MAX: usize = 64 << 20;
+pub(super) const LOG_BYTES_MAX: usize = 64 << 20;
 
-const INSERT: &str = "INSERT INTO relationship (resource_definition, resource_id, relation, subject_definition, subject_id, \
+pub(super) const INSERT: &str = "INSERT INTO relationship (resource_definition, resource_id, relation, subject_definition, subject_id, \
      subject_relation, caveat, context, expires_at, revision) SELECT * FROM unnest($1::text[], $2::text[], $3::text[], \
      $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[])";
 
-const REPLACE: &str = "UPDATE relationship r SET caveat = k.g, context = k.h, expires_at = k.i, revision = k.j \
+pub(super) const REPLACE: &str = "UPDATE relationship r SET caveat = k.g, context = k.h, expires_at = k.i, revision = k.j \
      FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], \
      $9::bigint[], $10::bigint[]) AS k(a, b, c, d, e, f, g, h, i, j) \
      WHERE r.resource_definition = k.a AND r.resource_id = k.b AND r.relation = k.c \
      AND r.subject_definition = k.d AND r.subject_id = k.e AND r.subject_relation = k.f";
 
-const DELETE: &str = "DELETE FROM relationship r \
+pub(super) const DELETE: &str = "DELETE FROM relationship r \
      USING unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) AS k(a, b, c, d, e, f) \
      WHERE r.resource_definition = k.a AND r.resource_id = k.b AND r.relation = k.c \
      AND r.subject_definition = k.d AND r.subject_id = k.e AND r.subject_relation = k.f";
@@ -39,11 +40,13 @@ const DELETE: &str = "DELETE FROM relationship r \
 const COPY: &str = "COPY relationship (resource_definition, resource_id, relation, subject_definition, subject_id, \
      subject_relation, caveat, context, expires_at, revision) FROM STDIN (FORMAT binary)";
 
-const LOG: &str = "INSERT INTO log_entry SELECT *, $15::bytea FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], \
+pub(super) const LOG: &str = "INSERT INTO log_entry SELECT *, $15::bytea FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], \
      $4::bytea[], $5::boolean[], $6::boolean[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bytea[], \
      $12::bigint[], $13::boolean[], $14::bytea[])";
 
-const HEAD: &str = "UPDATE head SET revision = $1, time = $2, hash = $3, schema_revision = $4";
+/// Puts the head forward, and tells all nodes once the transaction commits.
+pub(super) const HEAD: &str = "WITH moved AS (UPDATE head SET revision = $1, time = $2, hash = $3, schema_revision = $4) \
+     SELECT pg_notify('remit', $1::bigint::text)";
 
 /// Relationships with all that is stored of them, a list for each column.
 #[derive(Default)]
@@ -69,7 +72,7 @@ impl<'a> RowColumns<'a> {
         self.revisions.push(revision_sql(*revision));
     }
 
-    async fn write(&self, session: &Session, sql: &str) -> Result<(), Failure> {
+    async fn write(&self, session: &Session, statement: &Statement) -> Result<(), Failure> {
         if self.keys.is_empty() {
             return Ok(());
         }
@@ -86,7 +89,7 @@ impl<'a> RowColumns<'a> {
             &self.expirations,
             &self.revisions,
         ];
-        session.execute(sql, &parameters).await?;
+        session.client.execute(statement, &parameters).await?;
         Ok(())
     }
 }
@@ -106,9 +109,20 @@ pub(super) async fn rows(
     session: &Session,
     rows: &mut Overlay<RelationshipKey, Found>,
 ) -> Result<(), Failure> {
-    let writes = rows.take_writes();
+    write_rows(session, &rows.take_writes()).await
+}
+
+/// Whether [`write_rows`] sends all that it sends at once.
+pub(super) fn is_sent_at_once(writes: &[(RelationshipKey, Write<Found>)]) -> bool {
+    writes.len() < COPY_ROWS_MIN
+}
+
+pub(super) async fn write_rows(
+    session: &Session,
+    writes: &[(RelationshipKey, Write<Found>)],
+) -> Result<(), Failure> {
     let (mut new, mut others, mut gone) = (Vec::new(), RowColumns::default(), Vec::new());
-    for (key, write) in &writes {
+    for (key, write) in writes {
         match write {
             Write::Insert(found) => new.push(found),
             Write::Replace(found) => others.push(found),
@@ -118,14 +132,19 @@ pub(super) async fn rows(
     let gone = KeyColumns::of(gone.into_iter());
     let delete = async {
         if !gone.is_empty() {
-            session.execute(DELETE, &gone.parameters()).await?;
+            let statement = &session.fixed.delete;
+            session
+                .client
+                .execute(statement, &gone.parameters())
+                .await?;
         }
         Ok::<_, Failure>(())
     };
     tokio::try_join!(
+        biased;
         delete,
-        others.write(session, REPLACE),
-        insert(session, &new)
+        others.write(session, &session.fixed.replace),
+        insert(session, &new),
     )?;
     Ok(())
 }
@@ -134,7 +153,7 @@ async fn insert(session: &Session, new: &[&Found]) -> Result<(), Failure> {
     if new.len() < COPY_ROWS_MIN {
         let mut columns = RowColumns::default();
         new.iter().for_each(|found| columns.push(found));
-        return columns.write(session, INSERT).await;
+        return columns.write(session, &session.fixed.insert).await;
     }
     let text = Type::TEXT;
     let types = [
@@ -237,8 +256,9 @@ async fn log_part(session: &Session, entries: &[Entry<'_>], batch: &[u8]) -> Res
         key.map(|_| canonical::request_digest(entry.request).to_vec())
     });
     session
+        .client
         .execute(
-            LOG,
+            &session.fixed.log,
             &[
                 &list(entries, |e| revision_sql(e.decided.header.revision)),
                 &list(entries, |e| e.decided.header.time.as_micros()),
@@ -266,18 +286,17 @@ async fn log_part(session: &Session, entries: &[Entry<'_>], batch: &[u8]) -> Res
     Ok(())
 }
 
-/// Puts the head forward, and tells all nodes once the transaction commits.
+/// Puts the head forward.
 pub(super) async fn head(session: &Session, head: Head) -> Result<(), Failure> {
     let (revision, hash) = (revision_sql(head.revision), head.hash.0.as_slice());
     let schema_revision = revision_sql(head.schema_revision);
-    let payload = head.revision.to_string();
-    let news: [Parameter<'_>; 1] = [&payload];
-    let parameters: [Parameter<'_>; 4] =
-        [&revision, &head.time.as_micros(), &hash, &schema_revision];
-    tokio::try_join!(
-        biased;
-        session.execute(HEAD, &parameters),
-        session.execute("SELECT pg_notify('remit', $1)", &news),
-    )?;
+    let time = head.time.as_micros();
+    session
+        .client
+        .execute(
+            &session.fixed.head,
+            &[&revision, &time, &hash, &schema_revision],
+        )
+        .await?;
     Ok(())
 }

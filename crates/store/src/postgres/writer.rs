@@ -19,10 +19,10 @@ use super::Shared;
 use super::codec::{self, HEAD_COLUMNS, Parameter, revision_sql};
 use super::connect::{Purpose, connect};
 use super::failure::{Failure, damaged};
-use super::group::Group;
+use super::group::{Entry, Group};
 use super::session::Session;
 use super::write;
-use crate::commit::{CommitRequest, Committed};
+use crate::commit::{ChangeRequest, CommitRequest, Committed};
 use crate::error::{CommitError, StoreError};
 use crate::store::Head;
 
@@ -161,7 +161,7 @@ impl Writer {
     /// A new connection, to a database that has all that this node knows of.
     async fn reconnect(&self) -> Result<Session, Failure> {
         let client = connect(&self.shared.config, Purpose::Write, None).await?;
-        let session = Session::new(client);
+        let session = Session::new(client).await?;
         self.shared.check_identity(&session).await?;
         check_known(&session, self.known).await?;
         Ok(session)
@@ -192,11 +192,10 @@ async fn commit(session: &Session, group: &[CommitJob]) -> Result<Outcome, Attem
     let requests = group.iter().map(|job| &job.request);
     let begun = async {
         // Sent together, and done by the server one after the other.
-        let lock = format!("SELECT {HEAD_COLUMNS} FROM head FOR UPDATE");
         let (_, head) = tokio::try_join!(
             biased;
             session.client.batch_execute("BEGIN"),
-            session.query_first(&lock, &[]),
+            session.client.query_opt(&session.fixed.lock, &[]),
         )?;
         let head = head.ok_or_else(|| Failure::from(damaged("the head is gone")))?;
         Ok(codec::head(&head)?)
@@ -233,28 +232,55 @@ async fn commit(session: &Session, group: &[CommitJob]) -> Result<Outcome, Attem
         entries,
         ..
     } = decided;
-    tokio::try_join!(
-        biased;
-        write::rows(session, &mut rows),
-        write::records(session, &mut records),
-        write::log(session, &entries, &batch),
-    )?;
     let outcome = Outcome {
         results,
         head,
         mark: Some((batch, first)),
     };
-    let committed = tokio::try_join!(biased; write::head(session, head), async {
-        Ok(session.client.batch_execute("COMMIT").await?)
-    });
+    let batch = outcome.mark.as_ref().map_or(&[][..], |(batch, _)| batch);
+    let writes = rows.take_writes();
+    let written = async {
+        tokio::try_join!(
+            biased;
+            write::write_rows(session, &writes),
+            write::records(session, &mut records),
+            write::log(session, &entries, batch),
+        )
+    };
+    let end = async {
+        tokio::try_join!(biased; write::head(session, head), async {
+            Ok(session.client.batch_execute("COMMIT").await?)
+        })
+    };
+    let is_sent_at_once = write::is_sent_at_once(&writes) && is_plain(&entries);
+    let committed = if is_sent_at_once {
+        // One way to the server and back for all of it. Where a statement fails, the server ends the transaction without it.
+        tokio::try_join!(biased; written, end).map(|_| ())
+    } else {
+        written.await?;
+        end.await.map(|_| ())
+    };
     match committed {
-        Ok(_) => Ok(outcome),
+        Ok(()) => Ok(outcome),
         Err(failure) => Err(Attempt {
             // A server that refuses says so; one that goes away may have done it.
             in_doubt: failure.is_passing.then_some(outcome),
             failure,
         }),
     }
+}
+
+/// Whether the entries change nothing but relationships, and fit one statement.
+fn is_plain(entries: &[Entry<'_>]) -> bool {
+    let bytes: usize = entries.iter().map(|entry| entry.decided.block.len()).sum();
+    let has_more = |entry: &Entry<'_>| {
+        let changes = &entry.request.changes;
+        entry.decided.header.schema.is_some()
+            || changes
+                .iter()
+                .any(|change| matches!(change, ChangeRequest::Record { .. }))
+    };
+    bytes <= write::LOG_BYTES_MAX && !entries.iter().any(has_more)
 }
 
 /// Whether the transaction that came to `outcome` was committed, although nobody said so.
@@ -264,12 +290,11 @@ async fn was_committed(session: &Session, outcome: &Outcome) -> Result<bool, Fai
     };
     // The transaction may still be under way; it holds the head until it has ended.
     let sql = "SELECT 1 FROM log_entry WHERE revision = $1 AND batch = $2";
-    let lock = "SELECT 1 FROM head FOR UPDATE";
     let mark: [Parameter<'_>; 2] = [first, batch];
     let (_, _, found, _) = tokio::try_join!(
         biased;
         session.client.batch_execute("BEGIN"),
-        session.query_first(lock, &[]),
+        session.client.query_opt(&session.fixed.lock, &[]),
         session.query_first(sql, &mark),
         session.client.batch_execute("COMMIT"),
     )?;

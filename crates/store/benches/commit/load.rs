@@ -1,68 +1,23 @@
-//! How fast commits become durable, and how fast they are read back, beside what the disk itself can do.
-//!
-//! ```text
-//! cargo bench -p store --bench commit            in a folder of the system's temporary one
-//! cargo bench -p store --bench commit -- FOLDER  on the disk that holds FOLDER
-//! ```
+//! The load: an import that is read back, and writers of one relationship a commit.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark ends where something fails")]
-
-use std::fs::File;
-use std::io::{Seek, Write, stdout};
+use std::io::{Write, stdout};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use model::{Operation, Relationship, RelationshipUpdate, Revision, Timestamp};
-use store::{Base, ChangeRequest, CommitRequest, LogQuery, Provenance, SqliteStore, Store};
+use store::{Base, ChangeRequest, CommitRequest, LogQuery, Provenance, Store};
 
-const ROWS: u64 = 1_000_000;
+pub(crate) const ROWS: u64 = 1_000_000;
 const IMPORT_COMMIT_ROWS: u64 = 50_000;
 const MEASURED: Duration = Duration::from_secs(3);
-const DISK_MEASURED: Duration = Duration::from_secs(1);
 
-fn main() {
-    let folder = std::env::args()
-        .skip(1)
-        .find(|argument| !argument.starts_with("--"));
-    let folder = folder.map_or_else(std::env::temp_dir, PathBuf::from);
-    let folder = tempfile::tempdir_in(folder).unwrap();
-    import_and_scan(&folder.path().join("import.db"));
-    for writers in [1, 16, 64] {
-        let path = folder.path().join(format!("writers{writers}.db"));
-        // A shared disk changes by the second, so it is measured right before what is compared with it.
-        let appends = raw_syncs(folder.path(), u64::MAX);
-        let overwrites = raw_syncs(folder.path(), 256);
-        say(&format!(
-            "disk: {appends:.0} appends of 4 KiB with fdatasync a second, {overwrites:.0} overwrites"
-        ));
-        single_commits(&path, writers);
-    }
-}
-
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
-/// Writes and syncs blocks one after the other, and begins anew after `blocks`, as a write-ahead log does.
-fn raw_syncs(folder: &Path, blocks: u64) -> f64 {
-    let mut file = File::create(folder.join("raw")).unwrap();
-    let (begin, mut count) = (Instant::now(), 0u64);
-    while begin.elapsed() < DISK_MEASURED {
-        if count % blocks == 0 {
-            file.rewind().unwrap();
-        }
-        file.write_all(&[7; 4096]).unwrap();
-        file.sync_data().unwrap();
-        count += 1;
-    }
-    count as f64 / begin.elapsed().as_secs_f64()
-}
-
-fn import_and_scan(path: &Path) {
-    let store = SqliteStore::open(path).unwrap();
+pub(crate) fn import(store: &dyn Store) {
     let requests: Vec<_> = (0..ROWS / IMPORT_COMMIT_ROWS)
         .map(|part| {
             request(
@@ -77,11 +32,13 @@ fn import_and_scan(path: &Path) {
         block_on(store.commit(request)).unwrap();
     }
     let took = begin.elapsed().as_secs_f64();
-    let bytes = std::fs::metadata(path).unwrap().len() / ROWS;
     say(&format!(
-        "import: {ROWS} relationships in commits of {IMPORT_COMMIT_ROWS}: {took:.2} s, {bytes} bytes each in the file"
+        "import: {ROWS} relationships in commits of {IMPORT_COMMIT_ROWS}: {took:.2} s"
     ));
+}
 
+/// Reads the rows and the log.
+pub(crate) fn read(store: &dyn Store) {
     let begin = Instant::now();
     let (mut rows, mut bytes) = (0u64, 0);
     let scanned = store.scan(&mut |_, row| {
@@ -110,24 +67,14 @@ fn import_and_scan(path: &Path) {
         "log: {changes} changes: {:.2} s",
         begin.elapsed().as_secs_f64()
     ));
-
-    let begin = Instant::now();
-    drop(store);
-    let closed = begin.elapsed().as_secs_f64();
-    let begin = Instant::now();
-    drop(SqliteStore::open(path).unwrap());
-    say(&format!(
-        "close: {closed:.2} s, open: {:.3} s",
-        begin.elapsed().as_secs_f64()
-    ));
 }
 
-fn single_commits(path: &Path, writers: u64) {
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(path).unwrap());
+/// Commits of one relationship each; how many a second.
+pub(crate) fn single_commits(store: &Arc<dyn Store>, writers: u64) -> f64 {
     let next = AtomicU64::new(0);
     let begin = Instant::now();
     let mut latencies: Vec<Duration> = std::thread::scope(|scope| {
-        let (store, next) = (&store, &next);
+        let next = &next;
         let writers: Vec<_> = (0..writers)
             .map(|_| scope.spawn(move || write_until(store, next, begin)))
             .collect();
@@ -150,6 +97,7 @@ fn single_commits(path: &Path, writers: u64) {
         at(0.5),
         at(0.99)
     ));
+    rate
 }
 
 fn write_until(store: &Arc<dyn Store>, next: &AtomicU64, begin: Instant) -> Vec<Duration> {
