@@ -1,6 +1,6 @@
 //! The store in PostgreSQL, which many nodes share.
 //!
-//! One task of each node writes ([`writer`]): it gathers what waits, locks the one row that is the head, decides the commits in
+//! One thread of each node writes ([`writer`]): it gathers what waits, locks the one row that is the head, decides the commits in
 //! order, and makes them durable in one transaction. So revisions are given, and become visible, in order and without a gap,
 //! whichever node commits. All nodes are told of each commit by a notification, which only wakes them: what they take in they
 //! read from the log.
@@ -64,7 +64,7 @@ pub struct PostgresStore {
     shared: Arc<Shared>,
     commit_places: Arc<Semaphore>,
     /// Gone once the store is closed.
-    jobs: Mutex<Option<mpsc::UnboundedSender<CommitJob>>>,
+    jobs: Mutex<Option<std_mpsc::Sender<CommitJob>>>,
     /// Told when the writer has ended.
     writer_ended: Mutex<Option<oneshot::Receiver<()>>>,
     runtime: Option<Runtime>,
@@ -240,18 +240,24 @@ impl PostgresStore {
         let runtime = runtime()?;
         let (shared, head) = wait(&runtime, open(config.clone()))?;
         let shared = Arc::new(shared);
-        let (jobs, queue) = mpsc::unbounded_channel();
+        let (jobs, queue) = std_mpsc::channel();
         let (ended, writer_ended) = oneshot::channel();
         let writer = Writer {
             shared: Arc::clone(&shared),
             session: None,
             known: head,
         };
-        runtime.spawn(async move {
-            writer.run(queue).await;
+        let own = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(PostgresOpenError::Threads)?;
+        let thread = std::thread::Builder::new().name("store-write".to_owned());
+        let writing = thread.spawn(move || {
+            writer.run(&queue, &own);
             // Nobody waits any more: it has ended all the same.
             let _ = ended.send(());
         });
+        writing.map_err(PostgresOpenError::Threads)?;
         runtime.spawn(listen::listen(Arc::downgrade(&shared)));
         Ok(Self {
             shared,

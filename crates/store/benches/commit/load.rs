@@ -11,7 +11,9 @@ use store::{Base, ChangeRequest, CommitRequest, LogQuery, Provenance, Store};
 
 pub(crate) const ROWS: u64 = 1_000_000;
 const IMPORT_COMMIT_ROWS: u64 = 50_000;
-const MEASURED: Duration = Duration::from_secs(3);
+/// The next row that a writer creates; no round creates one again.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+const MEASURED: Duration = Duration::from_secs(2);
 
 pub(crate) fn say(line: &str) {
     stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
@@ -71,18 +73,18 @@ pub(crate) fn read(store: &dyn Store) {
 
 /// Commits of one relationship each; how many a second.
 pub(crate) fn single_commits(store: &Arc<dyn Store>, writers: u64) -> f64 {
-    let next = AtomicU64::new(0);
     let begin = Instant::now();
-    let mut latencies: Vec<Duration> = std::thread::scope(|scope| {
-        let next = &next;
-        let writers: Vec<_> = (0..writers)
-            .map(|_| scope.spawn(move || write_until(store, next, begin)))
-            .collect();
-        writers
-            .into_iter()
-            .flat_map(|writer| writer.join().unwrap())
-            .collect()
-    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap();
+    let running: Vec<_> = (0..writers)
+        .map(|_| runtime.spawn(write_until(Arc::clone(store), begin)))
+        .collect();
+    let mut latencies: Vec<Duration> = running
+        .into_iter()
+        .flat_map(|writer| runtime.block_on(writer).unwrap())
+        .collect();
     let rate = latencies.len() as f64 / begin.elapsed().as_secs_f64();
     latencies.sort_unstable();
     let at = |part: f64| {
@@ -100,15 +102,12 @@ pub(crate) fn single_commits(store: &Arc<dyn Store>, writers: u64) -> f64 {
     rate
 }
 
-fn write_until(store: &Arc<dyn Store>, next: &AtomicU64, begin: Instant) -> Vec<Duration> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+async fn write_until(store: Arc<dyn Store>, begin: Instant) -> Vec<Duration> {
     let mut latencies = Vec::new();
     while begin.elapsed() < MEASURED {
-        let row = row_at(next.fetch_add(1, Ordering::Relaxed));
+        let row = row_at(NEXT.fetch_add(1, Ordering::Relaxed));
         let asked = Instant::now();
-        runtime.block_on(store.commit(request(vec![row]))).unwrap();
+        store.commit(request(vec![row])).await.unwrap();
         latencies.push(asked.elapsed());
     }
     latencies

@@ -7,7 +7,8 @@ use testkit::postgres::Server;
 
 use crate::load::{ROWS, import, read, say, single_commits};
 
-const SECONDS: u32 = 3;
+const SECONDS: u32 = 2;
+const ROUNDS: usize = 5;
 
 pub(crate) fn run() {
     let server = Server::start(&[]);
@@ -25,17 +26,20 @@ pub(crate) fn run() {
     read(&*store);
     for writers in [1, 16, 64] {
         let (url, store) = open(&server);
-        let table = "CREATE TABLE bench (one bigint, two text)";
-        server.query(&url, table);
+        server.query(&url, "CREATE TABLE bench (one bigint, two text)");
         let insert =
             "INSERT INTO bench VALUES (1, 'document/doc-0000001#viewer@user/employee-00001');";
-        let beside = |_| server.insert_rate(&url, insert, writers, SECONDS);
-        let before = beside(());
-        let own = single_commits(&store, writers);
-        let floor = f64::midpoint(before, beside(()));
+        // A shared disk changes by the second: in turn, and each round against its own neighbour.
+        let mut rounds: Vec<(f64, f64)> = (0..ROUNDS)
+            .map(|_| {
+                let floor = server.insert_rate(&url, insert, writers, SECONDS);
+                (single_commits(&store, writers) / floor, floor)
+            })
+            .collect();
+        rounds.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let (ratio, floor) = rounds.get(ROUNDS / 2).unwrap();
         say(&format!(
-            "pgbench with {writers} clients: {floor:.0} inserts a second; {:.2} times as many commits",
-            own / floor
+            "pgbench with {writers} clients: {floor:.0} inserts a second; {ratio:.2} times as many commits (median of {ROUNDS})"
         ));
     }
 }

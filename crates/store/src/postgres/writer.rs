@@ -1,4 +1,4 @@
-//! The one task of a node that writes.
+//! The one thread of a node that writes.
 //!
 //! It takes whatever commits wait, locks the head, decides them in order against what other nodes have committed since, makes
 //! them durable in one transaction, and answers them all: while the disk syncs the next group gathers.
@@ -10,10 +10,12 @@
 //!
 //! INVARIANT: a commit is answered only after the server has said that it is durable.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::runtime::Runtime;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Shared;
 use super::codec::{self, HEAD_COLUMNS, Parameter, revision_sql};
@@ -31,6 +33,9 @@ const GROUP_COMMITS_MAX: usize = 1_024;
 /// Parts of requests in one transaction; past it the group takes no more, so that a small commit does not wait for several large
 /// ones.
 const GROUP_CHANGES_MAX: usize = 50_000;
+/// A group waits for others for up to this part of what the last one took, and never longer than [`WAIT_MAX`].
+const WAIT_PART: u32 = 4;
+const WAIT_MAX: Duration = Duration::from_millis(2);
 /// How long a group is tried.
 const TRY_MAX: Duration = Duration::from_secs(10);
 /// The wait before the next try, which doubles each time.
@@ -45,9 +50,9 @@ pub(super) struct CommitJob {
     pub(super) place: OwnedSemaphorePermit,
 }
 
-/// The state of the task.
+/// The state of the thread.
 pub(super) struct Writer {
-    pub(super) shared: std::sync::Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     pub(super) session: Option<Session>,
     /// The newest commit that this node knows of: a database that does not have it has lost it.
     pub(super) known: Head,
@@ -81,11 +86,15 @@ impl From<Failure> for Attempt {
 }
 
 impl Writer {
-    /// Works until every sender is gone.
-    pub(super) async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<CommitJob>) {
-        while let Some(first) = jobs.recv().await {
-            let group = gather(first, &mut jobs);
-            self.commit_group(group).await;
+    /// Works, on a thread of its own, until every sender is gone. `runtime` is of this thread, so that what the server answers
+    /// need not be handed from one thread to another.
+    pub(super) fn run(mut self, jobs: &Receiver<CommitJob>, runtime: &Runtime) {
+        let mut pace = Pace::default();
+        while let Ok(first) = jobs.recv() {
+            let group = pace.gather(first, jobs);
+            let (size, begun) = (group.len(), Instant::now());
+            runtime.block_on(self.commit_group(group));
+            pace.note(size, begun.elapsed());
         }
     }
 
@@ -174,17 +183,45 @@ impl Writer {
     }
 }
 
-fn gather(first: CommitJob, jobs: &mut mpsc::UnboundedReceiver<CommitJob>) -> Vec<CommitJob> {
-    let mut changes = first.request.changes.len();
-    let mut group = vec![first];
-    while group.len() < GROUP_COMMITS_MAX && changes < GROUP_CHANGES_MAX {
-        let Ok(job) = jobs.try_recv() else {
-            break;
-        };
-        changes += job.request.changes.len();
-        group.push(job);
+/// How groups come together.
+///
+/// Those whose commits were made durable together ask for the next ones together, though not at the same instant: the first of
+/// them is not to leave the others to the group after. So a group waits for about as many as there were, but never for more than
+/// a part of what it takes to make one durable.
+#[derive(Debug, Default)]
+struct Pace {
+    /// The sizes of the last two groups: where some were late the last time, there was another group with them.
+    sizes: [usize; 2],
+    took: Duration,
+}
+
+impl Pace {
+    fn gather(&self, first: CommitJob, jobs: &Receiver<CommitJob>) -> Vec<CommitJob> {
+        let [last, before] = self.sizes;
+        let wanted = last.max(before);
+        let until = Instant::now() + (self.took / WAIT_PART).min(WAIT_MAX);
+        let mut changes = first.request.changes.len();
+        let mut group = vec![first];
+        while group.len() < GROUP_COMMITS_MAX && changes < GROUP_CHANGES_MAX {
+            let job = jobs.try_recv().ok().or_else(|| {
+                let wait = until.saturating_duration_since(Instant::now());
+                let is_worth_it = group.len() < wanted && !wait.is_zero();
+                is_worth_it.then(|| jobs.recv_timeout(wait).ok()).flatten()
+            });
+            let Some(job) = job else {
+                break;
+            };
+            changes += job.request.changes.len();
+            group.push(job);
+        }
+        group
     }
-    group
+
+    fn note(&mut self, size: usize, took: Duration) {
+        let [last, _] = self.sizes;
+        self.sizes = [size, last];
+        self.took = took;
+    }
 }
 
 /// Decides the group and makes it durable.
@@ -348,7 +385,7 @@ fn answer_all(group: Vec<CommitJob>, results: Results) {
 
 /// Answers every commit of the group with the error that ended it.
 fn refuse_all(group: Vec<CommitJob>, error: StoreError) {
-    let error = std::sync::Arc::new(error);
+    let error = Arc::new(error);
     for job in group {
         drop(job.place);
         // Nobody waits any more: there is nothing to undo.
@@ -357,7 +394,7 @@ fn refuse_all(group: Vec<CommitJob>, error: StoreError) {
 }
 
 /// The same error once more.
-fn shared(error: &std::sync::Arc<StoreError>) -> StoreError {
+fn shared(error: &Arc<StoreError>) -> StoreError {
     match &**error {
         StoreError::Full => StoreError::Full,
         StoreError::Overloaded { waiting_max } => StoreError::Overloaded {
@@ -372,7 +409,7 @@ fn shared(error: &std::sync::Arc<StoreError>) -> StoreError {
         },
         StoreError::Unavailable { detail, .. } => StoreError::Unavailable {
             detail,
-            source: Box::new(std::sync::Arc::clone(error)),
+            source: Box::new(Arc::clone(error)),
         },
     }
 }
