@@ -3,6 +3,7 @@
 mod bulk_check;
 mod lookup;
 mod serve;
+mod store;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use model::{ObjectRef, Relationship, SubjectRef};
 pub(crate) use bulk_check::{Answer, BulkCheck};
 pub(crate) use lookup::{Lookup, LookupOptions, LookupResources, LookupSubjects};
 pub(crate) use serve::{HttpAddr, LogFormat, Serve};
+pub(crate) use store::{Migrate, Status, StoreCommand};
 
 /// The parser, to which the configuration file adds its defaults.
 pub(crate) fn command() -> clap::Command {
@@ -74,6 +76,9 @@ pub(crate) enum Command {
     Validate(Validate),
     /// Copy a SQLite store while it is in use.
     Backup(Backup),
+    /// Migrate a database, and see what a store is.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Print a completion script for a shell.
     Completions(Completions),
 }

@@ -12,5 +12,6 @@ pub(crate) mod lookup;
 pub(crate) mod relationship;
 pub(crate) mod schema;
 pub(crate) mod serve;
+pub(crate) mod store;
 pub(crate) mod validate;
 pub(crate) mod watch;

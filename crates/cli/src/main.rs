@@ -7,6 +7,7 @@ mod commands;
 mod configuration;
 mod exit;
 mod output;
+mod place;
 mod records;
 
 use std::process::ExitCode;
@@ -63,6 +64,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Export(export) => commands::export::run(export).await,
         Command::Validate(validate) => commands::validate::run(&validate),
         Command::Backup(backup) => commands::backup::run(&backup),
+        Command::Store(command) => commands::store::run(command).await,
         Command::Completions(completions) => commands::completions::run(&completions),
     }
 }

@@ -63,7 +63,9 @@ impl FollowError {
                 StoreError::Unavailable { .. }
                 | StoreError::Overloaded { .. }
                 | StoreError::Full => true,
-                StoreError::Closed | StoreError::Corrupt { .. } => false,
+                StoreError::Closed | StoreError::Diverged { .. } | StoreError::Corrupt { .. } => {
+                    false
+                }
             },
             Self::Log(
                 LogError::Trimmed { .. }

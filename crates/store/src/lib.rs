@@ -30,7 +30,9 @@ pub use commit::{
     LogEntry, Provenance, Record, RecordChange, RecordKey, RecordKeyError, SchemaChange,
 };
 pub use error::{BackupError, CommitError, LogError, ScanRowError, StoreError, TokenRefused};
-pub use postgres::{PostgresConfig, PostgresConfigError, PostgresStore};
+pub use postgres::{
+    PostgresConfig, PostgresConfigError, PostgresFormat, PostgresOpenError, PostgresStore,
+};
 pub use sqlite::{OpenError, RestoreError, SqliteStore};
 pub use store::{
     BackupProgress, Head, LogQuery, ScanHeader, ScanRow, Store, StoreFuture, StoreIdentity,

@@ -9,10 +9,16 @@ use clap::{Args, ValueEnum};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   remit serve --demo --insecure-no-auth
-  REMIT_PRESHARED_KEY=$(cat key) remit serve --store sqlite:/var/lib/remit/remit.db")]
+  REMIT_PRESHARED_KEY=$(cat key) remit serve --store sqlite:/var/lib/remit/remit.db
+  REMIT_STORE=postgres://remit@db.example.com/remit remit serve    (after `remit store migrate`)")]
 pub(crate) struct Serve {
-    /// Where the data is: `sqlite:PATH` or `memory:`.
-    #[arg(long, env = "REMIT_STORE", value_name = "STORE")]
+    /// Where the data is: `sqlite:PATH`, `postgres://USER@HOST/DATABASE` or `memory:`.
+    #[arg(
+        long,
+        env = "REMIT_STORE",
+        hide_env_values = true,
+        value_name = "STORE"
+    )]
     pub(crate) store: Option<String>,
     /// The address of the gRPC service.
     #[arg(

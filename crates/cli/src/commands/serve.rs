@@ -12,14 +12,15 @@ use identity::PresharedKeys;
 use model::{Clock, Limits, SystemClock};
 use ops::{Node, Settings, watch};
 use server::{Authentication, Config, HttpAddress, Tls};
-use store::{SqliteStore, Store};
+use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{HttpAddr, LogFormat, Serve};
 use crate::exit::Outcome;
+use crate::place::Place;
 
-const DEFAULT_STORE: &str = "sqlite:remit.db";
+const DEFAULT_STORE: &str = "remit.db";
 
 pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     start_log(&arguments)?;
@@ -122,19 +123,12 @@ fn http_address(arguments: &Serve) -> HttpAddress {
 }
 
 fn open_store(arguments: &Serve) -> anyhow::Result<Arc<dyn Store>> {
-    let default = if arguments.demo {
-        "memory:"
-    } else {
-        DEFAULT_STORE
+    let place = match &arguments.store {
+        Some(place) => place.parse()?,
+        None if arguments.demo => Place::Memory,
+        None => Place::Sqlite(DEFAULT_STORE.into()),
     };
-    let store = arguments.store.as_deref().unwrap_or(default);
-    if store == "memory:" {
-        return Ok(Arc::new(SqliteStore::memory()?));
-    }
-    match store.strip_prefix("sqlite:") {
-        Some(path) if !path.is_empty() => Ok(Arc::new(SqliteStore::open(Path::new(path))?)),
-        Some(_) | None => bail!("`{store}` is no store: expected `sqlite:PATH` or `memory:`"),
-    }
+    place.open()
 }
 
 fn settings(arguments: &Serve) -> Settings {

@@ -1,10 +1,20 @@
 //! The contract on PostgreSQL, and what is its own: nodes that share it, connections that fail, its forms.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use model::{Operation, Revision};
 use store::contract::{Harness, run};
-use store::{PostgresConfig, PostgresStore, Store, StoreIdentity};
-use testkit::postgres::Server;
+use store::{
+    ChangeRequest, CommitError, PostgresConfig, PostgresOpenError, PostgresStore, Store,
+    StoreError, StoreIdentity,
+};
+use testkit::postgres::{Server, database_of};
+
+use crate::support::{block_on, log, request, update};
 
 #[test]
 fn a_store_in_postgresql_keeps_the_contract() {
@@ -43,5 +53,306 @@ impl Harness for Databases<'_> {
 
     fn copy(&self, _: &dyn Store) -> Option<Arc<dyn Store>> {
         None
+    }
+}
+
+fn migrated(server: &Server) -> String {
+    let url = server.database();
+    PostgresStore::migrate(&config(&url), None).unwrap();
+    url
+}
+
+fn open(url: &str) -> Arc<PostgresStore> {
+    Arc::new(PostgresStore::open(&config(url)).unwrap())
+}
+
+fn create(name: &str) -> ChangeRequest {
+    update(
+        Operation::Create,
+        &format!("document:{name}#viewer@user:ann"),
+    )
+}
+
+fn rows(store: &dyn Store) -> Vec<String> {
+    let mut rows = Vec::new();
+    let scanned = store.scan(&mut |_, row| {
+        rows.push(row.resource_id.to_owned());
+        ControlFlow::Continue(())
+    });
+    scanned.unwrap();
+    rows
+}
+
+/// Checks that the log is whole: no gap, each entry after the one before it, each with its hash.
+fn verify_chain(store: &dyn Store) -> usize {
+    let entries = log(store, 0);
+    let mut previous = model::CommitHash::ZERO;
+    for (entry, revision) in entries.iter().zip(1..) {
+        assert_eq!(entry.revision, Revision(revision));
+        assert_eq!(entry.previous, previous);
+        assert_eq!(entry.computed_hash(), entry.hash);
+        previous = entry.hash;
+    }
+    entries.len()
+}
+
+#[test]
+fn commits_of_several_nodes_have_one_order_that_all_hear_of() {
+    let server = Server::start(&["fsync=off"]);
+    let url = migrated(&server);
+    let nodes = [open(&url), open(&url), open(&url)];
+    let mut acknowledged: Vec<u64> = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..12)
+            .map(|writer| {
+                let node = &nodes[writer % 3];
+                scope.spawn(move || {
+                    let commits = (0..25).map(|step| {
+                        let change = create(&format!("w{writer}s{step}"));
+                        block_on(node.commit(request(vec![change]))).unwrap()
+                    });
+                    commits.map(|done| done.revision.0).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let writers = writers.into_iter();
+        writers.flat_map(|writer| writer.join().unwrap()).collect()
+    });
+    acknowledged.sort_unstable();
+    assert_eq!(acknowledged, (1..=300).collect::<Vec<u64>>());
+    for node in &nodes {
+        assert_eq!(verify_chain(&**node), 300);
+        assert_eq!(rows(&**node).len(), 300);
+        // By news, long before the listener would ask of its own accord.
+        let mut heard = node.head_watch();
+        let begun = Instant::now();
+        block_on(heard.wait_for(|revision| *revision == Revision(300))).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(4));
+    }
+}
+
+/// Connections are cut at random moments under load. Each commit that was acknowledged is there once, and what was refused as
+/// unavailable is there once or not at all.
+#[test]
+fn a_cut_connection_loses_nothing_and_repeats_nothing() {
+    let server = Server::start(&["fsync=off"]);
+    let url = migrated(&server);
+    let store = open(&url);
+    let is_done = AtomicBool::new(false);
+    let outcomes = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                 WHERE application_name = 'remit' AND datname = current_database()";
+            while !is_done.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(37));
+                server.query(&url, cut);
+            }
+        });
+        let writers: Vec<_> = (0..6)
+            .map(|writer| {
+                let store = &store;
+                scope.spawn(move || {
+                    let commits = (0..100).map(|step| {
+                        let name = format!("w{writer}s{step}");
+                        let done = block_on(store.commit(request(vec![create(&name)])));
+                        (name, done.map(|done| done.revision))
+                    });
+                    commits.collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let writers = writers.into_iter();
+        let outcomes: Vec<_> = writers.flat_map(|writer| writer.join().unwrap()).collect();
+        is_done.store(true, Ordering::Relaxed);
+        outcomes
+    });
+    let store = open(&url);
+    verify_chain(&*store);
+    let mut written: BTreeMap<String, Vec<Revision>> = BTreeMap::new();
+    for entry in log(&*store, 0) {
+        for change in &entry.changes {
+            let name = change.relationship().unwrap().resource.id.to_string();
+            written.entry(name).or_default().push(entry.revision);
+        }
+    }
+    let mut acknowledged = 0;
+    for (name, outcome) in outcomes {
+        let found = written.remove(&name).unwrap_or_default();
+        match outcome {
+            Ok(revision) => {
+                acknowledged += 1;
+                assert_eq!(found, [revision], "{name}");
+            }
+            Err(CommitError::Store(StoreError::Unavailable { .. })) => {
+                assert!(found.len() <= 1, "{name}: {found:?}");
+            }
+            Err(error) => panic!("{name}: {error}"),
+        }
+    }
+    assert_eq!(written, BTreeMap::new());
+    assert!(
+        acknowledged > 500,
+        "{acknowledged} of 600 were acknowledged"
+    );
+}
+
+#[test]
+fn a_server_that_is_gone_is_told_of_and_found_again() {
+    let mut server = Server::start(&[]);
+    let url = migrated(&server);
+    let store = open(&url);
+    block_on(store.commit(request(vec![create("before")]))).unwrap();
+    server.stop("immediate");
+    let begun = Instant::now();
+    assert!(matches!(
+        block_on(store.head()),
+        Err(StoreError::Unavailable { .. })
+    ));
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    // A commit outlasts a short interruption, as of a failover.
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| block_on(store.commit(request(vec![create("meanwhile")]))));
+        std::thread::sleep(Duration::from_millis(500));
+        server.resume();
+        assert_eq!(waiting.join().unwrap().unwrap().revision, Revision(2));
+    });
+    assert_eq!(block_on(store.head()).unwrap().revision, Revision(2));
+    assert_eq!(rows(&*store), ["before", "meanwhile"]);
+}
+
+/// A standby was promoted that lacked the newest commits: the node that made them is not to write on.
+#[test]
+fn a_database_that_has_lost_commits_is_not_written_to() {
+    let server = Server::start(&["fsync=off"]);
+    let url = migrated(&server);
+    let store = open(&url);
+    block_on(store.commit(request(vec![create("kept")]))).unwrap();
+    block_on(store.commit(request(vec![create("lost")]))).unwrap();
+    let lose = "DELETE FROM remit.log_entry WHERE revision = 2; \
+         UPDATE remit.head SET revision = 1, hash = (SELECT hash FROM remit.log_entry WHERE revision = 1); \
+         DELETE FROM remit.relationship WHERE revision = 2; \
+         SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+         WHERE application_name = 'remit' AND datname = current_database()";
+    server.query(&url, lose);
+    let refused = block_on(store.commit(request(vec![create("after")])));
+    let error = refused.unwrap_err();
+    assert!(
+        matches!(error, CommitError::Store(StoreError::Diverged { .. })),
+        "{error:?}"
+    );
+    assert_eq!(rows(&*store), ["kept"]);
+    // One that knows nothing of them goes on from what is there, also where the number is given again.
+    let other = open(&url);
+    let again = block_on(other.commit(request(vec![create("other")]))).unwrap();
+    assert_eq!(again.revision, Revision(2));
+    let refused = block_on(store.commit(request(vec![create("after")])));
+    assert!(matches!(
+        refused,
+        Err(CommitError::Store(StoreError::Diverged { .. }))
+    ));
+}
+
+#[test]
+fn a_database_in_place_of_another_is_not_written_to() {
+    let server = Server::start(&["fsync=off"]);
+    let url = migrated(&server);
+    let store = open(&url);
+    block_on(store.commit(request(vec![create("one")]))).unwrap();
+    let replace = "UPDATE remit.identity SET history_id = '\\x0102030405060708'; \
+         SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+         WHERE application_name = 'remit' AND datname = current_database()";
+    server.query(&url, replace);
+    let error = block_on(store.commit(request(vec![create("two")]))).unwrap_err();
+    assert!(error.to_string().contains("another history"), "{error}");
+    assert_eq!(rows(&*store), ["one"]);
+}
+
+#[test]
+fn a_database_of_another_form_is_told_of() {
+    let server = Server::start(&["fsync=off"]);
+    let url = server.database();
+    let opened = |url: &str| PostgresStore::open(&config(url)).map(|_| ());
+    assert!(matches!(
+        opened(&url),
+        Err(PostgresOpenError::NotMigrated { found: 0, .. })
+    ));
+    let format = PostgresStore::migrate(&config(&url), None).unwrap();
+    assert!(format.can_be_served() && format.pending() == 0);
+    // Again is no harm.
+    assert_eq!(PostgresStore::migrate(&config(&url), None).unwrap(), format);
+    opened(&url).unwrap();
+
+    // A later version has migrated it, and says that this one may go on, as while a release is rolled out.
+    let newer = |compatible_from: i32| {
+        format!(
+            "INSERT INTO remit.migration (number, checksum, compatible_from) VALUES (99, '', {compatible_from}) \
+             ON CONFLICT (number) DO UPDATE SET compatible_from = {compatible_from}"
+        )
+    };
+    server.query(&url, &newer(1));
+    opened(&url).unwrap();
+    server.query(&url, &newer(98));
+    assert!(matches!(
+        opened(&url),
+        Err(PostgresOpenError::NewerFormat { found: 99, .. })
+    ));
+    server.query(
+        &url,
+        "UPDATE remit.migration SET checksum = '\\x00' WHERE number = 1",
+    );
+    assert!(matches!(
+        opened(&url),
+        Err(PostgresOpenError::OtherMigration { number: 1, .. })
+    ));
+    let nowhere = url.replace(database_of(&url), "nowhere");
+    let error = opened(&nowhere).unwrap_err();
+    assert!(
+        matches!(error, PostgresOpenError::Failed { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_log_that_was_altered_is_not_opened() {
+    let server = Server::start(&["fsync=off"]);
+    let url = migrated(&server);
+    block_on(open(&url).commit(request(vec![create("one")]))).unwrap();
+    server.query(&url, "UPDATE remit.log_entry SET actor = 'mallory'");
+    assert!(matches!(
+        PostgresStore::open(&config(&url)).map(|_| ()),
+        Err(PostgresOpenError::Damaged { .. })
+    ));
+}
+
+/// The role that serves reads and commits, and changes neither tables nor what is on record.
+#[test]
+fn the_role_that_serves_can_do_no_more_than_serve() {
+    let server = Server::start(&["fsync=off"]);
+    let url = server.database();
+    server.query(&url, "CREATE ROLE serving LOGIN");
+    PostgresStore::migrate(&config(&url), Some("serving")).unwrap();
+    let serving = url.replace("remit@", "serving@");
+    let store = open(&serving);
+    let changes = vec![
+        create("one"),
+        ChangeRequest::Schema("definition user {}".to_owned()),
+        ChangeRequest::Record {
+            key: store::RecordKey::new("test", "one").unwrap(),
+            value: Some(b"value".to_vec()),
+        },
+    ];
+    block_on(store.commit(request(changes))).unwrap();
+    block_on(store.trim(model::Timestamp::EPOCH)).unwrap();
+    assert_eq!(rows(&*store), ["one"]);
+    drop(store);
+    for forbidden in [
+        "UPDATE remit.log_entry SET actor = 'mallory'",
+        "UPDATE remit.identity SET store_id = store_id",
+        "DELETE FROM remit.head",
+        "INSERT INTO remit.migration (number, checksum, compatible_from) VALUES (2, '', 2)",
+        "DROP TABLE remit.record",
+        "CREATE TABLE remit.other (one int)",
+    ] {
+        let done = server.sql(database_of(&url), &format!("SET ROLE serving; {forbidden}"));
+        assert!(!done.status.success(), "{forbidden}");
     }
 }
