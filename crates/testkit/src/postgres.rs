@@ -133,6 +133,12 @@ impl Server {
         format!("postgres://{OWNER}@{host}/{database}")
     }
 
+    /// Where the server's socket is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Runs SQL in a database; what it prints is unaligned, a row a line.
     ///
     /// # Panics

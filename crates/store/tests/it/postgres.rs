@@ -14,6 +14,9 @@ use store::{
 };
 use testkit::postgres::{Server, database_of};
 
+mod proxy;
+
+use self::proxy::Proxy;
 use crate::support::{block_on, log, request, update};
 
 #[test]
@@ -130,28 +133,16 @@ fn commits_of_several_nodes_have_one_order_that_all_hear_of() {
     }
 }
 
-/// Connections are cut at random moments under load. Each commit that was acknowledged is there once, and what was refused as
-/// unavailable is there once or not at all.
-#[test]
-fn a_cut_connection_loses_nothing_and_repeats_nothing() {
-    let server = Server::start(&["fsync=off"]);
-    let url = migrated(&server);
-    let store = open(&url);
-    let is_done = AtomicBool::new(false);
-    let outcomes = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-                 WHERE application_name = 'remit' AND datname = current_database()";
-            while !is_done.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(37));
-                server.query(&url, cut);
-            }
-        });
-        let writers: Vec<_> = (0..6)
+/// What became of commits: their names, and the revisions of those that were acknowledged.
+type Outcomes = Vec<(String, Result<Revision, CommitError>)>;
+
+/// Has `writers` create something `steps` times each.
+fn write(store: &Arc<PostgresStore>, writers: usize, steps: usize) -> Outcomes {
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..writers)
             .map(|writer| {
-                let store = &store;
                 scope.spawn(move || {
-                    let commits = (0..100).map(|step| {
+                    let commits = (0..steps).map(|step| {
                         let name = format!("w{writer}s{step}");
                         let done = block_on(store.commit(request(vec![create(&name)])));
                         (name, done.map(|done| done.revision))
@@ -161,14 +152,16 @@ fn a_cut_connection_loses_nothing_and_repeats_nothing() {
             })
             .collect();
         let writers = writers.into_iter();
-        let outcomes: Vec<_> = writers.flat_map(|writer| writer.join().unwrap()).collect();
-        is_done.store(true, Ordering::Relaxed);
-        outcomes
-    });
-    let store = open(&url);
-    verify_chain(&*store);
+        writers.flat_map(|writer| writer.join().unwrap()).collect()
+    })
+}
+
+/// Checks that each commit that was acknowledged is there once, and that what was refused as unavailable is there once or not
+/// at all; how many were acknowledged.
+fn check_outcomes(store: &dyn Store, outcomes: Outcomes) -> usize {
+    verify_chain(store);
     let mut written: BTreeMap<String, Vec<Revision>> = BTreeMap::new();
-    for entry in log(&*store, 0) {
+    for entry in log(store, 0) {
         for change in &entry.changes {
             let name = change.relationship().unwrap().resource.id.to_string();
             written.entry(name).or_default().push(entry.revision);
@@ -189,10 +182,48 @@ fn a_cut_connection_loses_nothing_and_repeats_nothing() {
         }
     }
     assert_eq!(written, BTreeMap::new());
+    acknowledged
+}
+
+/// Connections are cut at random moments under load.
+#[test]
+fn a_cut_connection_loses_nothing_and_repeats_nothing() {
+    let server = Server::start(&["fsync=off"]);
+    let url = migrated(&server);
+    let store = open(&url);
+    let is_done = AtomicBool::new(false);
+    let outcomes = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                 WHERE application_name = 'remit' AND datname = current_database()";
+            while !is_done.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(37));
+                server.query(&url, cut);
+            }
+        });
+        let outcomes = write(&store, 6, 100);
+        is_done.store(true, Ordering::Relaxed);
+        outcomes
+    });
+    let acknowledged = check_outcomes(&*open(&url), outcomes);
     assert!(
         acknowledged > 500,
         "{acknowledged} of 600 were acknowledged"
     );
+}
+
+/// Whether a commit whose answer did not come is durable is found out, and not guessed: all of them are acknowledged, once.
+#[test]
+fn a_commit_in_doubt_is_looked_for() {
+    let server = Server::start(&["fsync=off"]);
+    let url = migrated(&server);
+    let proxy = Proxy::start(server.folder().to_owned());
+    let store = open(&proxy.url(database_of(&url)));
+    let outcomes = write(&store, 3, 60);
+    let acknowledged = check_outcomes(&*store, outcomes);
+    let (before, after) = proxy.faults();
+    assert!(before > 5 && after > 5, "{before}, {after}");
+    assert_eq!(acknowledged, 180);
 }
 
 #[test]
