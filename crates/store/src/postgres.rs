@@ -9,6 +9,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use deadpool_postgres::{Pool, PoolError, Transaction};
@@ -67,7 +68,8 @@ pub struct PostgresStore {
     jobs: Mutex<Option<std_mpsc::Sender<CommitJob>>>,
     /// Told when the writer has ended.
     writer_ended: Mutex<Option<oneshot::Receiver<()>>>,
-    runtime: Option<Runtime>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    threads: Threads,
 }
 
 /// Why a database cannot be used as a store.
@@ -237,8 +239,8 @@ impl PostgresStore {
     /// # Errors
     /// [`PostgresOpenError`], which names the database.
     pub fn open(config: &PostgresConfig) -> Result<Self, PostgresOpenError> {
-        let runtime = runtime()?;
-        let (shared, head) = wait(&runtime, open(config.clone()))?;
+        let threads = Threads::start()?;
+        let (shared, head) = threads.wait(open(config.clone()))?;
         let shared = Arc::new(shared);
         let (jobs, queue) = std_mpsc::channel();
         let (ended, writer_ended) = oneshot::channel();
@@ -257,14 +259,15 @@ impl PostgresStore {
             // Nobody waits any more: it has ended all the same.
             let _ = ended.send(());
         });
-        writing.map_err(PostgresOpenError::Threads)?;
-        runtime.spawn(listen::listen(Arc::downgrade(&shared)));
+        let writing = writing.map_err(PostgresOpenError::Threads)?;
+        drop(threads.spawn(listen::listen(Arc::downgrade(&shared))));
         Ok(Self {
             shared,
             commit_places: Arc::new(Semaphore::new(WAITING_MAX)),
             jobs: Mutex::new(Some(jobs)),
             writer_ended: Mutex::new(Some(writer_ended)),
-            runtime: Some(runtime),
+            writer: Mutex::new(Some(writing)),
+            threads,
         })
     }
 
@@ -274,7 +277,7 @@ impl PostgresStore {
     /// [`PostgresOpenError`] if it cannot be reached, or came to its form by other steps than those of this version.
     pub fn format(config: &PostgresConfig) -> Result<PostgresFormat, PostgresOpenError> {
         let config = config.clone();
-        wait(&runtime()?, async move { migrate::format(&config).await })
+        Threads::start()?.wait(async move { migrate::format(&config).await })
     }
 
     /// Brings the database to the newest form, as a role that may change its tables, and lets `serving_role` serve. Blocks.
@@ -286,9 +289,7 @@ impl PostgresStore {
         serving_role: Option<&str>,
     ) -> Result<PostgresFormat, PostgresOpenError> {
         let (config, role) = (config.clone(), serving_role.map(str::to_owned));
-        wait(&runtime()?, async move {
-            migrate::migrate(&config, role.as_deref()).await
-        })
+        Threads::start()?.wait(async move { migrate::migrate(&config, role.as_deref()).await })
     }
 
     /// Does `work` within one transaction, on the store's threads; once more if the connection turns out to be gone.
@@ -303,18 +304,15 @@ impl PostgresStore {
         T: Send + 'static,
         E: From<StoreError> + IsPassing + Send + 'static,
     {
-        let Some(runtime) = &self.runtime else {
-            return Err(StoreError::Closed.into());
-        };
         let shared = Arc::clone(&self.shared);
-        let reading = runtime.spawn(async move {
+        let reading = self.threads.spawn(async move {
             let mut result = read_once(&shared, &work).await;
             if result.as_ref().is_err_and(IsPassing::is_passing) {
                 result = read_once(&shared, &work).await;
             }
             result
         });
-        reading.await.map_err(|_| StoreError::Closed)?
+        reading.await?
     }
 }
 
@@ -437,27 +435,56 @@ async fn verify_tail(transaction: &Transaction<'_>) -> Result<Head, LogError> {
     Ok(head)
 }
 
-fn runtime() -> Result<Runtime, PostgresOpenError> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(THREADS)
-        .thread_name("store-postgres")
-        .enable_all()
-        .build()
-        .map_err(PostgresOpenError::Threads)
+/// The threads of a store, with their runtime. They end with it, wherever it is dropped.
+struct Threads(Option<Runtime>);
+
+impl Threads {
+    fn start() -> Result<Self, PostgresOpenError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("store-postgres")
+            .enable_all()
+            .build();
+        runtime
+            .map(|runtime| Self(Some(runtime)))
+            .map_err(PostgresOpenError::Threads)
+    }
+
+    fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> StoreFuture<'static, Result<T, StoreError>> {
+        let task = self.0.as_ref().map(|runtime| runtime.spawn(work));
+        Box::pin(async move {
+            match task {
+                Some(task) => task.await.map_err(|_| StoreError::Closed),
+                None => Err(StoreError::Closed),
+            }
+        })
+    }
+
+    /// Blocks until `work` is done: also where the caller is a thread of another runtime.
+    fn wait<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, PostgresOpenError>> + Send + 'static,
+    ) -> Result<T, PostgresOpenError> {
+        let (answer, answered) = std_mpsc::channel();
+        drop(self.spawn(async move {
+            // Nobody waits any more: there is nobody to tell.
+            let _ = answer.send(work.await);
+        }));
+        let ended = || PostgresOpenError::Threads(std::io::ErrorKind::BrokenPipe.into());
+        answered.recv().map_err(|_| ended())?
+    }
 }
 
-/// Blocks until `work`, done on the threads of `runtime`, is done: also where the caller is a thread of another runtime.
-fn wait<T: Send + 'static>(
-    runtime: &Runtime,
-    work: impl Future<Output = Result<T, PostgresOpenError>> + Send + 'static,
-) -> Result<T, PostgresOpenError> {
-    let (answer, answered) = std_mpsc::channel();
-    runtime.spawn(async move {
-        // Nobody waits any more: there is nobody to tell.
-        let _ = answer.send(work.await);
-    });
-    let ended = || PostgresOpenError::Threads(std::io::ErrorKind::BrokenPipe.into());
-    answered.recv().map_err(|_| ended())?
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // In the background: the caller may be a thread of another runtime, which must not wait.
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Store for PostgresStore {
@@ -529,10 +556,12 @@ impl Store for PostgresStore {
         &self,
         sink: &mut dyn FnMut(&ScanHeader, ScanRow<'_>) -> ControlFlow<()>,
     ) -> Result<ScanHeader, StoreError> {
-        let runtime = self.runtime.as_ref().ok_or(StoreError::Closed)?;
         let (sender, mut parts) = mpsc::channel(PARTS_MAX);
         let shared = Arc::clone(&self.shared);
-        runtime.spawn(async move { scan::scan(&shared, sender).await });
+        drop(
+            self.threads
+                .spawn(async move { scan::scan(&shared, sender).await }),
+        );
         let mut header = None;
         let mut is_stopped = false;
         while let Some(part) = parts.blocking_recv() {
@@ -563,10 +592,7 @@ impl Store for PostgresStore {
     fn trim(&self, before: Timestamp) -> StoreFuture<'_, Result<Trimmed, StoreError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            let Some(runtime) = &self.runtime else {
-                return Err(StoreError::Closed);
-            };
-            let trimming = runtime.spawn(async move {
+            let trimming = self.threads.spawn(async move {
                 let mut entries = 0;
                 loop {
                     let mut client = shared.connection().await?;
@@ -580,7 +606,7 @@ impl Store for PostgresStore {
                     }
                 }
             });
-            let trimmed: Result<_, Failure> = trimming.await.map_err(|_| StoreError::Closed)?;
+            let trimmed: Result<_, Failure> = trimming.await?;
             trimmed.map_err(|failure| failure.error)
         })
     }
@@ -605,20 +631,11 @@ impl Store for PostgresStore {
 impl Drop for PostgresStore {
     fn drop(&mut self) {
         drop(lock(&self.jobs).take());
-        let ended = lock(&self.writer_ended).take();
-        let Some(runtime) = self.runtime.take() else {
-            return;
-        };
-        if let Some(ended) = ended {
-            let (told, end) = std_mpsc::channel();
-            runtime.spawn(async move {
-                // It ends once all that waits is answered.
-                let _ = ended.await;
-                let _ = told.send(());
-            });
-            let _ = end.recv();
+        if let Some(writer) = lock(&self.writer).take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the thread that writes the store ended early");
         }
-        runtime.shutdown_background();
     }
 }
 

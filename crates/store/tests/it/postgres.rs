@@ -342,6 +342,26 @@ fn a_database_of_another_form_is_told_of() {
     );
 }
 
+/// A store has threads of its own, and does not care on whose it is opened and dropped.
+#[test]
+fn a_store_is_opened_and_dropped_within_another_runtime() {
+    let server = Server::start(&["fsync=off"]);
+    let url = server.database();
+    block_on(async {
+        assert!(PostgresStore::open(&config(&url)).is_err());
+        PostgresStore::migrate(&config(&url), None).unwrap();
+        let store = open(&url);
+        store.commit(request(vec![create("one")])).await.unwrap();
+        drop(store);
+        let store = open(&url);
+        store.close().await.unwrap();
+        assert!(matches!(
+            store.commit(request(vec![create("two")])).await,
+            Err(CommitError::Store(StoreError::Closed))
+        ));
+    });
+}
+
 #[test]
 fn a_log_that_was_altered_is_not_opened() {
     let server = Server::start(&["fsync=off"]);
