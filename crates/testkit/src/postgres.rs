@@ -35,6 +35,70 @@ impl Server {
     /// If PostgreSQL is not installed, or does not start.
     #[must_use]
     pub fn start(settings: &[&str]) -> Self {
+        let mut server = Self::new(settings.iter().map(|text| (*text).to_owned()).collect());
+        run(program("initdb")
+            .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C"])
+            .arg(format!("--username={OWNER}"))
+            .arg("--pgdata")
+            .arg(server.data()));
+        server.resume();
+        server
+    }
+
+    /// A standby that follows this server as fast as it can, but is not waited for.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        let mut standby = Self::new(self.settings.clone());
+        run(program("pg_basebackup")
+            .args([
+                "--write-recovery-conf",
+                "--checkpoint=fast",
+                "--no-sync",
+                "-U",
+                OWNER,
+                "-h",
+            ])
+            .arg(&self.folder)
+            .arg("--pgdata")
+            .arg(standby.data()));
+        standby.resume();
+        standby
+    }
+
+    /// Makes the primary of a standby.
+    ///
+    /// # Panics
+    /// If it is none.
+    pub fn promote(&self) {
+        run(program("pg_ctl")
+            .args(["promote", "--wait", "--pgdata"])
+            .arg(self.data()));
+    }
+
+    /// Has a standby follow no more: what is committed from now on it will not have.
+    ///
+    /// # Panics
+    /// If it is none.
+    pub fn stop_following(&self) {
+        for sql in [
+            "ALTER SYSTEM SET primary_conninfo = ''",
+            "SELECT pg_reload_conf()",
+        ] {
+            let done = self.sql("postgres", sql);
+            assert!(done.status.success(), "{done:?}");
+        }
+        let begun = Instant::now();
+        let receivers = "SELECT count(*) FROM pg_stat_wal_receiver";
+        while self.sql("postgres", receivers).stdout != b"0\n" {
+            assert!(begun.elapsed() < START_MAX, "the standby follows still");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn new(settings: Vec<String>) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder =
@@ -43,19 +107,12 @@ impl Server {
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(&folder));
         }
-        let mut server = Self {
-            settings: settings.iter().map(|text| (*text).to_owned()).collect(),
+        Self {
+            settings,
             folder,
             process: None,
             databases: AtomicU32::new(0),
-        };
-        run(program("initdb")
-            .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C"])
-            .arg(format!("--username={OWNER}"))
-            .arg("--pgdata")
-            .arg(server.data()));
-        server.resume();
-        server
+        }
     }
 
     /// Starts the server again, and waits until it answers.
@@ -129,14 +186,20 @@ impl Server {
     }
 
     fn url(&self, database: &str) -> String {
-        let host = self.folder.display().to_string().replace('/', "%2F");
-        format!("postgres://{OWNER}@{host}/{database}")
+        format!("postgres://{OWNER}@{}/{database}", host(&self.folder))
     }
 
     /// Where the server's socket is.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// A URL of a database that is on this server or on `other`, whichever takes writes.
+    #[must_use]
+    pub fn url_with(&self, other: &Self, database: &str) -> String {
+        let [own, other] = [self, other].map(|server| host(&server.folder));
+        format!("postgres://{OWNER}@{own},{other}/{database}")
     }
 
     /// Runs SQL in a database; what it prints is unaligned, a row a line.
@@ -206,6 +269,12 @@ impl Drop for Server {
         }
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// A folder with a socket, as the host in a URL.
+#[must_use]
+pub fn host(folder: &Path) -> String {
+    folder.display().to_string().replace('/', "%2F")
 }
 
 /// The name of the database in a URL.

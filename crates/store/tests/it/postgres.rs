@@ -10,7 +10,7 @@ use model::{Operation, Revision};
 use store::contract::{Harness, run};
 use store::{
     ChangeRequest, CommitError, PostgresConfig, PostgresOpenError, PostgresStore, Store,
-    StoreError, StoreIdentity,
+    StoreError, StoreIdentity, TokenRefused,
 };
 use testkit::postgres::{Server, database_of};
 
@@ -279,6 +279,73 @@ fn a_database_that_has_lost_commits_is_not_written_to() {
     assert!(matches!(
         refused,
         Err(CommitError::Store(StoreError::Diverged { .. }))
+    ));
+}
+
+/// The primary is lost, its standby takes over with all that it had, and the store finds it by itself.
+#[test]
+fn a_store_goes_on_with_a_promoted_standby() {
+    let mut primary = Server::start(&[]);
+    let database = migrated(&primary);
+    let standby = primary.standby();
+    let url = primary.url_with(&standby, database_of(&database));
+    let store = open(&url);
+    for number in 0..20 {
+        block_on(store.commit(request(vec![create(&format!("r{number}"))]))).unwrap();
+    }
+    // Asynchronous replication: what it has is waited for, so that nothing is lost.
+    let has_all = "SELECT revision FROM remit.head";
+    while standby.query(&database, has_all) != "20" {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    primary.stop("immediate");
+    assert!(matches!(
+        block_on(store.head()),
+        Err(StoreError::Unavailable { .. })
+    ));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| block_on(store.commit(request(vec![create("after")]))));
+        standby.promote();
+        assert_eq!(waiting.join().unwrap().unwrap().revision, Revision(21));
+    });
+    assert_eq!(rows(&*store).len(), 21);
+    assert_eq!(verify_chain(&*store), 21);
+}
+
+/// The standby that takes over lacks the newest commits, and their numbers are given again.
+#[test]
+fn a_store_stops_at_a_promoted_standby_that_lacks_commits() {
+    let mut primary = Server::start(&[]);
+    let database = migrated(&primary);
+    let standby = primary.standby();
+    let url = primary.url_with(&standby, database_of(&database));
+    let store = open(&url);
+    block_on(store.commit(request(vec![create("kept")]))).unwrap();
+    while standby.query(&database, "SELECT revision FROM remit.head") != "1" {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    standby.stop_following();
+    let lost = block_on(store.commit(request(vec![create("lost")]))).unwrap();
+    let lost = block_on(store.token(lost.revision)).unwrap();
+    primary.stop("immediate");
+    standby.promote();
+    let refused = block_on(store.commit(request(vec![create("after")])));
+    assert!(matches!(
+        refused,
+        Err(CommitError::Store(StoreError::Diverged { .. }))
+    ));
+    // One that is started anew serves what is there, and takes no token of what is lost, also once its number is given again.
+    let anew = open(&url);
+    assert_eq!(rows(&*anew), ["kept"]);
+    assert!(matches!(
+        block_on(anew.verify(lost)),
+        Err(TokenRefused::BeyondHead { .. })
+    ));
+    let other = block_on(anew.commit(request(vec![create("other")]))).unwrap();
+    assert_eq!(other.revision, lost.revision);
+    assert!(matches!(
+        block_on(anew.verify(lost)),
+        Err(TokenRefused::HashMismatch { .. })
     ));
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use testkit::postgres::host;
 
 /// What is sent to commit.
 const COMMIT: &[u8] = b"COMMIT\0";
@@ -49,8 +50,7 @@ impl Proxy {
 
     /// The URL of a database by way of the proxy.
     pub(super) fn url(&self, database: &str) -> String {
-        let host = self.folder.path().display().to_string().replace('/', "%2F");
-        format!("postgres://remit@{host}/{database}")
+        format!("postgres://remit@{}/{database}", host(self.folder.path()))
     }
 
     /// How many commits did not get to the server, and of how many the answer did not get back.
