@@ -14,6 +14,7 @@
 
 pub mod corpus;
 pub mod generate;
+pub mod history;
 pub mod mix;
 pub mod oracle;
 pub mod postgres;
