@@ -8,6 +8,7 @@
 
 mod agreement;
 mod running;
+mod simulation;
 mod snapshots;
 mod watch;
 mod watch_ends;

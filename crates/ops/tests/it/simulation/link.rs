@@ -1,0 +1,197 @@
+//! The way of a node to the store: slow, lossy, cut off at times, and for a broken node not quite true.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+
+use model::{Revision, Timestamp, Token};
+use store::{
+    CommitError, CommitRequest, Committed, Head, LogEntry, LogError, LogQuery, ScanHeader, ScanRow,
+    Store, StoreError, StoreFuture, StoreIdentity, StoredSchema, TokenRefused, TokenVerdict,
+    Trimmed,
+};
+use testkit::rng::Rng;
+use tokio::sync::watch;
+
+use super::model_store::ModelStore;
+use super::world::{Broken, Slot, World, name_of};
+
+pub(crate) struct Link {
+    world: Arc<World>,
+    node: usize,
+    /// The head that was answered last.
+    last_head: Mutex<Option<Head>>,
+}
+
+impl Link {
+    pub(crate) fn new(world: &Arc<World>, node: usize) -> Self {
+        Self {
+            world: Arc::clone(world),
+            node,
+            last_head: Mutex::new(None),
+        }
+    }
+
+    /// Whether the node is broken in this way.
+    fn is(&self, broken: Broken) -> bool {
+        self.node == 0 && self.world.plan.broken == Some(broken)
+    }
+
+    /// Does `work` at the store in its slot of some turn, and brings back what came of it, if both ways are open.
+    async fn call<T, E: From<StoreError>>(
+        &self,
+        event: String,
+        slot: Slot,
+        work: impl FnOnce(&ModelStore) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let world = &self.world;
+        world.resumed(self.node, Slot::Arrival).await;
+        let mut dice = world.dice(&format!("{event} of {}", self.node));
+        world.at(world.turn() + 1 + delay(&mut dice), slot).await;
+        let is_reached = !world.loses(self.node, &mut dice);
+        let result = is_reached.then(|| work(&world.store(self.node)));
+        world
+            .at(world.turn() + delay(&mut dice), Slot::Arrival)
+            .await;
+        world.resumed(self.node, Slot::Arrival).await;
+        let is_answered = !world.loses(self.node, &mut dice);
+        match result {
+            Some(result) if is_answered => result,
+            Some(_) | None => Err(unavailable().into()),
+        }
+    }
+
+    async fn read<T, E: From<StoreError>>(
+        &self,
+        event: String,
+        work: impl FnOnce(&ModelStore) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.call(event, Slot::Read, work).await
+    }
+}
+
+/// In turns. Disks are slow at times.
+fn delay(dice: &mut Rng) -> u64 {
+    let turns_max = match dice.below(100) {
+        0 => 60,
+        1..10 => 8,
+        _ => 1,
+    };
+    dice.below(turns_max) as u64
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable {
+        detail: "cut off",
+        source: "simulated".into(),
+    }
+}
+
+/// Makes of a page of the log what a node that applies commits wrongly would.
+fn distort(entries: &mut [LogEntry], broken: Broken) {
+    let contents = |entry: &mut LogEntry| std::mem::take(&mut entry.changes);
+    match broken {
+        Broken::SkipsCommits => {
+            let skipped = entries.iter_mut().filter(|entry| entry.revision.0 % 5 == 0);
+            skipped.for_each(|entry| drop(contents(entry)));
+        }
+        Broken::AppliesOutOfOrder => {
+            let reversed: Vec<_> = entries.iter_mut().rev().map(contents).collect();
+            for (entry, changes) in entries.iter_mut().zip(reversed) {
+                entry.changes = changes;
+            }
+        }
+        Broken::IgnoresTokens
+        | Broken::JoinsHeadQuestions
+        | Broken::ServesLostBranch
+        | Broken::ClockRunsBack => {}
+    }
+}
+
+impl Store for Link {
+    fn identity(&self) -> StoreIdentity {
+        self.world.current_store().identity()
+    }
+
+    fn commit(&self, request: CommitRequest) -> StoreFuture<'_, Result<Committed, CommitError>> {
+        Box::pin(async move {
+            let name = name_of(request.provenance.metadata.as_deref()).unwrap_or("c0-schema");
+            let client = name.trim_start_matches('c').split('-').next();
+            let client: usize = client.unwrap().parse().unwrap();
+            let event = format!("commit {name}");
+            let world = &self.world;
+            self.call(event, Slot::Commit(client), |store| {
+                let committed = store.commit_now(&request)?;
+                world.spread(committed.revision);
+                Ok(committed)
+            })
+            .await
+        })
+    }
+
+    fn head(&self) -> StoreFuture<'_, Result<Head, StoreError>> {
+        Box::pin(async {
+            let head = self.read("head".to_owned(), ModelStore::head_now).await?;
+            let before = self.last_head.lock().unwrap().replace(head);
+            Ok(before
+                .filter(|_| self.is(Broken::JoinsHeadQuestions))
+                .unwrap_or(head))
+        })
+    }
+
+    fn head_watch(&self) -> watch::Receiver<Revision> {
+        self.world.news[self.node].subscribe()
+    }
+
+    fn schema(
+        &self,
+        at: Option<Revision>,
+    ) -> StoreFuture<'_, Result<Option<StoredSchema>, LogError>> {
+        Box::pin(async move {
+            let event = format!("schema {at:?}");
+            self.read(event, |store| store.schema_now(at)).await
+        })
+    }
+
+    fn log(&self, query: LogQuery) -> StoreFuture<'_, Result<Vec<LogEntry>, LogError>> {
+        Box::pin(async move {
+            let event = format!("log {query:?}");
+            let mut entries = self.read(event, |store| store.log_now(query)).await?;
+            if let (0, Some(broken)) = (self.node, self.world.plan.broken) {
+                distort(&mut entries, broken);
+            }
+            Ok(entries)
+        })
+    }
+
+    fn token(&self, revision: Revision) -> StoreFuture<'_, Result<Token, LogError>> {
+        Box::pin(async move {
+            let event = format!("token {revision}");
+            self.read(event, |store| store.token_now(revision)).await
+        })
+    }
+
+    fn verify(&self, token: Token) -> StoreFuture<'_, Result<TokenVerdict, TokenRefused>> {
+        Box::pin(async move {
+            let event = format!("verify {token}");
+            self.read(event, |store| store.verify_now(token)).await
+        })
+    }
+
+    fn scan(
+        &self,
+        sink: &mut dyn FnMut(&ScanHeader, ScanRow<'_>) -> ControlFlow<()>,
+    ) -> Result<ScanHeader, StoreError> {
+        self.world.store(self.node).scan(sink)
+    }
+
+    fn trim(&self, before: Timestamp) -> StoreFuture<'_, Result<Trimmed, StoreError>> {
+        Box::pin(async move {
+            let event = format!("trim {before}");
+            self.read(event, |store| store.trim_now(before)).await
+        })
+    }
+
+    fn close(&self) -> StoreFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
