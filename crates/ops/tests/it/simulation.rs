@@ -107,6 +107,30 @@ fn every_answer_is_explained() {
     }
 }
 
+#[test]
+fn nodes_notice_that_a_standby_took_over() {
+    let (mut forks, mut stopped) = (0, 0);
+    for seed in seeds(8) {
+        let run = run(Plan {
+            has_forks: true,
+            ..plan(seed)
+        });
+        hold(seed, &run);
+        for why in &run.stopped {
+            assert!(
+                why.contains("restart this node"),
+                "SIMULATION_SEED={seed}: {why}"
+            );
+        }
+        forks += run.forks;
+        stopped += run.stopped.len();
+    }
+    assert!(
+        forks > 0 && stopped > 0,
+        "{forks} forks stopped {stopped} nodes"
+    );
+}
+
 /// Runs seeds with node 0 broken until the rule that it breaks is found broken.
 fn catch(broken: Broken, has_forks: bool, rule: Rule) {
     const SEEDS: u64 = 20;
