@@ -14,6 +14,7 @@ mod clients;
 mod driver;
 mod link;
 mod model_store;
+mod staleness;
 mod world;
 
 use std::collections::BTreeMap;

@@ -64,7 +64,8 @@ impl Client {
                     is_broken: place == 0,
                     world: &self.world,
                 };
-                let call = serving.answer(&name, call.clone()).await;
+                let answer = serving.answer(&name, call.clone());
+                let call = self.world.paced(slot, answer).await;
                 self.world.resumed(place, slot).await;
                 call
             };

@@ -40,12 +40,7 @@ pub(crate) struct Run {
 pub(crate) fn run(plan: Plan) -> Run {
     // Shown if the run fails.
     eprintln!("SIMULATION_SEED={}: {plan:?}", plan.seed);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    block_on(async {
         let mut driver = Driver {
             world: World::new(plan),
             rng: Rng::new(plan.seed),
@@ -81,7 +76,7 @@ impl Driver {
     async fn drive(&mut self) {
         self.world.is_well.store(true, Ordering::Relaxed);
         for node in 0..NODES {
-            self.start(node).await;
+            start(&self.world, node).await;
         }
         let (node, _) = self.world.node(0).unwrap();
         ops::schema::write(&node, &caller(), SCHEMA).await.unwrap();
@@ -110,22 +105,6 @@ impl Driver {
         history.identity = (identity.store, identity.history);
     }
 
-    async fn start(&mut self, node: usize) {
-        let settings = Settings {
-            staleness_max: STALENESS_MAX,
-            snapshots_retained: Duration::from_secs(10),
-            wait_max: WAIT_MAX,
-            ..Settings::default()
-        };
-        let clock = NodeClock {
-            world: Arc::clone(&self.world),
-            node,
-        };
-        let link = Link::new(&self.world, node);
-        let started = Node::start(Arc::new(link), Arc::new(clock), settings).await;
-        self.world.place(node).node = Some(started.unwrap());
-    }
-
     fn crash(&mut self, node: usize, turns: u64) {
         let mut place = self.world.place(node);
         if let Some(running) = place.node.take() {
@@ -142,7 +121,7 @@ impl Driver {
             let running = self.world.node(node).map(|(running, _)| running);
             match running.map(|running| running.ready()) {
                 None if self.world.turn() >= self.world.place(node).down_until => {
-                    self.start(node).await;
+                    start(&self.world, node).await;
                 }
                 Some(Err(error)) if error.message.contains("stopped following") => {
                     self.run.stopped.push(error.message);
@@ -193,7 +172,7 @@ impl Driver {
         for _ in 0..self.rng.below(7) {
             let name = format!("store-{}", self.run.history.operations.len());
             let updates = updates(&mut self.rng, self.world.now());
-            let result = self.commit_at_store(&name, &updates);
+            let result = commit_at_store(&self.world, &name, &updates);
             let now = self.world.now();
             self.run.history.operations.push(Operation {
                 name,
@@ -202,36 +181,6 @@ impl Driver {
                 ended: now,
                 call: Call::Write { updates, result },
             });
-        }
-    }
-
-    fn commit_at_store(&self, name: &str, updates: &[model::RelationshipUpdate]) -> Written {
-        let store = self.world.current_store();
-        let changes = updates.iter().cloned().map(ChangeRequest::Relationship);
-        let request = CommitRequest {
-            base: Base {
-                schema_revision: store.head_now().unwrap().schema_revision,
-                head: None,
-            },
-            preconditions: Vec::new(),
-            changes: changes.collect(),
-            idempotency_key: None,
-            provenance: Provenance {
-                actor: "store".to_owned(),
-                reason: None,
-                metadata: Some(metadata(name)),
-            },
-            now: self.world.now(),
-        };
-        match store.commit_now(&request) {
-            Ok(committed) => {
-                self.world.spread(committed.revision);
-                Written::Acknowledged(store.identity().token(committed.revision, &committed.hash))
-            }
-            Err(error) => Written::Refused {
-                existing: None,
-                why: error.to_string(),
-            },
         }
     }
 
@@ -286,4 +235,65 @@ impl Driver {
             self.run.history.operations.push(operation);
         }
     }
+}
+
+/// Starts a node, in the driver's slot.
+pub(crate) async fn start(world: &Arc<World>, node: usize) {
+    let settings = Settings {
+        staleness_max: STALENESS_MAX,
+        snapshots_retained: Duration::from_secs(10),
+        wait_max: WAIT_MAX,
+        ..Settings::default()
+    };
+    let clock = NodeClock {
+        world: Arc::clone(world),
+        node,
+    };
+    let link = Link::new(world, node);
+    let started = Node::start(Arc::new(link), Arc::new(clock), settings).await;
+    world.place(node).node = Some(started.unwrap());
+}
+
+/// Commits for a client that is at the store itself.
+pub(crate) fn commit_at_store(
+    world: &Arc<World>,
+    name: &str,
+    updates: &[model::RelationshipUpdate],
+) -> Written {
+    let store = world.current_store();
+    let changes = updates.iter().cloned().map(ChangeRequest::Relationship);
+    let request = CommitRequest {
+        base: Base {
+            schema_revision: store.head_now().unwrap().schema_revision,
+            head: None,
+        },
+        preconditions: Vec::new(),
+        changes: changes.collect(),
+        idempotency_key: None,
+        provenance: Provenance {
+            actor: "store".to_owned(),
+            reason: None,
+            metadata: Some(metadata(name)),
+        },
+        now: world.now(),
+    };
+    match store.commit_now(&request) {
+        Ok(committed) => {
+            world.spread(committed.revision);
+            Written::Acknowledged(store.identity().token(committed.revision, &committed.hash))
+        }
+        Err(error) => Written::Refused {
+            existing: None,
+            why: error.to_string(),
+        },
+    }
+}
+
+/// Runs `future` in virtual time, on this thread alone.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    runtime.unwrap().block_on(future)
 }

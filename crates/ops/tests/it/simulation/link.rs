@@ -9,7 +9,6 @@ use store::{
     Store, StoreError, StoreFuture, StoreIdentity, StoredSchema, TokenRefused, TokenVerdict,
     Trimmed,
 };
-use testkit::rng::Rng;
 use tokio::sync::watch;
 
 use super::model_store::ModelStore;
@@ -36,47 +35,51 @@ impl Link {
         self.node == 0 && self.world.plan.broken == Some(broken)
     }
 
-    /// Does `work` at the store in its slot of some turn, and brings back what came of it, if both ways are open.
+    /// Does `work` at the store in some turn, and brings back what came of it, if both ways are open.
     async fn call<T, E: From<StoreError>>(
         &self,
         event: String,
-        slot: Slot,
         work: impl FnOnce(&ModelStore) -> Result<T, E>,
     ) -> Result<T, E> {
         let world = &self.world;
         world.resumed(self.node, Slot::Arrival).await;
         let mut dice = world.dice(&format!("{event} of {}", self.node));
-        world.at(world.turn() + 1 + delay(&mut dice), slot).await;
+        world
+            .at(world.turn() + 1 + world.delay(&mut dice), Slot::Store)
+            .await;
         let is_reached = !world.loses(self.node, &mut dice);
         let result = is_reached.then(|| work(&world.store(self.node)));
+        let under_way = UnderWay::new(world, self.node);
         world
-            .at(world.turn() + delay(&mut dice), Slot::Arrival)
+            .at(world.turn() + world.delay(&mut dice), Slot::Arrival)
             .await;
         world.resumed(self.node, Slot::Arrival).await;
+        drop(under_way);
         let is_answered = !world.loses(self.node, &mut dice);
         match result {
             Some(result) if is_answered => result,
             Some(_) | None => Err(unavailable().into()),
         }
     }
+}
 
-    async fn read<T, E: From<StoreError>>(
-        &self,
-        event: String,
-        work: impl FnOnce(&ModelStore) -> Result<T, E>,
-    ) -> Result<T, E> {
-        self.call(event, Slot::Read, work).await
+/// Counts an answer for as long as it is under way, or its call is given up.
+struct UnderWay<'w> {
+    world: &'w World,
+    node: usize,
+}
+
+impl<'w> UnderWay<'w> {
+    fn new(world: &'w World, node: usize) -> Self {
+        world.place(node).answers_under_way += 1;
+        Self { world, node }
     }
 }
 
-/// In turns. Disks are slow at times.
-fn delay(dice: &mut Rng) -> u64 {
-    let turns_max = match dice.below(100) {
-        0 => 60,
-        1..10 => 8,
-        _ => 1,
-    };
-    dice.below(turns_max) as u64
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.world.place(self.node).answers_under_way -= 1;
+    }
 }
 
 fn unavailable() -> StoreError {
@@ -114,12 +117,10 @@ impl Store for Link {
 
     fn commit(&self, request: CommitRequest) -> StoreFuture<'_, Result<Committed, CommitError>> {
         Box::pin(async move {
-            let name = name_of(request.provenance.metadata.as_deref()).unwrap_or("c0-schema");
-            let client = name.trim_start_matches('c').split('-').next();
-            let client: usize = client.unwrap().parse().unwrap();
+            let name = name_of(request.provenance.metadata.as_deref()).unwrap_or("schema");
             let event = format!("commit {name}");
             let world = &self.world;
-            self.call(event, Slot::Commit(client), |store| {
+            self.call(event, |store| {
                 let committed = store.commit_now(&request)?;
                 world.spread(committed.revision);
                 Ok(committed)
@@ -130,7 +131,7 @@ impl Store for Link {
 
     fn head(&self) -> StoreFuture<'_, Result<Head, StoreError>> {
         Box::pin(async {
-            let head = self.read("head".to_owned(), ModelStore::head_now).await?;
+            let head = self.call("head".to_owned(), ModelStore::head_now).await?;
             let before = self.last_head.lock().unwrap().replace(head);
             Ok(before
                 .filter(|_| self.is(Broken::JoinsHeadQuestions))
@@ -148,14 +149,14 @@ impl Store for Link {
     ) -> StoreFuture<'_, Result<Option<StoredSchema>, LogError>> {
         Box::pin(async move {
             let event = format!("schema {at:?}");
-            self.read(event, |store| store.schema_now(at)).await
+            self.call(event, |store| store.schema_now(at)).await
         })
     }
 
     fn log(&self, query: LogQuery) -> StoreFuture<'_, Result<Vec<LogEntry>, LogError>> {
         Box::pin(async move {
             let event = format!("log {query:?}");
-            let mut entries = self.read(event, |store| store.log_now(query)).await?;
+            let mut entries = self.call(event, |store| store.log_now(query)).await?;
             if let (0, Some(broken)) = (self.node, self.world.plan.broken) {
                 distort(&mut entries, broken);
             }
@@ -166,14 +167,14 @@ impl Store for Link {
     fn token(&self, revision: Revision) -> StoreFuture<'_, Result<Token, LogError>> {
         Box::pin(async move {
             let event = format!("token {revision}");
-            self.read(event, |store| store.token_now(revision)).await
+            self.call(event, |store| store.token_now(revision)).await
         })
     }
 
     fn verify(&self, token: Token) -> StoreFuture<'_, Result<TokenVerdict, TokenRefused>> {
         Box::pin(async move {
             let event = format!("verify {token}");
-            self.read(event, |store| store.verify_now(token)).await
+            self.call(event, |store| store.verify_now(token)).await
         })
     }
 
@@ -187,7 +188,7 @@ impl Store for Link {
     fn trim(&self, before: Timestamp) -> StoreFuture<'_, Result<Trimmed, StoreError>> {
         Box::pin(async move {
             let event = format!("trim {before}");
-            self.read(event, |store| store.trim_now(before)).await
+            self.call(event, |store| store.trim_now(before)).await
         })
     }
 

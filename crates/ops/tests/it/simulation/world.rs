@@ -1,10 +1,13 @@
 //! What a simulation shares: virtual time, the store and its branches, and in what state each node is.
 //!
-//! Time goes in turns of some milliseconds, and each kind of event has its own millisecond of a turn, its [`Slot`]. Tokio
-//! wakes the tasks of one instant in an order that no seed decides; so events whose order matters never share one.
+//! Time goes in turns of some milliseconds, and each actor has its own millisecond of a turn, its [`Slot`]. Tokio wakes the
+//! tasks of one instant in an order that no seed decides; so what different actors do never falls on one, and a client's
+//! call goes on in the client's slots alone ([`World::paced`]).
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use model::{Clock, HistoryId, Revision, StoreId, Timestamp, Token};
@@ -12,7 +15,7 @@ use ops::Node;
 use store::LogEntry;
 use testkit::history::{Branch, Entry};
 use testkit::rng::Rng;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::model_store::ModelStore;
@@ -34,13 +37,11 @@ const BEGINNING: i64 = 1_900_000_000;
 pub(crate) enum Slot {
     /// Faults, and starts of nodes: a node loads on threads, so nothing else happens meanwhile.
     Driver,
-    /// A client asks.
+    /// A client asks, and its call takes its next step.
     Client(usize),
-    /// The store commits for a client.
-    Commit(usize),
-    /// The store reads.
-    Read,
-    /// What the store said reaches a node.
+    /// A call of a node's own tasks is at the store.
+    Store,
+    /// What the store said reaches them.
     Arrival,
     /// A node is told of a new head.
     News,
@@ -52,17 +53,15 @@ impl Slot {
             Self::Driver => 0,
             // A node that polls does so a second after an arrival, in millisecond 1.
             Self::Client(client) => 2 + client as u64,
-            Self::Commit(client) => 2 + (CLIENTS + client) as u64,
-            Self::Read => 24,
+            Self::Store => 24,
             Self::Arrival => 25,
-            // A request that waited for long enough ends in millisecond 27.
             Self::News => 28,
         }
     }
 }
 
-/// How long a request waits for a revision: until no other event.
-pub(crate) const WAIT_MAX: Duration = Duration::from_millis(TURN_MILLIS * 300 + 2);
+/// How long a request waits for a revision.
+pub(crate) const WAIT_MAX: Duration = Duration::from_millis(TURN_MILLIS * 300);
 
 /// A way in which node 0 is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,13 +99,15 @@ pub(crate) struct Place {
     pub(crate) paused_until: u64,
     pub(crate) cut_off_until: u64,
     pub(crate) down_until: u64,
+    /// Answers of the store that are on their way to it.
+    pub(crate) answers_under_way: usize,
     clock_offset_micros: i64,
 }
 
 pub(crate) struct World {
     pub(crate) plan: Plan,
     begun: Instant,
-    /// Whether nothing gets lost any more.
+    /// Whether nothing gets lost or takes long any more.
     pub(crate) is_well: AtomicBool,
     stores: Mutex<Stores>,
     places: [Mutex<Place>; NODES],
@@ -164,11 +165,20 @@ impl World {
         let millis = turn * TURN_MILLIS + slot.millis();
         assert!(self.millis() <= millis, "{slot:?} of turn {turn} is past");
         tokio::time::sleep_until(self.begun + Duration::from_millis(millis)).await;
-        assert_eq!(
-            self.millis(),
-            millis,
-            "time has other steps than were asked for"
-        );
+    }
+
+    /// Takes each step of `call` in that slot, however many of them may be woken at one instant.
+    pub(crate) async fn paced<T>(&self, slot: Slot, call: impl Future<Output = T>) -> T {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut call = pin!(call);
+        loop {
+            if let Poll::Ready(done) = call.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return done;
+            }
+            woken.0.notified().await;
+            self.at(self.turn() + 1, slot).await;
+        }
     }
 
     /// A generator for one event, the same in each run of the seed.
@@ -200,6 +210,16 @@ impl World {
     pub(crate) fn loses(&self, node: usize, dice: &mut Rng) -> bool {
         let is_lost = dice.chance(1) && !self.is_well.load(Ordering::Relaxed);
         is_lost || self.is_cut_off(node)
+    }
+
+    /// How long a way to the store or back takes, in turns. Disks are slow at times.
+    pub(crate) fn delay(&self, dice: &mut Rng) -> u64 {
+        let turns_max = match dice.below(100) {
+            0 if !self.is_well.load(Ordering::Relaxed) => 60,
+            0..10 => 8,
+            _ => 1,
+        };
+        dice.below(turns_max) as u64
     }
 
     /// Waits until the node is not paused.
@@ -277,6 +297,16 @@ impl World {
                 world.news[node].send_replace(head);
             });
         }
+    }
+}
+
+/// Remembers that it was woken.
+#[derive(Default)]
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
     }
 }
 
