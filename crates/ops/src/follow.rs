@@ -2,14 +2,15 @@
 
 mod load;
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use engine::graph::{ApplyError, Change, Snapshot};
-use model::{CommitHash, Revision};
+use model::{CommitHash, Revision, Timestamp, Token};
 use schema::{Schema, SchemaError};
-use store::{LogEntry, LogError, LogQuery, RecordKey, Store, StoreError};
+use store::{Head, LogEntry, LogError, LogQuery, RecordKey, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::counter::{self, Counters};
@@ -49,6 +50,11 @@ pub(crate) enum FollowError {
     Row(String),
     #[error("the record `{key}` is not one that this version reads: {detail}")]
     Record { key: RecordKey, detail: String },
+    #[error(
+        "the log of the store has no longer the commit of revision {revision} that this node has, as after a fail-over to \
+         a standby that lagged; restart this node"
+    )]
+    Forked { revision: Revision },
     #[error("the log ends before a revision that was read from it")]
     Behind,
     #[error("the task that applies commits failed")]
@@ -76,6 +82,7 @@ impl FollowError {
             | Self::Schema { .. }
             | Self::Row(_)
             | Self::Record { .. }
+            | Self::Forked { .. }
             | Self::Behind
             | Self::Task => false,
         }
@@ -156,7 +163,7 @@ impl Follower {
                 return;
             };
             match self.catch_up(&node).await {
-                Ok(()) => node.confirm(),
+                Ok(()) => {}
                 Err(error) if error.is_passing() => {
                     tracing::warn!(%error, "following the store is held up; trying again");
                 }
@@ -180,16 +187,47 @@ impl Follower {
         }
     }
 
+    /// Takes in what the log holds, up to the head.
     async fn catch_up(&self, node: &Node) -> Result<(), FollowError> {
         loop {
-            let _alone = node.publishing().lock().await;
-            let current = node.current.load_full();
-            let Some((next, commits)) = after(&self.store, &current, ENTRIES_MAX).await? else {
+            self.take_in(node).await?;
+            let head = self.store.head().await?;
+            if is_head(&node.current.load(), &head)? {
+                node.confirm(node.clock().now());
                 return Ok(());
-            };
-            publish(node, next, commits);
+            }
         }
     }
+
+    /// Takes in the next entries of the log.
+    async fn take_in(&self, node: &Node) -> Result<(), FollowError> {
+        let _alone = node.publishing().lock().await;
+        let current = node.current.load_full();
+        if let Some((next, commits)) = after(&self.store, &current, ENTRIES_MAX).await? {
+            publish(node, next, commits);
+        }
+        Ok(())
+    }
+}
+
+/// Whether `reached` is the store's head, which was asked for after it.
+fn is_head(reached: &Published, head: &Head) -> Result<bool, FollowError> {
+    let revision = reached.snapshot.revision();
+    match head.revision.cmp(&revision) {
+        Ordering::Greater => Ok(false),
+        Ordering::Equal if head.hash == reached.hash => Ok(true),
+        Ordering::Equal | Ordering::Less => Err(FollowError::Forked { revision }),
+    }
+}
+
+/// Whether each entry follows the one before it, and the first one the commit of `hash`.
+fn is_chain(entries: &[LogEntry], hash: CommitHash) -> bool {
+    let before = entries.iter().map(|entry| entry.hash);
+    let before = std::iter::once(hash).chain(before);
+    entries
+        .iter()
+        .zip(before)
+        .all(|(entry, before)| entry.previous == before)
 }
 
 /// The graph after the next entries of the log, and those as a watch tells them; none if there are no more.
@@ -203,9 +241,19 @@ async fn after(
         entries_max,
         bytes_max: BYTES_MAX,
     };
-    let entries = store.log(query).await?;
+    let forked = FollowError::Forked {
+        revision: query.after,
+    };
+    let entries = match store.log(query).await {
+        Ok(entries) => entries,
+        Err(LogError::BeyondHead { .. }) => return Err(forked),
+        Err(error) => return Err(error.into()),
+    };
     if entries.is_empty() {
         return Ok(None);
+    }
+    if !is_chain(&entries, current.hash) {
+        return Err(forked);
     }
     let change_count: usize = entries.iter().map(|entry| entry.changes.len()).sum();
     let (base, identity) = (Arc::clone(current), store.identity());
@@ -255,7 +303,7 @@ async fn advanced(node: &Node, mut at: Arc<Published>) -> Result<Arc<Published>,
 
 /// Puts a newer snapshot in place of the node's, and wakes those who wait for it.
 fn publish(node: &Node, published: Published, commits: Vec<Arc<Commit>>) {
-    let snapshot = Arc::clone(&published.snapshot);
+    let (snapshot, hash) = (Arc::clone(&published.snapshot), published.hash);
     {
         let mut hashes = node.hashes.write().unwrap_or_else(PoisonError::into_inner);
         for token in commits.iter().map(|commit| commit.token()) {
@@ -267,7 +315,7 @@ fn publish(node: &Node, published: Published, commits: Vec<Arc<Commit>>) {
     node.history
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .note(&snapshot, node.clock().now());
+        .note(&snapshot, hash, node.clock().now());
     node.revision.send_replace(snapshot.revision());
 }
 
@@ -324,7 +372,7 @@ fn removal(before: Option<&model::Relationship>) -> Option<Change> {
 fn apply(
     snapshot: &Snapshot,
     revision: Revision,
-    time: model::Timestamp,
+    time: Timestamp,
     changes: &[Change],
 ) -> Result<Snapshot, FollowError> {
     snapshot
@@ -332,15 +380,16 @@ fn apply(
         .map_err(|source| FollowError::Apply { revision, source })
 }
 
-/// The snapshot of `revision`, made from `from` by the log in either direction.
+/// The snapshot of `token`, made from that of another commit by the log in either direction.
 ///
 /// # Errors
 /// [`Kind::RevisionGone`] if it was replaced longer ago than snapshots are retained, or the log no longer reaches it.
 pub(crate) async fn rebuild(
     node: &Node,
-    from: &Arc<Snapshot>,
-    revision: Revision,
+    (from, hash): (&Arc<Snapshot>, CommitHash),
+    token: Token,
 ) -> Result<Arc<Snapshot>, Error> {
+    let revision = token.revision;
     let gone = || Error::new(Kind::RevisionGone, "invalid revision: revision has expired");
     let entries = match entries_between(node, from.revision(), revision).await {
         Ok(entries) => entries,
@@ -352,6 +401,9 @@ pub(crate) async fn rebuild(
             );
         }
     };
+    if !joins(&entries, (from.revision(), hash), token) {
+        return Err(node.forked(from.revision()));
+    }
     let replaced_at = entries
         .iter()
         .find(|entry| entry.revision == revision.next())
@@ -383,6 +435,26 @@ pub(crate) async fn rebuild(
     rebuilt.map_err(|error| {
         Error::new(Kind::Internal, "the revision cannot be rebuilt").caused_by(error)
     })
+}
+
+/// Whether `entries`, which begin after the earlier of two commits, have both in their places.
+fn joins(entries: &[LogEntry], (one, hash): (Revision, CommitHash), other: Token) -> bool {
+    let Some(first) = entries.first() else {
+        return one == other.revision && hash.short() == other.hash;
+    };
+    let is_there = |revision: Revision, short: [u8; 8]| {
+        let before = std::iter::once(first.previous);
+        let mut hashes = before.chain(entries.iter().map(|entry| entry.hash));
+        let place = revision.0.checked_sub(one.min(other.revision).0);
+        let place = place.and_then(|place| usize::try_from(place).ok());
+        place
+            .and_then(|place| hashes.nth(place))
+            .map(|hash| hash.short())
+            == Some(short)
+    };
+    is_chain(entries, first.previous)
+        && is_there(one, hash.short())
+        && is_there(other.revision, other.hash)
 }
 
 /// The entries after the earlier of two revisions, up to one beyond the later: that one tells when it was replaced.

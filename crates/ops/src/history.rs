@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::graph::Snapshot;
-use model::{Revision, Timestamp};
+use model::{CommitHash, Revision, Timestamp};
 
 /// Commit time between two snapshots that are kept.
 const SPACING: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ const REVISIONS_MAX: u64 = 1_000;
 #[derive(Debug)]
 pub(crate) struct History {
     retained: Duration,
-    kept: VecDeque<Arc<Snapshot>>,
+    kept: VecDeque<(Arc<Snapshot>, CommitHash)>,
 }
 
 impl History {
@@ -31,32 +31,33 @@ impl History {
         }
     }
 
-    /// Keeps `snapshot` if it lies far enough from the last one, and drops what `now` has outgrown.
-    pub(crate) fn note(&mut self, snapshot: &Arc<Snapshot>, now: Timestamp) {
-        let is_due = self.kept.back().is_none_or(|last| {
+    /// Keeps `snapshot`, that of the commit of `hash`, if it lies far enough from the last one, and drops what `now` has
+    /// outgrown.
+    pub(crate) fn note(&mut self, snapshot: &Arc<Snapshot>, hash: CommitHash, now: Timestamp) {
+        let is_due = self.kept.back().is_none_or(|(last, _)| {
             elapsed(last.time(), snapshot.time()) >= SPACING
                 || snapshot.revision().0.saturating_sub(last.revision().0) >= REVISIONS_MAX
         });
         if is_due {
-            self.kept.push_back(Arc::clone(snapshot));
+            self.kept.push_back((Arc::clone(snapshot), hash));
         }
         // One older than the window stays: what lies behind it is rebuilt from it.
         while self
             .kept
             .get(1)
-            .is_some_and(|second| self.is_past(second.time(), now))
+            .is_some_and(|(second, _)| self.is_past(second.time(), now))
         {
             self.kept.pop_front();
         }
     }
 
-    /// The nearest kept snapshot: the last at or before `revision`, else the first after it.
-    pub(crate) fn nearest(&self, revision: Revision) -> Option<Arc<Snapshot>> {
+    /// The nearest kept snapshot and the hash of its commit: the last at or before `revision`, else the first after it.
+    pub(crate) fn nearest(&self, revision: Revision) -> Option<(Arc<Snapshot>, CommitHash)> {
         let before = self
             .kept
             .iter()
             .rev()
-            .find(|snapshot| snapshot.revision() <= revision);
+            .find(|(snapshot, _)| snapshot.revision() <= revision);
         before.or_else(|| self.kept.front()).cloned()
     }
 

@@ -15,7 +15,7 @@ use crate::consistency::{Consistency, View, earlier, later};
 use crate::counter::Counters;
 use crate::cursor::Cursor;
 use crate::error::{Error, Kind, Reason};
-use crate::follow::{self, Follower, RecentHashes};
+use crate::follow::{self, FollowError, Follower, RecentHashes};
 use crate::head::HeadQuestions;
 use crate::history::History;
 use crate::lookup::{Kept, Turns};
@@ -99,7 +99,7 @@ impl Node {
         let mut hashes = RecentHashes::default();
         hashes.note(published.snapshot.revision(), published.hash.short());
         let mut history = History::new(settings.snapshots_retained);
-        history.note(&published.snapshot, clock.now());
+        history.note(&published.snapshot, published.hash, clock.now());
         let node = Arc::new(Self {
             identity: store.identity(),
             heads: HeadQuestions::start(Arc::clone(&store)),
@@ -159,8 +159,7 @@ impl Node {
     /// [`Kind::Unavailable`] for a node that met something it does not know, or that is too far behind.
     pub fn ready(&self) -> Result<(), Error> {
         if let Some(why) = self.stopped.get() {
-            let message = format!("this node stopped following its store: {why}");
-            return Err(Error::new(Kind::Unavailable, message));
+            return Err(stopped(why));
         }
         let confirmed_at = self.confirmed_at.load(Ordering::Relaxed);
         let behind_micros = self.clock.now().as_micros().saturating_sub(confirmed_at);
@@ -191,16 +190,18 @@ impl Node {
         match consistency {
             Consistency::MinimizeLatency => {}
             Consistency::AtLeastAsFresh(token) => {
-                self.verify(token).await?;
+                let verdict = self.verify(token).await?;
                 self.reached(token.revision).await?;
+                self.check_branch(token, verdict).await?;
             }
             Consistency::FullyConsistent => {
-                let head = self.ask_head().await?;
-                self.reached(head.revision).await?;
+                let current = self.at_head().await?;
+                return Ok(self.view_of(&current.snapshot, current.hash.short()));
             }
             Consistency::AtExactSnapshot(token) => {
-                self.verify(token).await?;
+                let verdict = self.verify(token).await?;
                 self.reached(token.revision).await?;
+                self.check_branch(token, verdict).await?;
                 return self.exact(token).await;
             }
         }
@@ -256,7 +257,10 @@ impl Node {
         hash: CommitHash,
     ) -> Result<Token, Error> {
         self.reached(revision).await?;
-        Ok(self.token(revision, hash.short()))
+        let token = self.token(revision, hash.short());
+        self.check_branch(token, TokenVerdict::Known(revision))
+            .await?;
+        Ok(token)
     }
 
     /// The newest snapshot and the revision of its schema.
@@ -297,22 +301,93 @@ impl Node {
         self.stopping.subscribe()
     }
 
-    /// Notes that this node has just seen that it is at the head.
-    pub(crate) fn confirm(&self) {
-        self.confirmed_at
-            .store(self.clock.now().as_micros(), Ordering::Relaxed);
+    /// Notes that this node was at the head at that instant, or has been so since.
+    pub(crate) fn confirm(&self, at: Timestamp) {
+        self.confirmed_at.store(at.as_micros(), Ordering::Relaxed);
     }
 
     /// Notes that this node cannot follow any further.
     pub(crate) fn give_up(&self, why: String) {
-        tracing::error!(
-            why,
-            "stopped following the store; this node is no longer ready"
-        );
         // The first reason stays.
-        let _already = self.stopped.set(why);
+        if self.stopped.set(why.clone()).is_ok() {
+            tracing::error!(
+                why,
+                "stopped following the store; this node is no longer ready"
+            );
+        }
         // Wakes those who wait for a revision that will not come.
         self.revision.send_modify(|_| {});
+    }
+
+    /// What this node has of the head, or of a later commit that the store's log has as well.
+    ///
+    /// A page of the log that was read before a standby took over may come after it. So what lies behind the head that was
+    /// told counts only once the store is asked again.
+    async fn at_head(&self) -> Result<Arc<Published>, Error> {
+        let mut least = None;
+        loop {
+            let own = self.current.load_full();
+            let head = self.ask_head().await?;
+            if head.revision < own.snapshot.revision() {
+                return Err(self.forked(own.snapshot.revision()));
+            }
+            self.reached(head.revision).await?;
+            let token = self.token(head.revision, head.hash.short());
+            self.check_branch(token, TokenVerdict::Known(head.revision))
+                .await?;
+            let enough = *least.get_or_insert(head.revision);
+            let current = self.current.load_full();
+            let mut known = [own, current].into_iter();
+            let is_known =
+                |at: &Arc<Published>| (enough..=head.revision).contains(&at.snapshot.revision());
+            if let Some(known) = known.find(is_known) {
+                return Ok(known);
+            }
+        }
+    }
+
+    /// Gives up, since the store's log has not the commit of that revision that this node has.
+    pub(crate) fn forked(&self, revision: Revision) -> Error {
+        let why = FollowError::Forked { revision }.to_string();
+        self.give_up(why.clone());
+        stopped(&why)
+    }
+
+    /// Makes sure that what this node has reached comes after the commit of a token that the store knows, rather than after
+    /// another of its revision.
+    async fn check_branch(&self, token: Token, verdict: TokenVerdict) -> Result<(), Error> {
+        match verdict {
+            // The log does not tell either: a branch that old is none that a node can be on.
+            TokenVerdict::Old(_) => return Ok(()),
+            TokenVerdict::Known(_) => {}
+        }
+        let known = {
+            let hashes = self.hashes.read().unwrap_or_else(PoisonError::into_inner);
+            hashes.short(token.revision)
+        };
+        let current = self.current.load_full();
+        let own = self.token(current.snapshot.revision(), current.hash.short());
+        let is_same = match known {
+            Some(hash) => hash == token.hash,
+            // From before this node's start: both are of one branch if the store has this node's commit as well.
+            None => match self.store.verify(own).await {
+                Ok(TokenVerdict::Known(_) | TokenVerdict::Old(_)) => true,
+                Err(TokenRefused::Store(error)) => {
+                    return Err(unknown_token(TokenRefused::Store(error)));
+                }
+                Err(
+                    TokenRefused::OtherStore
+                    | TokenRefused::OtherHistory
+                    | TokenRefused::BeyondHead { .. }
+                    | TokenRefused::HashMismatch { .. },
+                ) => false,
+            },
+        };
+        if is_same {
+            Ok(())
+        } else {
+            Err(self.forked(own.revision))
+        }
     }
 
     async fn exact(&self, token: Token) -> Result<View, Error> {
@@ -324,8 +399,8 @@ impl Node {
             let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
             history.nearest(token.revision)
         };
-        let from = nearest.unwrap_or_else(|| Arc::clone(&current.snapshot));
-        let snapshot = follow::rebuild(self, &from, token.revision).await?;
+        let (from, hash) = nearest.unwrap_or_else(|| (Arc::clone(&current.snapshot), current.hash));
+        let snapshot = follow::rebuild(self, (&from, hash), token).await?;
         Ok(self.view_of(&snapshot, token.hash))
     }
 
@@ -363,11 +438,8 @@ impl Node {
     }
 
     /// Checks that a token is one of this store's history.
-    async fn verify(&self, token: Token) -> Result<(), Error> {
-        match self.verdict(token).await {
-            Ok(TokenVerdict::Known(_) | TokenVerdict::Old(_)) => Ok(()),
-            Err(refused) => Err(unknown_token(refused)),
-        }
+    async fn verify(&self, token: Token) -> Result<TokenVerdict, Error> {
+        self.verdict(token).await.map_err(unknown_token)
     }
 
     /// What the log says of a token; of a recent one, without being asked.
@@ -380,6 +452,11 @@ impl Node {
         }
         self.store.verify(token).await
     }
+}
+
+fn stopped(why: &str) -> Error {
+    let message = format!("this node stopped following its store: {why}");
+    Error::new(Kind::Unavailable, message)
 }
 
 /// Why a request's token is not accepted, for its caller.

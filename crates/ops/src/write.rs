@@ -229,6 +229,8 @@ pub(crate) async fn commit(
 ) -> Result<Committed, Error> {
     /// A schema that moves faster than this is not to be kept up with.
     const TRIES_MAX: usize = 8;
+    // What a node that stopped knows of the schema is not to be relied on.
+    node.ready()?;
     let _gate = node.write_gate().read().await;
     for _ in 0..TRIES_MAX {
         let (snapshot, schema_revision) = node.schema_position();

@@ -34,7 +34,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`CommitError`]; the store is then as it was, but see [`StoreError::Unavailable`].
     fn commit(&self, request: CommitRequest) -> StoreFuture<'_, Result<Committed, CommitError>>;
 
-    /// The newest commit: at least as new as any that was acknowledged, by any node, before the call.
+    /// The newest commit: at least as new as any that was acknowledged, by any node, or told by [`Self::log`], before the
+    /// call.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot tell.
