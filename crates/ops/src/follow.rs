@@ -189,13 +189,24 @@ impl Follower {
 
     /// Takes in what the log holds, up to the head.
     async fn catch_up(&self, node: &Node) -> Result<(), FollowError> {
+        // A head that is to be reached, and when it was asked for. Where much is written, the head of the moment never is.
+        let mut goal: Option<(Timestamp, Revision)> = None;
         loop {
             self.take_in(node).await?;
+            let reached = node.current.load_full();
+            if let Some((asked_at, _)) =
+                goal.take_if(|(_, head)| *head <= reached.snapshot.revision())
+            {
+                node.confirm(asked_at);
+            }
+            // What counts is the instant of the question: the answer may be long under way.
+            let asked_at = node.clock().now();
             let head = self.store.head().await?;
-            if is_head(&node.current.load(), &head)? {
-                node.confirm(node.clock().now());
+            if is_head(&reached, &head)? {
+                node.confirm(asked_at);
                 return Ok(());
             }
+            goal.get_or_insert((asked_at, head.revision));
         }
     }
 

@@ -95,6 +95,7 @@ impl Node {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Arc<Self>, Error> {
+        let asked_at = clock.now();
         let published = follow::load(&store).await?;
         let mut hashes = RecentHashes::default();
         hashes.note(published.snapshot.revision(), published.hash.short());
@@ -108,7 +109,7 @@ impl Node {
             current: ArcSwap::from_pointee(published),
             history: Mutex::new(history),
             hashes: RwLock::new(hashes),
-            confirmed_at: AtomicI64::new(clock.now().as_micros()),
+            confirmed_at: AtomicI64::new(asked_at.as_micros()),
             stopped: OnceLock::new(),
             write_gate: tokio::sync::RwLock::new(()),
             publishing: tokio::sync::Mutex::new(()),
