@@ -66,10 +66,10 @@ fn hold(seed: u64, run: &Run) {
 
 #[test]
 fn a_seed_replays_its_run() {
-    for has_forks in [false, true] {
+    for (seed, has_forks) in seeds(3).into_iter().zip([true, false].into_iter().cycle()) {
         let plan = Plan {
             has_forks,
-            ..plan(7)
+            ..plan(seed)
         };
         assert_eq!(run(plan).history.to_string(), run(plan).history.to_string());
     }
@@ -130,6 +130,16 @@ fn nodes_notice_that_a_standby_took_over() {
         forks > 0 && stopped > 0,
         "{forks} forks stopped {stopped} nodes"
     );
+}
+
+#[test]
+fn a_node_stops_where_its_log_has_a_gap() {
+    let run = run(Plan {
+        broken: Some(Broken::LosesEntries),
+        ..plan(0)
+    });
+    hold(0, &run);
+    assert!(!run.stopped.is_empty());
 }
 
 /// Runs seeds with node 0 broken until the rule that it breaks is found broken.

@@ -90,13 +90,14 @@ fn unavailable() -> StoreError {
 }
 
 /// Makes of a page of the log what a node that applies commits wrongly would.
-fn distort(entries: &mut [LogEntry], broken: Broken) {
+fn distort(entries: &mut Vec<LogEntry>, broken: Broken) {
     let contents = |entry: &mut LogEntry| std::mem::take(&mut entry.changes);
     match broken {
         Broken::SkipsCommits => {
             let skipped = entries.iter_mut().filter(|entry| entry.revision.0 % 5 == 0);
             skipped.for_each(|entry| drop(contents(entry)));
         }
+        Broken::LosesEntries => entries.retain(|entry| entry.revision.0 % 50 != 0),
         Broken::AppliesOutOfOrder => {
             let reversed: Vec<_> = entries.iter_mut().rev().map(contents).collect();
             for (entry, changes) in entries.iter_mut().zip(reversed) {

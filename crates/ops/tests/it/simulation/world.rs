@@ -70,6 +70,8 @@ pub(crate) enum Broken {
     IgnoresTokens,
     /// It leaves out what some commits changed.
     SkipsCommits,
+    /// Its log lacks entries, which it has to notice.
+    LosesEntries,
     /// It applies the commits of a page from the last to the first.
     AppliesOutOfOrder,
     /// It takes the answer to the head question that was asked before.
