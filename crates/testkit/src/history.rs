@@ -68,7 +68,7 @@ pub struct Entry {
     pub hash: CommitHash,
     /// The hash that its contents have.
     pub computed_hash: CommitHash,
-    /// The name of the write, where it was one of the recorded ones.
+    /// The name of the write, where it was one of the recorded ones; those of schemas are not.
     pub name: Option<String>,
     /// What changed: each relationship before and after.
     pub changes: Vec<(Option<Relationship>, Option<Relationship>)>,

@@ -71,7 +71,13 @@ fn a_seed_replays_its_run() {
             has_forks,
             ..plan(seed)
         };
-        assert_eq!(run(plan).history.to_string(), run(plan).history.to_string());
+        let (one, other) = (run(plan).history, run(plan).history);
+        // The first that differs says more than both.
+        let (one, other) = (one.to_string(), other.to_string());
+        for (one, other) in one.lines().zip(other.lines()) {
+            assert_eq!(one, other, "SIMULATION_SEED={seed}");
+        }
+        assert_eq!(one, other, "SIMULATION_SEED={seed}");
     }
     assert_ne!(run(plan(7)), run(plan(8)));
 }

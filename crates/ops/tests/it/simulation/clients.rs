@@ -9,20 +9,53 @@ use ops::{Consistency, Error, Kind, Node, check};
 use testkit::history::{Call, Checked, Freshness, Operation, Question, Serving, Written};
 use testkit::rng::Rng;
 
-use super::world::{Broken, NODES, Slot, World, metadata};
+use super::world::{Broken, CLIENTS, NODES, Slot, World, metadata};
 use crate::running::caller;
 
-pub(crate) const SCHEMA: &str = "use expiration
-definition user {}
-definition group {
+/// A schema in which to view takes this.
+pub(crate) fn schema(view: &str) -> String {
+    format!(
+        "use expiration
+definition user {{}}
+definition group {{
   relation member: user | group#member | user with expiration
-}
-definition doc {
+}}
+definition doc {{
   relation reader: user | user:* | group#member | user with expiration
   relation banned: user | group#member
-  permission view = reader - banned
+  permission view = {view}
+}}
+"
+    )
 }
-";
+
+/// What to view takes, in one schema or another.
+pub(crate) const VIEWS: [&str; 3] = ["reader - banned", "reader & banned", "reader + banned"];
+
+/// Writes schemas, for as long as it is let.
+pub(crate) async fn write_schemas(world: Arc<World>) {
+    let slot = Slot::Client(CLIENTS);
+    let mut rng = Rng::new(world.plan.seed ^ u64::MAX);
+    loop {
+        let pause = rng.between(1, 80) as u64;
+        world.at(world.turn() + pause, slot).await;
+        let place = rng.below(NODES);
+        let text = schema(VIEWS[rng.below(VIEWS.len())]);
+        let Some((node, starts)) = world.node(place) else {
+            continue;
+        };
+        let mut crashes = world.starts[place].subscribe();
+        let written = world.paced(slot, async {
+            // Who writes it need not know: the log tells.
+            drop(ops::schema::write(&node, &caller(), &text).await);
+        });
+        tokio::select! {
+            biased;
+            _ = crashes.wait_for(|now| *now != starts) => {}
+            () = written => {}
+        }
+    }
+}
 
 /// A client that asks one thing after the other, of any node.
 pub(crate) struct Client {

@@ -13,7 +13,7 @@ use testkit::history::{
 use testkit::rng::Rng;
 use tokio::task::JoinSet;
 
-use super::clients::{Client, SCHEMA, Serve, updates};
+use super::clients::{Client, Serve, VIEWS, schema, updates, write_schemas};
 use super::link::Link;
 use super::world::{
     Broken, CLIENTS, CLOCK_OFFSET_MAX, NODES, NodeClock, Plan, STALENESS_MAX, Slot, WAIT_MAX,
@@ -76,12 +76,16 @@ impl Driver {
     async fn drive(&mut self) {
         self.world.is_well.store(true, Ordering::Relaxed);
         for node in 0..NODES {
+            self.world.at(self.world.turn() + 1, Slot::Driver).await;
             start(&self.world, node).await;
         }
         let (node, _) = self.world.node(0).unwrap();
-        ops::schema::write(&node, &caller(), SCHEMA).await.unwrap();
+        ops::schema::write(&node, &caller(), &schema(VIEWS[0]))
+            .await
+            .unwrap();
         drop(node);
         self.world.is_well.store(false, Ordering::Relaxed);
+        let author = tokio::spawn(write_schemas(Arc::clone(&self.world)));
         let mut clients = JoinSet::new();
         for number in 0..CLIENTS {
             clients.spawn(Client::new(&self.world, number).run());
@@ -95,6 +99,7 @@ impl Driver {
             self.mend().await;
             self.break_something();
         }
+        author.abort();
         self.heal().await;
         let history = &mut self.run.history;
         history
@@ -115,13 +120,14 @@ impl Driver {
         }
     }
 
-    /// Starts what is down, and does what a node that stopped asks its operator for.
+    /// Starts one that is down, and does what a node that stopped asks its operator for.
     async fn mend(&mut self) {
         for node in 0..NODES {
             let running = self.world.node(node).map(|(running, _)| running);
             match running.map(|running| running.ready()) {
                 None if self.world.turn() >= self.world.place(node).down_until => {
-                    start(&self.world, node).await;
+                    // What it does at first is not to meet the start of another one, which takes threads their time.
+                    return start(&self.world, node).await;
                 }
                 Some(Err(error)) if error.message.contains("stopped following") => {
                     self.run.stopped.push(error.message);

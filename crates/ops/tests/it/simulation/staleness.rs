@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use model::{Operation, RelationshipUpdate};
 use ops::{Consistency, Kind};
 
-use super::clients::SCHEMA;
+use super::clients::{VIEWS, schema};
 use super::driver::{block_on, commit_at_store, start};
 use super::plan;
 use super::world::{STALENESS_MAX, Slot, World};
@@ -18,7 +18,9 @@ fn an_answer_that_was_long_under_way_confirms_nothing_newer() {
         world.is_well.store(true, Ordering::Relaxed);
         start(&world, 0).await;
         let (node, _) = world.node(0).unwrap();
-        ops::schema::write(&node, &caller(), SCHEMA).await.unwrap();
+        ops::schema::write(&node, &caller(), &schema(VIEWS[0]))
+            .await
+            .unwrap();
         for round in 0..20 {
             while world.place(0).answers_under_way == 0 || node.ready().is_err() {
                 world.at(world.turn() + 1, Slot::Driver).await;
@@ -46,7 +48,9 @@ fn a_node_that_keeps_up_is_ready_however_much_is_written() {
         world.is_well.store(true, Ordering::Relaxed);
         start(&world, 0).await;
         let (node, _) = world.node(0).unwrap();
-        ops::schema::write(&node, &caller(), SCHEMA).await.unwrap();
+        ops::schema::write(&node, &caller(), &schema(VIEWS[0]))
+            .await
+            .unwrap();
         // A commit whenever the node may ask: each answer is of a head that is no more.
         for turn in world.turn() + 1..world.turn() + 300 {
             world.at(turn, Slot::Driver).await;
