@@ -13,6 +13,7 @@
 mod clients;
 mod driver;
 mod link;
+mod lost_branch;
 mod model_store;
 mod staleness;
 mod world;
