@@ -206,15 +206,18 @@ fn last(store: &dyn Store) -> LogEntry {
         .unwrap_or_else(|| panic!("revision {head} is not in the log"))
 }
 
-/// Every row with the revision that wrote it, as text, in the order of the scan.
+/// Every row with the revision that wrote it, as text, in the order of the keys.
 fn rows(store: &dyn Store) -> Vec<(String, Revision)> {
     let mut rows = Vec::new();
     let header = store.scan(&mut |_, row| {
-        rows.push((row.to_relationship().unwrap().to_string(), row.revision));
+        rows.push((row.to_relationship().unwrap(), row.revision));
         ControlFlow::Continue(())
     });
     assert_eq!(header.unwrap().head, head(store));
-    rows
+    rows.sort_by_key(|(relationship, _)| relationship.key());
+    rows.into_iter()
+        .map(|(relationship, revision)| (relationship.to_string(), revision))
+        .collect()
 }
 
 fn texts(store: &dyn Store) -> Vec<String> {

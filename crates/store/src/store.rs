@@ -73,8 +73,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`TokenRefused`]
     fn verify(&self, token: Token) -> StoreFuture<'_, Result<TokenVerdict, TokenRefused>>;
 
-    /// Hands every row at one revision to `sink`, in the order of their keys, until it breaks. Rows that have expired
-    /// but are not removed yet are among them. Blocks; `sink` must not call the store.
+    /// Hands every row at one revision to `sink`, in the order that is quickest, until it breaks. Rows that have expired but
+    /// are not removed yet are among them. Blocks; `sink` must not call the store.
     ///
     /// # Errors
     /// [`StoreError`] if the rows cannot be read.

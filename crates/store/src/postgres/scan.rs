@@ -12,7 +12,7 @@ use super::codec::{revision, timestamp};
 use super::failure::{Failure, damaged};
 use super::{Shared, read};
 use crate::error::StoreError;
-use crate::sql::{KEY_ORDER, RELATIONSHIP_COLUMNS};
+use crate::sql::RELATIONSHIP_COLUMNS;
 use crate::store::{ScanHeader, ScanRow};
 
 /// Rows that are handed on together.
@@ -48,9 +48,8 @@ async fn read_all(shared: &Shared, parts: &mpsc::Sender<Part>) -> Result<(), Fai
     if parts.send(Part::Header(Box::new(header))).await.is_err() {
         return Ok(());
     }
-    let sql = format!(
-        "COPY (SELECT {RELATIONSHIP_COLUMNS} FROM relationship ORDER BY {KEY_ORDER}) TO STDOUT (FORMAT binary)"
-    );
+    let sql =
+        format!("COPY (SELECT {RELATIONSHIP_COLUMNS} FROM relationship) TO STDOUT (FORMAT binary)");
     let copy = transaction.copy_out(&sql).await?;
     let rows = BinaryCopyOutStream::new(copy, &types());
     let mut chunks = pin!(rows.ready_chunks(PART_ROWS));

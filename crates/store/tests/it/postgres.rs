@@ -83,6 +83,7 @@ fn rows(store: &dyn Store) -> Vec<String> {
         ControlFlow::Continue(())
     });
     scanned.unwrap();
+    rows.sort();
     rows
 }
 
