@@ -9,6 +9,8 @@
 //! | [`store`] | the trait, and what its calls give back |
 //! | [`commit`] | what goes into a commit, what comes out, and the log's entries |
 //! | [`commit::canonical`] | the bytes that the hash of a commit covers, the same in every store |
+//! | [`copy`] | moving to another store while the first is in use |
+//! | [`digest`] | whether two stores hold the same |
 //! | [`error`] | why a call failed |
 //! | [`postgres`] | the store in PostgreSQL, which many nodes share |
 //! | [`sqlite`] | the store in one SQLite file, or in memory |
@@ -18,6 +20,8 @@
 
 pub mod commit;
 pub mod contract;
+pub mod copy;
+pub mod digest;
 pub mod error;
 mod log;
 pub mod postgres;
@@ -29,11 +33,14 @@ pub use commit::{
     Base, Change, ChangeRequest, CommitRequest, Committed, IdempotencyKey, IdempotencyKeyError,
     LogEntry, Provenance, Record, RecordChange, RecordKey, RecordKeyError, SchemaChange,
 };
+pub use copy::{Copied, CopyError, CopyProgress};
+pub use digest::Digest;
 pub use error::{BackupError, CommitError, LogError, ScanRowError, StoreError, TokenRefused};
 pub use postgres::{
     PostgresConfig, PostgresConfigError, PostgresFormat, PostgresOpenError, PostgresStore,
+    PostgresTarget,
 };
-pub use sqlite::{OpenError, RestoreError, SqliteStore};
+pub use sqlite::{OpenError, RestoreError, SqliteSource, SqliteStore, SqliteTarget};
 pub use store::{
     BackupProgress, Head, LogQuery, ScanHeader, ScanRow, Store, StoreFuture, StoreIdentity,
     StoredSchema, TokenVerdict, Trimmed,

@@ -20,6 +20,7 @@ use tokio_postgres::IsolationLevel;
 
 pub use self::config::{PostgresConfig, PostgresConfigError};
 use self::connect::{Purpose, connect};
+pub use self::copy::PostgresTarget;
 use self::failure::{Failure, damaged};
 pub use self::migrate::PostgresFormat;
 use self::scan::{PARTS_MAX, Part};
@@ -35,6 +36,7 @@ use crate::store::{
 mod codec;
 mod config;
 mod connect;
+mod copy;
 mod failure;
 mod group;
 mod listen;
@@ -240,7 +242,7 @@ impl PostgresStore {
     /// [`PostgresOpenError`], which names the database.
     pub fn open(config: &PostgresConfig) -> Result<Self, PostgresOpenError> {
         let threads = Threads::start()?;
-        let (shared, head) = threads.wait(open(config.clone()))?;
+        let (shared, head) = threads.wait(open(config.clone())).ok_or_else(ended)??;
         let shared = Arc::new(shared);
         let (jobs, queue) = std_mpsc::channel();
         let (ended, writer_ended) = oneshot::channel();
@@ -277,7 +279,8 @@ impl PostgresStore {
     /// [`PostgresOpenError`] if it cannot be reached, or came to its form by other steps than those of this version.
     pub fn format(config: &PostgresConfig) -> Result<PostgresFormat, PostgresOpenError> {
         let config = config.clone();
-        Threads::start()?.wait(async move { migrate::format(&config).await })
+        let work = async move { migrate::format(&config).await };
+        Threads::start()?.wait(work).ok_or_else(ended)?
     }
 
     /// Brings the database to the newest form, as a role that may change its tables, and lets `serving_role` serve. Blocks.
@@ -289,17 +292,18 @@ impl PostgresStore {
         serving_role: Option<&str>,
     ) -> Result<PostgresFormat, PostgresOpenError> {
         let (config, role) = (config.clone(), serving_role.map(str::to_owned));
-        Threads::start()?.wait(async move { migrate::migrate(&config, role.as_deref()).await })
+        let work = async move { migrate::migrate(&config, role.as_deref()).await };
+        Threads::start()?.wait(work).ok_or_else(ended)?
     }
 
     /// Does `work` within one transaction, on the store's threads; once more if the connection turns out to be gone.
-    async fn read<T, E>(
+    fn read<T, E>(
         &self,
         work: impl for<'a> Fn(&'a Transaction<'a>) -> StoreFuture<'a, Result<T, E>>
         + Send
         + Sync
         + 'static,
-    ) -> Result<T, E>
+    ) -> StoreFuture<'static, Result<T, E>>
     where
         T: Send + 'static,
         E: From<StoreError> + IsPassing + Send + 'static,
@@ -312,7 +316,7 @@ impl PostgresStore {
             }
             result
         });
-        reading.await?
+        Box::pin(async move { reading.await? })
     }
 }
 
@@ -435,6 +439,10 @@ async fn verify_tail(transaction: &Transaction<'_>) -> Result<Head, LogError> {
     Ok(head)
 }
 
+fn ended() -> PostgresOpenError {
+    PostgresOpenError::Threads(std::io::ErrorKind::BrokenPipe.into())
+}
+
 /// The threads of a store, with their runtime. They end with it, wherever it is dropped.
 struct Threads(Option<Runtime>);
 
@@ -463,18 +471,14 @@ impl Threads {
         })
     }
 
-    /// Blocks until `work` is done: also where the caller is a thread of another runtime.
-    fn wait<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, PostgresOpenError>> + Send + 'static,
-    ) -> Result<T, PostgresOpenError> {
+    /// Blocks until `work` is done: also where the caller is a thread of another runtime. None if the threads end before.
+    fn wait<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let (answer, answered) = std_mpsc::channel();
         drop(self.spawn(async move {
             // Nobody waits any more: there is nobody to tell.
             let _ = answer.send(work.await);
         }));
-        let ended = || PostgresOpenError::Threads(std::io::ErrorKind::BrokenPipe.into());
-        answered.recv().map_err(|_| ended())?
+        answered.recv().ok()
     }
 }
 

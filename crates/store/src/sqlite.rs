@@ -17,6 +17,7 @@ use model::{Revision, Timestamp, Token};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot, watch};
 
+pub use self::copy::{SqliteSource, SqliteTarget};
 pub use self::open::OpenError;
 use self::open::Opened;
 use self::read::ReadJob;
@@ -31,6 +32,7 @@ use crate::store::{
 mod apply;
 mod backup;
 mod codec;
+mod copy;
 mod file_lock;
 mod open;
 mod read;

@@ -10,7 +10,8 @@ use model::{Relationship, RelationshipFilter, Revision, Timestamp};
 use super::canonical::{self, EntryHeader};
 use super::changes::{ChangeSet, Found};
 use super::{
-    Base, ChangeRequest, CommitRequest, Committed, IdempotencyKey, RecordChange, RecordKey,
+    Base, ChangeRequest, CommitRequest, Committed, IdempotencyKey, LogEntry, RecordChange,
+    RecordKey,
 };
 use crate::error::CommitError;
 use crate::store::Head;
@@ -43,6 +44,43 @@ pub(crate) struct Decided<'a> {
     pub(crate) head: Head,
     /// Rows that came back as they were before the commit, with the revisions that they had.
     pub(crate) restored: Vec<Found>,
+}
+
+impl<'a> Decided<'a> {
+    /// An entry of another store's log, to be written as it is. `schema_revision` is of the head before it.
+    pub(crate) fn of_entry(entry: &'a LogEntry, schema_revision: Revision) -> Self {
+        let header = EntryHeader {
+            previous: entry.previous,
+            revision: entry.revision,
+            time: entry.time,
+            housekeeping: entry.housekeeping,
+            provenance: &entry.provenance,
+            schema: entry.schema.as_ref().map(|schema| schema.after.as_str()),
+        };
+        Self {
+            block: canonical::encode_changes(&entry.changes, &entry.records),
+            committed: Committed {
+                revision: entry.revision,
+                time: entry.time,
+                hash: entry.hash,
+                // Only an idempotency key brings these back, and those stay behind.
+                deleted_count: 0,
+                deletion_complete: true,
+                replayed: false,
+            },
+            head: Head {
+                revision: entry.revision,
+                time: entry.time,
+                hash: entry.hash,
+                schema_revision: match header.schema {
+                    Some(_) => entry.revision,
+                    None => schema_revision,
+                },
+            },
+            restored: Vec::new(),
+            header,
+        }
+    }
 }
 
 impl<'a> Draft<'a> {
@@ -228,6 +266,12 @@ pub(crate) fn replay(
         replayed: true,
         ..first
     })
+}
+
+/// The idempotency key of a request as the log keeps it: with the digest by which a repetition is known.
+pub(crate) fn kept_key(request: &CommitRequest) -> Option<(&str, [u8; 32])> {
+    let key = request.idempotency_key.as_ref()?;
+    Some((key.as_str(), canonical::request_digest(request)))
 }
 
 /// Refuses changes of more bytes than one entry may have.

@@ -35,10 +35,11 @@ pub(super) const FIND: &str = "SELECT r.resource_definition, r.resource_id, r.re
 pub(super) const REPLAYED: &str = "SELECT idempotency_key, revision, time, hash, deleted_count, deletion_complete, request_digest \
      FROM log_entry WHERE idempotency_key = ANY($1)";
 
-/// A commit of the group that is to be written.
+/// A commit that is to be written.
 pub(super) struct Entry<'a> {
-    pub(super) request: &'a CommitRequest,
     pub(super) decided: Decided<'a>,
+    /// Its idempotency key, with the digest of the request.
+    pub(super) key: Option<(&'a str, [u8; 32])>,
 }
 
 /// The commits of a group while they are decided.
@@ -138,14 +139,17 @@ impl<'c, 'a> Group<'c, 'a> {
         self.rows.keep();
         self.records.keep();
         let committed = decided.committed;
-        if let Some(key) = key {
-            let digest = crate::commit::canonical::request_digest(request);
+        let kept_key = draft::kept_key(request);
+        if let (Some(key), Some((_, digest))) = (key, kept_key) {
             self.replays
                 .insert(key.clone(), (digest.to_vec(), committed));
         }
         self.head = decided.head;
         self.schema = decided.header.schema.or(self.schema);
-        self.entries.push(Entry { request, decided });
+        self.entries.push(Entry {
+            decided,
+            key: kept_key,
+        });
         Ok(Ok(committed))
     }
 

@@ -48,9 +48,7 @@ async fn read_all(shared: &Shared, parts: &mpsc::Sender<Part>) -> Result<(), Fai
     if parts.send(Part::Header(Box::new(header))).await.is_err() {
         return Ok(());
     }
-    let sql =
-        format!("COPY (SELECT {RELATIONSHIP_COLUMNS} FROM relationship) TO STDOUT (FORMAT binary)");
-    let copy = transaction.copy_out(&sql).await?;
+    let copy = transaction.copy_out(&copy_all()).await?;
     let rows = BinaryCopyOutStream::new(copy, &types());
     let mut chunks = pin!(rows.ready_chunks(PART_ROWS));
     while let Some(chunk) = chunks.next().await {
@@ -70,7 +68,13 @@ async fn header(transaction: &Transaction<'_>) -> Result<ScanHeader, StoreError>
     })
 }
 
-fn types() -> [Type; 10] {
+/// All rows, in the order in which the table has them.
+pub(super) fn copy_all() -> String {
+    format!("COPY (SELECT {RELATIONSHIP_COLUMNS} FROM relationship) TO STDOUT (FORMAT binary)")
+}
+
+/// The types of [`RELATIONSHIP_COLUMNS`].
+pub(super) fn types() -> [Type; 10] {
     let text = || Type::TEXT;
     let number = || Type::INT8;
     [

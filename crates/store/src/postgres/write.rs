@@ -12,9 +12,8 @@ use super::failure::Failure;
 use super::group::Entry;
 use super::overlay::{Overlay, Write};
 use super::session::Session;
-use crate::commit::canonical;
+use crate::commit::RecordKey;
 use crate::commit::changes::Found;
-use crate::commit::{IdempotencyKey, RecordKey};
 use crate::store::Head;
 
 /// From so many new rows on they are copied in, which is some times as fast as an insert.
@@ -193,12 +192,12 @@ async fn insert(session: &Session, new: &[&Found]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Tells the table of records what became of those in `records`.
+/// Tells the table of records what became of some.
 pub(super) async fn records(
     session: &Session,
-    records: &mut Overlay<RecordKey, (Vec<u8>, Revision)>,
+    writes: &[(RecordKey, Write<(Vec<u8>, Revision)>)],
 ) -> Result<(), Failure> {
-    for (key, write) in records.take_writes() {
+    for (key, write) in writes {
         let names: [Parameter<'_>; 2] = [&key.kind(), &key.key()];
         let [kind, name] = names;
         match write {
@@ -206,7 +205,7 @@ pub(super) async fn records(
                 let sql = "INSERT INTO record (kind, key, value, revision) VALUES ($1, $2, $3, $4) \
                      ON CONFLICT (kind, key) DO UPDATE SET value = $3, revision = $4";
                 session
-                    .execute(sql, &[kind, name, &value, &revision_sql(revision)])
+                    .execute(sql, &[kind, name, value, &revision_sql(*revision)])
                     .await?
             }
             Write::Delete => {
@@ -251,10 +250,11 @@ async fn log_part(session: &Session, entries: &[Entry<'_>], batch: &[u8]) -> Res
     fn list<'a, T>(entries: &'a [Entry<'a>], column: impl Fn(&'a Entry<'a>) -> T) -> Vec<T> {
         entries.iter().map(column).collect()
     }
-    let digests = list(entries, |entry| {
-        let key = entry.request.idempotency_key.as_ref();
-        key.map(|_| canonical::request_digest(entry.request).to_vec())
-    });
+    let (keys, digests): (Vec<_>, Vec<_>) = list(entries, |e| {
+        e.key.map(|(key, digest)| (key, digest.to_vec())).unzip()
+    })
+    .into_iter()
+    .unzip();
     session
         .client
         .execute(
@@ -269,10 +269,7 @@ async fn log_part(session: &Session, entries: &[Entry<'_>], batch: &[u8]) -> Res
                 &list(entries, |e| e.decided.header.provenance.actor.as_str()),
                 &list(entries, |e| e.decided.header.provenance.reason.as_deref()),
                 &list(entries, |e| e.decided.header.provenance.metadata.as_deref()),
-                &list(entries, |e| {
-                    let key = e.request.idempotency_key.as_ref();
-                    key.map(IdempotencyKey::as_str)
-                }),
+                &keys,
                 &digests,
                 &list(entries, |e| {
                     i64::try_from(e.decided.committed.deleted_count).unwrap_or(i64::MAX)

@@ -24,7 +24,7 @@ use super::failure::{Failure, damaged};
 use super::group::{Entry, Group};
 use super::session::Session;
 use super::write;
-use crate::commit::{ChangeRequest, CommitRequest, Committed};
+use crate::commit::{CommitRequest, Committed};
 use crate::error::{CommitError, StoreError};
 use crate::store::Head;
 
@@ -275,12 +275,12 @@ async fn commit(session: &Session, group: &[CommitJob]) -> Result<Outcome, Attem
         mark: Some((batch, first)),
     };
     let batch = outcome.mark.as_ref().map_or(&[][..], |(batch, _)| batch);
-    let writes = rows.take_writes();
+    let (writes, record_writes) = (rows.take_writes(), records.take_writes());
     let written = async {
         tokio::try_join!(
             biased;
             write::write_rows(session, &writes),
-            write::records(session, &mut records),
+            write::records(session, &record_writes),
             write::log(session, &entries, batch),
         )
     };
@@ -289,7 +289,8 @@ async fn commit(session: &Session, group: &[CommitJob]) -> Result<Outcome, Attem
             Ok(session.client.batch_execute("COMMIT").await?)
         })
     };
-    let is_sent_at_once = write::is_sent_at_once(&writes) && is_plain(&entries);
+    let is_sent_at_once =
+        write::is_sent_at_once(&writes) && record_writes.is_empty() && is_plain(&entries);
     let committed = if is_sent_at_once {
         // One way to the server and back for all of it. Where a statement fails, the server ends the transaction without it.
         tokio::try_join!(biased; written, end).map(|_| ())
@@ -307,17 +308,11 @@ async fn commit(session: &Session, group: &[CommitJob]) -> Result<Outcome, Attem
     }
 }
 
-/// Whether the entries change nothing but relationships, and fit one statement.
+/// Whether the entries fit one statement and set no schema.
 fn is_plain(entries: &[Entry<'_>]) -> bool {
     let bytes: usize = entries.iter().map(|entry| entry.decided.block.len()).sum();
-    let has_more = |entry: &Entry<'_>| {
-        let changes = &entry.request.changes;
-        entry.decided.header.schema.is_some()
-            || changes
-                .iter()
-                .any(|change| matches!(change, ChangeRequest::Record { .. }))
-    };
-    bytes <= write::LOG_BYTES_MAX && !entries.iter().any(has_more)
+    let sets_schema = |entry: &Entry<'_>| entry.decided.header.schema.is_some();
+    bytes <= write::LOG_BYTES_MAX && !entries.iter().any(sets_schema)
 }
 
 /// Whether the transaction that came to `outcome` was committed, although nobody said so.

@@ -7,7 +7,7 @@ use super::codec::{
     KEY_CONDITION, bind_condition, bind_key, bind_traits, hash, relationship, revision,
     revision_sql, timestamp,
 };
-use crate::commit::canonical::{self, EntryHeader};
+use crate::commit::canonical::EntryHeader;
 use crate::commit::changes::{Found, key_bytes};
 use crate::commit::draft::{self, Decided, Draft, check_size};
 use crate::commit::{ChangeRequest, CommitRequest, Committed, IdempotencyKey, RecordKey};
@@ -241,13 +241,7 @@ impl<'a> Work<'a> {
             statement.raw_bind_parameter(7, revision_sql(found.revision))?;
             statement.raw_execute()?;
         }
-        if let Some(text) = decided.header.schema {
-            let mut insert = self
-                .connection
-                .prepare_cached("INSERT INTO schema_version VALUES (?1, ?2)")?;
-            insert.execute(params![revision_sql(decided.header.revision), text])?;
-        }
-        insert_entry(self.connection, &decided, request)?;
+        insert_entry(self.connection, &decided, draft::kept_key(request))?;
         Ok((decided.committed, decided.head))
     }
 
@@ -267,11 +261,12 @@ impl<'a> Work<'a> {
     }
 }
 
-fn insert_entry(
+/// Writes an entry of the log, and the schema that it sets.
+pub(super) fn insert_entry(
     connection: &Connection,
     decided: &Decided<'_>,
-    request: &CommitRequest,
-) -> Result<(), CommitError> {
+    key: Option<(&str, [u8; 32])>,
+) -> rusqlite::Result<()> {
     let EntryHeader {
         previous,
         revision,
@@ -281,7 +276,11 @@ fn insert_entry(
         schema,
     } = decided.header;
     let CommitHash(hash) = decided.committed.hash;
-    let key = request.idempotency_key.as_ref();
+    if let Some(text) = schema {
+        let mut insert = connection.prepare_cached("INSERT INTO schema_version VALUES (?1, ?2)")?;
+        insert.execute(params![revision_sql(revision), text])?;
+    }
+    let (key, digest) = key.unzip();
     let mut insert = connection
         .prepare_cached("INSERT INTO log_entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)")?;
     insert.execute(params![
@@ -294,8 +293,8 @@ fn insert_entry(
         provenance.actor,
         provenance.reason,
         provenance.metadata,
-        key.map(IdempotencyKey::as_str),
-        key.map(|_| canonical::request_digest(request)),
+        key,
+        digest,
         i64::try_from(decided.committed.deleted_count).unwrap_or(i64::MAX),
         decided.committed.deletion_complete,
         decided.block,

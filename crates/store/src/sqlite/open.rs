@@ -324,7 +324,7 @@ fn form(path: &Path, connection: &Connection) -> Result<usize, OpenError> {
 }
 
 /// Brings the database to the newest form, one transaction a step.
-fn migrate(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
+pub(super) fn migrate(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
     let sqlite = |error| sqlite_error(path, error);
     let found = form(path, connection)?;
     for (at, sql) in MIGRATIONS.iter().enumerate() {

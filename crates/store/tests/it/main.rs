@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod copying;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod medium;
