@@ -13,7 +13,7 @@ use model::{ObjectRef, Relationship, SubjectRef};
 pub(crate) use bulk_check::{Answer, BulkCheck};
 pub(crate) use lookup::{Lookup, LookupOptions, LookupResources, LookupSubjects};
 pub(crate) use serve::{HttpAddr, LogFormat, Serve};
-pub(crate) use store::{Migrate, Status, StoreCommand};
+pub(crate) use store::{Copy, Migrate, Status, StoreCommand};
 
 /// The parser, to which the configuration file adds its defaults.
 pub(crate) fn command() -> clap::Command {

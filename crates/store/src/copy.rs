@@ -4,8 +4,6 @@
 //! so that what is on record of a grant stays so. It is the same store with a history of its own: tokens of the original are
 //! not good for it. Idempotency keys are not copied.
 
-use std::time::Duration;
-
 use model::Revision;
 
 use crate::commit::LogEntry;
@@ -16,8 +14,6 @@ use crate::store::{LogQuery, ScanHeader, ScanRow, StoreIdentity, StoredSchema};
 /// Entries, and bytes of them, that are copied together.
 const ENTRIES_MAX: usize = 1_000;
 const BYTES_MAX: usize = 16 << 20;
-/// How often a source that is followed is asked for more.
-const POLL: Duration = Duration::from_millis(200);
 
 /// What is copied from. Calls block.
 pub trait Source {
@@ -154,7 +150,7 @@ pub enum CopyProgress {
 /// What to do once all is copied that the original had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Wait for more.
+    /// Ask for more, at once: who is told waits as long as it likes.
     Follow,
     /// Finish.
     Finish,
@@ -207,9 +203,8 @@ pub fn copy(
             progress(CopyProgress::Log(at));
             continue;
         }
-        match progress(CopyProgress::CaughtUp(at)) {
-            Next::Follow => std::thread::sleep(POLL),
-            Next::Finish => break,
+        if progress(CopyProgress::CaughtUp(at)) == Next::Finish {
+            break;
         }
     }
     let identity = target.finish(source.identity())?;

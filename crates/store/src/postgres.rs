@@ -395,7 +395,10 @@ async fn open(config: PostgresConfig) -> Result<(Shared, Head), PostgresOpenErro
     let verified = read_once(&shared, &|transaction| Box::pin(verify_tail(transaction))).await;
     let head = verified.map_err(|error| match error {
         LogError::Store(error @ StoreError::Unavailable { .. }) => failed(error.into()),
-        error => PostgresOpenError::Damaged {
+        error @ (LogError::Trimmed { .. }
+        | LogError::BeyondHead { .. }
+        | LogError::NewerFormat { .. }
+        | LogError::Store(_)) => PostgresOpenError::Damaged {
             place: place.clone(),
             detail: error.to_string(),
         },

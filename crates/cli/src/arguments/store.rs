@@ -11,6 +11,10 @@ pub(crate) enum StoreCommand {
     Migrate(Migrate),
     /// Show what a store is, how far it is, and whether this version can serve it.
     Status(Status),
+    /// Move to another store, while the first is in use.
+    Copy(Copy),
+    /// Digest all relationships of a store, to compare it with another.
+    Digest(Status),
 }
 
 #[derive(Debug, Args)]
@@ -35,6 +39,31 @@ pub(crate) struct Migrate {
 pub(crate) struct Status {
     #[command(flatten)]
     pub(crate) store: StorePlace,
+    /// Print JSON.
+    #[arg(long, env = "REMIT_JSON")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  remit store migrate --store postgres://owner@localhost/remit --serving-role remit
+  remit store copy --from sqlite:remit.db --to postgres://owner@localhost/remit --follow
+
+The copy has everything but idempotency keys: relationships, records, schemas, the log as far as it is kept. It is the same store
+in a history of its own, so tokens of the original are not good for it.
+
+With --follow it takes along what is written meanwhile. When it has caught up, stop the servers of the original, interrupt
+this command (Ctrl-C), which then takes along the rest and finishes, and start servers on the copy.")]
+pub(crate) struct Copy {
+    /// The store to copy: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`. It may be in use.
+    #[arg(long, value_name = "STORE")]
+    pub(crate) from: String,
+    /// Where to: a file that is not there, or a database that was migrated and holds nothing, as the role that owns it.
+    #[arg(long, value_name = "STORE")]
+    pub(crate) to: String,
+    /// Go on with what is written meanwhile, until interrupted.
+    #[arg(long)]
+    pub(crate) follow: bool,
     /// Print JSON.
     #[arg(long, env = "REMIT_JSON")]
     pub(crate) json: bool,

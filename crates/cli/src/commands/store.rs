@@ -1,4 +1,6 @@
-//! `remit store`: migrates a database, and tells what a store is.
+//! `remit store`: migrates a database, tells what a store is, moves it.
+
+mod copy;
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -13,6 +15,8 @@ pub(crate) async fn run(command: StoreCommand) -> anyhow::Result<Outcome> {
     match command {
         StoreCommand::Migrate(arguments) => migrate(&arguments),
         StoreCommand::Status(arguments) => status(&arguments).await,
+        StoreCommand::Copy(arguments) => copy::run(arguments).await,
+        StoreCommand::Digest(arguments) => copy::digest(arguments).await,
     }
 }
 

@@ -15,10 +15,11 @@ use super::failure::{Failure, damaged};
 use super::group::Entry;
 use super::overlay::Write;
 use super::session::Session;
+use super::write::RecordWrite;
 use super::{IDENTITY, PostgresOpenError, PostgresStore, identity, migrate, scan, write};
+use crate::commit::LogEntry;
 use crate::commit::changes::Found;
 use crate::commit::draft::Decided;
-use crate::commit::{LogEntry, RecordKey};
 use crate::copy::{CopyError, Source, Target};
 use crate::digest::Digest;
 use crate::error::{LogError, StoreError};
@@ -128,10 +129,7 @@ impl PostgresTarget {
         self.write_log(&past)
     }
 
-    fn write_records(
-        &self,
-        records: &[(RecordKey, Write<(Vec<u8>, Revision)>)],
-    ) -> Result<(), CopyError> {
+    fn write_records(&self, records: &[RecordWrite]) -> Result<(), CopyError> {
         let writing = write::records(&self.session, records);
         Ok(self.runtime.block_on(writing)?)
     }

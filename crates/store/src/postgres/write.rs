@@ -192,11 +192,11 @@ async fn insert(session: &Session, new: &[&Found]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What became of a record: its value, and the commit that wrote it.
+pub(super) type RecordWrite = (RecordKey, Write<(Vec<u8>, Revision)>);
+
 /// Tells the table of records what became of some.
-pub(super) async fn records(
-    session: &Session,
-    writes: &[(RecordKey, Write<(Vec<u8>, Revision)>)],
-) -> Result<(), Failure> {
+pub(super) async fn records(session: &Session, writes: &[RecordWrite]) -> Result<(), Failure> {
     for (key, write) in writes {
         let names: [Parameter<'_>; 2] = [&key.kind(), &key.key()];
         let [kind, name] = names;

@@ -244,44 +244,70 @@ async fn commit(session: &Session, group: &[CommitJob]) -> Result<Outcome, Attem
     }
     let head = decided.head();
     let Some(first) = decided.entries.first() else {
-        session
-            .client
-            .batch_execute("ROLLBACK")
-            .await
-            .map_err(Failure::from)?;
+        let ended = session.client.batch_execute("ROLLBACK").await;
+        ended.map_err(Failure::from)?;
         return Ok(Outcome {
             results,
             head,
             mark: None,
         });
     };
-    let mut batch = vec![0; 8];
-    getrandom::fill(&mut batch).map_err(|error| {
-        Failure::from(StoreError::Unavailable {
-            detail: "the system gives no random numbers",
-            source: error.to_string().into(),
-        })
-    })?;
     let first = revision_sql(first.decided.header.revision);
+    let mark = (drawn_mark()?, first);
+    match make_durable(session, decided, &mark.0).await {
+        Ok(()) => Ok(Outcome {
+            results,
+            head,
+            mark: Some(mark),
+        }),
+        Err(Unmade { failure, was_sent }) => {
+            let outcome = Outcome {
+                results,
+                head,
+                mark: Some(mark),
+            };
+            Err(Attempt {
+                // A server that refuses says so; one that goes away may have done it.
+                in_doubt: (was_sent && failure.is_passing).then_some(outcome),
+                failure,
+            })
+        }
+    }
+}
+
+/// The mark of a group.
+fn drawn_mark() -> Result<Vec<u8>, Failure> {
+    let mut mark = vec![0; 8];
+    getrandom::fill(&mut mark).map_err(|error| StoreError::Unavailable {
+        detail: "the system gives no random numbers",
+        source: error.to_string().into(),
+    })?;
+    Ok(mark)
+}
+
+/// A group that nobody said is durable.
+struct Unmade {
+    failure: Failure,
+    /// Whether the server may have been told to commit.
+    was_sent: bool,
+}
+
+/// Writes what was decided, and commits.
+async fn make_durable(session: &Session, group: Group<'_, '_>, mark: &[u8]) -> Result<(), Unmade> {
+    let head = group.head();
     let Group {
         mut rows,
         mut records,
         entries,
         ..
-    } = decided;
-    let outcome = Outcome {
-        results,
-        head,
-        mark: Some((batch, first)),
-    };
-    let batch = outcome.mark.as_ref().map_or(&[][..], |(batch, _)| batch);
+    } = group;
     let (writes, record_writes) = (rows.take_writes(), records.take_writes());
     let written = async {
         tokio::try_join!(
             biased;
             write::write_rows(session, &writes),
             write::records(session, &record_writes),
-            write::log(session, &entries, batch),
+            write::log(session, &entries, mark),
         )
     };
     let end = async {
@@ -291,21 +317,15 @@ async fn commit(session: &Session, group: &[CommitJob]) -> Result<Outcome, Attem
     };
     let is_sent_at_once =
         write::is_sent_at_once(&writes) && record_writes.is_empty() && is_plain(&entries);
-    let committed = if is_sent_at_once {
+    let unmade = |was_sent| move |failure| Unmade { failure, was_sent };
+    if is_sent_at_once {
         // One way to the server and back for all of it. Where a statement fails, the server ends the transaction without it.
-        tokio::try_join!(biased; written, end).map(|_| ())
+        tokio::try_join!(biased; written, end).map_err(unmade(true))?;
     } else {
-        written.await?;
-        end.await.map(|_| ())
-    };
-    match committed {
-        Ok(()) => Ok(outcome),
-        Err(failure) => Err(Attempt {
-            // A server that refuses says so; one that goes away may have done it.
-            in_doubt: failure.is_passing.then_some(outcome),
-            failure,
-        }),
+        written.await.map_err(unmade(false))?;
+        end.await.map_err(unmade(true))?;
     }
+    Ok(())
 }
 
 /// Whether the entries fit one statement and set no schema.

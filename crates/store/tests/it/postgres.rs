@@ -1,5 +1,10 @@
 //! The contract on PostgreSQL, and what is its own: nodes that share it, connections that fail, its forms.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "faults come at times, and not at events"
+)]
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};

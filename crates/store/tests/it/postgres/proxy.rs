@@ -1,5 +1,10 @@
 //! A wire to PostgreSQL that is cut at the worst moments: right before a commit gets to the server, and right after.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "faults come at times, and not at events"
+)]
+
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
