@@ -7,9 +7,9 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::READERS;
 use super::config::PostgresConfig;
 use super::failure::Failure;
+use super::shared::{READERS, WAIT_MAX};
 use crate::error::StoreError;
 
 /// What every connection is set to: names are found in our schema alone; no statement runs for ever; and a node that hangs
@@ -115,7 +115,7 @@ where
     Pool::builder(manager)
         .max_size(READERS)
         .runtime(Runtime::Tokio1)
-        .wait_timeout(Some(super::WAIT_MAX))
+        .wait_timeout(Some(WAIT_MAX))
         .post_create(set_up)
         .build()
         .map_err(|error| StoreError::Unavailable {

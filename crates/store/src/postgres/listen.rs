@@ -8,11 +8,11 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_postgres::AsyncMessage;
 
-use super::Shared;
 use super::codec::{HEAD_COLUMNS, head};
 use super::config::PostgresConfig;
 use super::connect::{Purpose, connect};
 use super::failure::{Failure, damaged};
+use super::shared::Shared;
 use crate::error::StoreError;
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);

@@ -8,11 +8,11 @@
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::PostgresOpenError;
 use super::codec::column;
 use super::config::PostgresConfig;
 use super::connect::{Purpose, connect};
 use super::failure::Failure;
+use super::open::PostgresOpenError;
 
 /// A step to the next form. A released one never changes.
 struct Migration {

@@ -10,7 +10,8 @@ use tokio_postgres::types::{FromSql, Type};
 
 use super::codec::{revision, timestamp};
 use super::failure::{Failure, damaged};
-use super::{Shared, read};
+use super::read;
+use super::shared::{Shared, begin};
 use crate::error::StoreError;
 use crate::sql::RELATIONSHIP_COLUMNS;
 use crate::store::{ScanHeader, ScanRow};
@@ -39,7 +40,7 @@ pub(super) async fn scan(shared: &Shared, parts: mpsc::Sender<Part>) {
 
 async fn read_all(shared: &Shared, parts: &mpsc::Sender<Part>) -> Result<(), Failure> {
     let mut client = shared.connection().await?;
-    let transaction = super::begin(&mut client).await?;
+    let transaction = begin(&mut client).await?;
     // However long it takes: the one who reads may be slow.
     let unlimited =
         "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";

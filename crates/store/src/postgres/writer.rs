@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::Shared;
 use super::codec::{self, HEAD_COLUMNS, Parameter, revision_sql};
 use super::connect::{Purpose, connect};
 use super::failure::{Failure, damaged};
 use super::group::{Entry, Group};
 use super::session::Session;
+use super::shared::Shared;
 use super::write;
 use crate::commit::{CommitRequest, Committed};
 use crate::error::{CommitError, StoreError};
