@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 
 use crate::command::{run, target};
+use crate::deploy::deploy;
 use crate::fuzz::fuzz;
 use crate::mutants::mutants;
 
@@ -28,6 +29,7 @@ pub fn check() -> anyhow::Result<()> {
     mutants()?;
     fuzz()?;
     peer()?;
+    deploy()?;
     clients()
 }
 

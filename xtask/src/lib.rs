@@ -6,6 +6,7 @@ pub mod bench;
 pub mod check;
 pub mod codegen;
 pub mod command;
+pub mod deploy;
 pub mod fuzz;
 pub mod mutants;
 

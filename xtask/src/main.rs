@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use xtask::{bench, check, codegen, fuzz, mutants};
+use xtask::{bench, check, codegen, deploy, fuzz, mutants};
 
 const USAGE: &str = "usage: cargo xtask <command>
 
 commands:
   check    set up what the tests need and run them all, with the lints
   clients  only the tests with stock clients
+  deploy   only the check of the chart, the compose file and the units
   peer     only the comparison with the peer; PEER_CASES and PEER_SEED say with which cases
   fix      format, and mend what the lints can mend
   mutants  put known faults into a copy of the evaluator; the corpus has to catch each
@@ -39,6 +40,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
         "check" => check::check(),
         "peer" => check::peer(),
         "clients" => check::clients(),
+        "deploy" => deploy::deploy(),
         "mutants" => mutants::mutants(),
         "bench" => bench::bench(rest),
         "fuzz" => fuzz::fuzz(),
