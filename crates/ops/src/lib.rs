@@ -19,6 +19,7 @@ pub mod trace;
 pub mod watch;
 pub mod write;
 
+mod clock_offset;
 mod follow;
 mod generation;
 mod head;

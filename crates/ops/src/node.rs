@@ -11,6 +11,7 @@ use model::{Clock, CommitHash, Limits, Revision, Timestamp, Token};
 use store::{Head, Store, StoreIdentity, TokenRefused, TokenVerdict};
 use tokio::sync::watch;
 
+use crate::clock_offset::{self, CLOCK_OFFSET_MAX, ClockOffset};
 use crate::consistency::{Consistency, View, earlier, later};
 use crate::counter::Counters;
 use crate::cursor::Cursor;
@@ -20,9 +21,6 @@ use crate::head::HeadQuestions;
 use crate::history::History;
 use crate::lookup::{Kept, Turns};
 use crate::watch::Watches;
-
-/// How far the clocks of two nodes may be apart.
-const CLOCK_OFFSET_MAX: Duration = Duration::from_millis(500);
 
 /// What a node is set to.
 #[derive(Debug, Clone)]
@@ -73,6 +71,7 @@ pub struct Node {
     pub(crate) hashes: RwLock<RecentHashes>,
     watches: Watches,
     confirmed_at: AtomicI64,
+    clock_offset: ClockOffset,
     stopped: OnceLock<String>,
     /// Schema changes take it whole, so that no write moves the head they are evaluated at.
     write_gate: tokio::sync::RwLock<()>,
@@ -101,6 +100,10 @@ impl Node {
         hashes.note(published.snapshot.revision(), published.hash.short());
         let mut history = History::new(settings.snapshots_retained);
         history.note(&published.snapshot, published.hash, clock.now());
+        let clock_offset = ClockOffset::default();
+        if let Err(error) = clock_offset.measure(&*store, &*clock).await {
+            tracing::warn!(%error, "the clock of the store cannot be asked for; trying again");
+        }
         let node = Arc::new(Self {
             identity: store.identity(),
             heads: HeadQuestions::start(Arc::clone(&store)),
@@ -110,6 +113,7 @@ impl Node {
             history: Mutex::new(history),
             hashes: RwLock::new(hashes),
             confirmed_at: AtomicI64::new(asked_at.as_micros()),
+            clock_offset,
             stopped: OnceLock::new(),
             write_gate: tokio::sync::RwLock::new(()),
             publishing: tokio::sync::Mutex::new(()),
@@ -122,6 +126,7 @@ impl Node {
         });
         node.watches.announce(node.revision.subscribe());
         tokio::spawn(Follower::new(&node).run());
+        tokio::spawn(clock_offset::run(Arc::downgrade(&node)));
         Ok(node)
     }
 
@@ -163,6 +168,7 @@ impl Node {
             return Err(stopped(why));
         }
         let confirmed_at = self.confirmed_at.load(Ordering::Relaxed);
+        self.clock_offset.check()?;
         let behind_micros = self.clock.now().as_micros().saturating_sub(confirmed_at);
         let staleness_max = self.settings.staleness_max;
         if u128::try_from(behind_micros).is_ok_and(|micros| micros > staleness_max.as_micros()) {
@@ -292,6 +298,10 @@ impl Node {
 
     pub(crate) fn publishing(&self) -> &tokio::sync::Mutex<()> {
         &self.publishing
+    }
+
+    pub(crate) fn clock_offset(&self) -> &ClockOffset {
+        &self.clock_offset
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

@@ -183,6 +183,11 @@ impl Store for PostgresStore {
         Box::pin(self.read(|transaction| Box::pin(read::head(transaction))))
     }
 
+    fn now(&self) -> StoreFuture<'_, Result<Option<Timestamp>, StoreError>> {
+        let now = self.read(|transaction| Box::pin(read::now(transaction)));
+        Box::pin(async { now.await.map(Some) })
+    }
+
     fn head_watch(&self) -> watch::Receiver<Revision> {
         self.shared.revision.subscribe()
     }

@@ -41,6 +41,14 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] if the store cannot tell.
     fn head(&self) -> StoreFuture<'_, Result<Head, StoreError>>;
 
+    /// The present instant by the clock of the store, which all who share it share; none if it has no clock but this process's.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot tell.
+    fn now(&self) -> StoreFuture<'_, Result<Option<Timestamp>, StoreError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// The newest head known to this process, advanced after each durable commit that it makes or hears of. A wake-up,
     /// not a promise: [`Self::head`] asks.
     fn head_watch(&self) -> watch::Receiver<Revision>;

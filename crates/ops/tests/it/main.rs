@@ -7,6 +7,7 @@
 )]
 
 mod agreement;
+mod clock_offset;
 mod running;
 mod simulation;
 mod snapshots;

@@ -1,7 +1,7 @@
 //! What is read: the head, the log, the schema, hashes. Each within one transaction that sees one state.
 
 use deadpool_postgres::Transaction;
-use model::{Revision, Token};
+use model::{Revision, Timestamp, Token};
 use tokio_postgres::Row;
 
 use super::codec::{
@@ -26,6 +26,14 @@ pub(super) async fn head(transaction: &Transaction<'_>) -> Result<Head, StoreErr
         });
     }
     head_of(&row)
+}
+
+/// The present instant by the clock of the server.
+pub(super) async fn now(transaction: &Transaction<'_>) -> Result<Timestamp, StoreError> {
+    let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+    let statement = transaction.prepare_cached(sql).await?;
+    let row = transaction.query_one(&statement, &[]).await?;
+    timestamp(column(&row, 0)?)
 }
 
 /// The revisions of the log's first and last entry; 0 for an empty log.
