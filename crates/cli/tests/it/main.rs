@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod lookup;
+// The attribute tells the lints that everything below is test code, helpers included.
+#[cfg(test)]
+mod nodes;
 mod watch;
 
 use std::io::{BufRead as _, BufReader};

@@ -1,0 +1,147 @@
+//! Real nodes under real faults: every answer has to be explained by one order of commits that honours tokens.
+//!
+//! Three processes serve from a PostgreSQL with a standby, and clients write and check over gRPC. Meanwhile nodes are killed,
+//! stand still and are cut off from the database, PostgreSQL is killed and started again, and its standby takes over. Every
+//! call is recorded, and `testkit::history` holds all of them to the log that is there in the end.
+//!
+//! What is to happen is drawn from a seed, and so is what each client asks; what comes of it is not the same twice, since
+//! processes are not. `NODES_SEED=n` runs that plan, `RUN_SLOW_TESTS=1` runs plans for hours. What a run met is printed with
+//! it; one that fails leaves its calls and what the nodes said in a file.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what other processes do can only be asked for, again and again"
+)]
+
+mod clients;
+mod cluster;
+mod driver;
+mod faults;
+mod log;
+mod measure;
+mod proxy;
+mod wire;
+
+use std::path::{Path, PathBuf};
+
+use testkit::history;
+
+use driver::{Run, run};
+use faults::{Fault, Plan, Replication};
+
+#[test]
+fn answers_are_explained_where_the_standby_has_each_commit_that_is_acknowledged() {
+    for seed in seeds(1) {
+        let plan = Plan::draw(seed, Replication::Synchronous);
+        hold(&plan, &run(&plan));
+    }
+}
+
+#[test]
+fn answers_are_explained_where_the_standby_is_waited_for() {
+    for seed in seeds(2) {
+        let plan = Plan::draw(seed, Replication::Awaited);
+        hold(&plan, &run(&plan));
+    }
+}
+
+/// The nodes that know what was lost stop, and are started again.
+#[test]
+fn answers_are_explained_where_the_standby_lags() {
+    for seed in seeds(3) {
+        let plan = Plan::draw(seed, Replication::Lagging);
+        hold(&plan, &run(&plan));
+    }
+}
+
+/// The seeds to run: one that is asked for, or this one, or hundreds.
+fn seeds(usual: u64) -> Vec<u64> {
+    const MANY: u64 = 200;
+    let asked = std::env::var_os("NODES_SEED");
+    let asked = asked.map(|seed| seed.to_str().unwrap().parse().unwrap());
+    let slow = std::env::var_os("RUN_SLOW_TESTS").is_some();
+    match asked {
+        Some(seed) => vec![seed],
+        None => (usual..usual + if slow { MANY } else { 1 }).collect(),
+    }
+}
+
+/// Fails with all that is needed to find out why.
+fn hold(plan: &Plan, run: &Run) {
+    eprintln!("NODES_SEED={}: {}", plan.seed, measure::summary(run));
+    let violations = history::check(&run.history);
+    let mut wrong: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    wrong.extend(
+        run.silent
+            .iter()
+            .map(|node| format!("node {node} does not answer although all is well")),
+    );
+    wrong.extend(met_too_little(plan, run));
+    for (why, health) in &run.stopped {
+        let is_told = health.as_ref().is_none_or(|line| line.contains("503"));
+        let is_due = plan.replication == Replication::Lagging && why.contains("restart this node");
+        if !is_told || !is_due {
+            wrong.push(format!("a node stopped: {why}; its health: {health:?}"));
+        }
+    }
+    if !wrong.is_empty() {
+        let file = leave(plan, run);
+        panic!(
+            "NODES_SEED={}: {} things are wrong; {} has the calls\n{}",
+            plan.seed,
+            wrong.len(),
+            file.display(),
+            wrong[..wrong.len().min(10)].join("\n")
+        );
+    }
+}
+
+/// A run in which nothing happens shows nothing.
+fn met_too_little(plan: &Plan, run: &Run) -> Vec<String> {
+    let mix = measure::mix(&run.history);
+    let mut wrong = Vec::new();
+    for (kind, count_min) in [
+        ("acknowledged", 200),
+        ("minimize latency", 100),
+        ("at least as fresh", 100),
+        ("exactly", 50),
+        ("fully consistent", 50),
+        ("unknown", 1),
+        ("failed", 1),
+    ] {
+        let count = mix.get(kind).copied().unwrap_or_default();
+        if count < count_min {
+            wrong.push(format!("only {count} of {kind}: {mix:?}"));
+        }
+    }
+    for fault in [
+        Fault::Kill,
+        Fault::Pause,
+        Fault::HoldBack,
+        Fault::CutOff,
+        Fault::RestartDatabase,
+        Fault::FailOver(plan.replication),
+    ] {
+        if !run.faults.contains_key(&fault) {
+            wrong.push(format!("no {fault:?}"));
+        }
+    }
+    // Else the order of commits does not fork, and no node has anything to notice.
+    if plan.replication == Replication::Lagging && run.stopped.is_empty() {
+        wrong.push("no node stopped although commits were lost".to_owned());
+    }
+    wrong
+}
+
+/// Leaves what there is to read of a run in a file.
+fn leave(plan: &Plan, run: &Run) -> PathBuf {
+    let name = format!("nodes-{:?}-{}.txt", plan.replication, plan.seed);
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let said = run.said.iter().enumerate().map(|(node, said)| {
+        let lines: String = said.iter().map(|line| format!("{line}\n")).collect();
+        format!("\nnode {node}\n{lines}")
+    });
+    let said: String = said.collect();
+    std::fs::write(&file, format!("{plan:#?}\n{}\n{said}", run.history)).unwrap();
+    file
+}

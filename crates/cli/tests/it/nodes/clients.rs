@@ -1,0 +1,300 @@
+//! What clients ask, and how their calls are recorded.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use model::{
+    Clock as _, Operation as Update, Relationship, RelationshipUpdate, SystemClock, Timestamp,
+    Token,
+};
+use remit_client::{Connection, Transport};
+use testkit::history::{Call, Checked, Freshness, Operation, Question, Serving, Written};
+use testkit::rng::Rng;
+
+use super::cluster::{KEY, NODES, Places, serving};
+use super::wire;
+
+pub(super) const CLIENTS: usize = 12;
+const CONNECT_MAX: Duration = Duration::from_millis(500);
+/// What view takes, in one schema or another.
+const VIEWS: [&str; 3] = ["reader - banned", "reader & banned", "reader + banned"];
+
+/// A schema in which view takes this.
+fn schema(view: &str) -> String {
+    format!(
+        "use expiration
+definition user {{}}
+definition group {{
+  relation member: user | group#member | user with expiration
+}}
+definition doc {{
+  relation reader: user | user:* | group#member | user with expiration
+  relation banned: user | group#member
+  permission view = {view}
+}}
+"
+    )
+}
+
+/// The clock of all: that of the machine.
+pub(super) fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+/// What clients share.
+pub(super) struct World {
+    pub(super) seed: u64,
+    pub(super) places: Places,
+    pub(super) is_over: AtomicBool,
+    /// The newest token of each client.
+    newest: Mutex<[Option<Token>; CLIENTS]>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, places: &Places) -> Arc<Self> {
+        Arc::new(Self {
+            seed,
+            places: Arc::clone(places),
+            is_over: AtomicBool::new(false),
+            newest: Mutex::default(),
+        })
+    }
+
+    fn newest(&self) -> MutexGuard<'_, [Option<Token>; CLIENTS]> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.is_over.load(Ordering::Relaxed)
+    }
+}
+
+/// Connections to the nodes, each to one of its starts.
+#[derive(Default)]
+struct Connections([Option<(Serving, remit_client::Client)>; NODES]);
+
+impl Connections {
+    /// A connection to a node that serves.
+    async fn to(
+        &mut self,
+        places: &Places,
+        node: usize,
+    ) -> Option<(Serving, remit_client::Client)> {
+        let (serving, address) = serving(places, node)?;
+        let kept = &mut self.0[node];
+        if kept.as_ref().is_none_or(|(of, _)| *of != serving) {
+            *kept = Some((serving, connect(address).await?));
+        }
+        kept.clone()
+    }
+}
+
+async fn connect(address: SocketAddr) -> Option<remit_client::Client> {
+    let connection = Connection {
+        endpoint: address.to_string(),
+        key: Some(KEY.to_owned()),
+        transport: Transport::Plaintext,
+        connect_timeout: CONNECT_MAX,
+    };
+    remit_client::Client::connect(&connection).await.ok()
+}
+
+/// Writes the first schema.
+pub(super) async fn begin(world: &World) {
+    while !try_schema(world, &mut Connections::default(), 0, VIEWS[0]).await {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn try_schema(world: &World, connections: &mut Connections, node: usize, view: &str) -> bool {
+    let Some((_, client)) = connections.to(&world.places, node).await else {
+        return false;
+    };
+    wire::write_schema(&client, &schema(view), Duration::from_secs(1)).await
+}
+
+/// Writes schemas until all is over; who wrote one need not be known, since the log tells it.
+pub(super) async fn write_schemas(world: Arc<World>) {
+    let mut rng = Rng::new(world.seed ^ u64::MAX);
+    let mut connections = Connections::default();
+    while world.goes_on() {
+        let pause = rng.between(100, 2_000) as u64;
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let (node, view) = (rng.below(NODES), *rng.pick(&VIEWS));
+        try_schema(&world, &mut connections, node, view).await;
+    }
+}
+
+/// Asks one thing of a node, and waits for the answer as long as `deadline`.
+pub(super) async fn ask_last(world: &World, node: usize, deadline: Duration) -> Option<Operation> {
+    let (serving, client) = Connections::default().to(&world.places, node).await?;
+    let call = Call::Check {
+        question: question(&mut Rng::new(world.seed)),
+        freshness: Freshness::FullyConsistent,
+        result: Checked::Failed(String::new()),
+    };
+    let name = format!("last-{node}-{}", now().as_micros());
+    Some(record(&client, serving, name, call, deadline).await)
+}
+
+async fn record(
+    client: &remit_client::Client,
+    node: Serving,
+    name: String,
+    call: Call,
+    deadline: Duration,
+) -> Operation {
+    let begun = now();
+    let call = wire::answer(client, &name, call, deadline).await;
+    Operation {
+        name,
+        node: Some(node),
+        begun,
+        ended: now(),
+        call,
+    }
+}
+
+/// A client that asks one thing after the other, of any node.
+pub(super) struct Client {
+    world: Arc<World>,
+    number: usize,
+    rng: Rng,
+    connections: Connections,
+    /// Tokens it was given, the newest last.
+    tokens: Vec<Token>,
+}
+
+impl Client {
+    pub(super) fn new(world: &Arc<World>, number: usize) -> Self {
+        Self {
+            world: Arc::clone(world),
+            number,
+            rng: Rng::new(world.seed ^ (number as u64 + 1) << 32),
+            connections: Connections::default(),
+            tokens: Vec::new(),
+        }
+    }
+
+    /// Asks until all is over.
+    pub(super) async fn run(mut self) -> Vec<Operation> {
+        let mut done = Vec::new();
+        while self.world.goes_on() {
+            let pause = self.rng.between(5, 45) as u64;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let node = self.rng.below(NODES);
+            let deadline = Duration::from_millis(self.rng.between(200, 1_500) as u64);
+            let call = self.draw();
+            let connection = self.connections.to(&self.world.places, node).await;
+            let Some((serving, client)) = connection else {
+                continue;
+            };
+            let name = format!("c{}-{}", self.number, done.len());
+            let operation = record(&client, serving, name, call, deadline).await;
+            self.learn(&operation);
+            done.push(operation);
+        }
+        done
+    }
+
+    /// Keeps the token of an answer; forgets those of a log that is no more.
+    fn learn(&mut self, operation: &Operation) {
+        if let Some(token) = operation.token() {
+            let newest = self.tokens.last();
+            if newest.is_none_or(|newest| newest.revision <= token.revision) {
+                self.tokens.push(token);
+            }
+        } else if let Call::Check {
+            result: Checked::Failed(why),
+            ..
+        } = &operation.call
+            && wire::is_of_lost_commit(why)
+        {
+            self.tokens.clear();
+        }
+        self.world.newest()[self.number] = self.tokens.last().copied();
+    }
+
+    /// What to ask next; nothing has come of it yet.
+    fn draw(&mut self) -> Call {
+        if self.rng.chance(40) {
+            return Call::Write {
+                updates: updates(&mut self.rng),
+                result: Written::Unknown,
+            };
+        }
+        Call::Check {
+            question: question(&mut self.rng),
+            freshness: self.freshness(),
+            result: Checked::Failed(String::new()),
+        }
+    }
+
+    fn freshness(&mut self) -> Freshness {
+        // Tokens are passed on, so a client may have another's.
+        let newest = *self.rng.pick(&*self.world.newest());
+        let own = self.tokens.last().copied();
+        let past = self.tokens.len().saturating_sub(1 + self.rng.below(20));
+        let old = self.tokens.get(past).copied();
+        let kind = self.rng.below(10);
+        match (kind, newest.filter(|_| kind < 2).or(own), old) {
+            (0..3, Some(token), _) => Freshness::AtLeastAsFresh(token),
+            (3..5, _, Some(token)) => Freshness::AtExactSnapshot(token),
+            (5..7, ..) => Freshness::FullyConsistent,
+            _ => Freshness::MinimizeLatency,
+        }
+    }
+}
+
+/// One to three changes of different relationships. Names are few, so that writes meet.
+fn updates(rng: &mut Rng) -> Vec<RelationshipUpdate> {
+    let mut keys = BTreeSet::new();
+    let mut updates = Vec::new();
+    for _ in 0..rng.between(1, 3) {
+        let relationship = relationship(rng);
+        if keys.insert(relationship.key()) {
+            let operations = [Update::Touch, Update::Touch, Update::Create, Update::Delete];
+            updates.push(RelationshipUpdate {
+                operation: *rng.pick(&operations),
+                relationship,
+            });
+        }
+    }
+    updates
+}
+
+fn relationship(rng: &mut Rng) -> Relationship {
+    let resource = match rng.below(3) {
+        0 => format!("group:g{}#member", rng.below(2)),
+        1 => format!("doc:d{}#reader", rng.below(2)),
+        _ => format!("doc:d{}#banned", rng.below(2)),
+    };
+    let is_banned = resource.ends_with("banned");
+    let subject = match rng.below(8) {
+        0..2 => format!("group:g{}#member", rng.below(2)),
+        2 if resource.ends_with("reader") => "user:*".to_owned(),
+        3..5 if !is_banned => {
+            let millis = rng.between(300, 4_000) as i64;
+            let end = now().saturating_add_micros(millis * 1_000);
+            format!("user:u{}[expiration:{end}]", rng.below(3))
+        }
+        _ => format!("user:u{}", rng.below(3)),
+    };
+    format!("{resource}@{subject}").parse().unwrap()
+}
+
+fn question(rng: &mut Rng) -> Question {
+    let (resource, member) = match rng.below(4) {
+        0 => (format!("group:g{}", rng.below(2)), "member"),
+        1 => (format!("doc:d{}", rng.below(2)), "reader"),
+        _ => (format!("doc:d{}", rng.below(2)), "view"),
+    };
+    Question {
+        resource: resource.parse().unwrap(),
+        member: member.parse().unwrap(),
+        subject: format!("user:u{}", rng.below(3)).parse().unwrap(),
+    }
+}

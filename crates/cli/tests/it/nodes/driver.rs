@@ -1,0 +1,301 @@
+//! One run: the nodes, their clients, and what happens to them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use model::Timestamp;
+use testkit::history::{Bounds, History, Operation};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+use super::clients::{self, CLIENTS, Client, World, ask_last, now};
+use super::cluster::{Cluster, NODES, serving};
+use super::faults::{Fault, Plan, Replication, Step};
+use super::log;
+
+/// One clock is that of all, but for what the machine does to it.
+const CLOCK_OFFSET_MAX: Duration = Duration::from_millis(20);
+/// How often there is a look at the nodes.
+const TICK: Duration = Duration::from_millis(20);
+/// How long it takes until a process that ended is started again.
+const RESTART: Duration = Duration::from_millis(200);
+/// How long clients go on once all is well.
+const HEALING: Duration = Duration::from_secs(2);
+/// How long nodes may take until all of them answer again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a run did, and how often it met what it is made for.
+pub(super) struct Run {
+    pub(super) history: History,
+    pub(super) faults: BTreeMap<Fault, usize>,
+    pub(super) take_over: Option<TakeOver>,
+    /// What nodes said that stopped for good, with what their health check answered then.
+    pub(super) stopped: Vec<(String, Option<String>)>,
+    /// Nodes that did not answer although all was well again.
+    pub(super) silent: Vec<usize>,
+    /// What the processes said, by node.
+    pub(super) said: Vec<Vec<String>>,
+}
+
+/// When a standby took over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TakeOver {
+    pub(super) replication: Replication,
+    /// When the primary was gone for the nodes.
+    pub(super) begun: Timestamp,
+    /// When the standby was about to be made the primary.
+    pub(super) promoted: Timestamp,
+}
+
+/// Runs a plan.
+pub(super) fn run(plan: &Plan) -> Run {
+    // Shown if the run fails.
+    eprintln!("NODES_SEED={}: {plan:?}", plan.seed);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut driver = Driver::start(plan, runtime);
+    for step in &plan.steps {
+        driver.go_on(step.after);
+        driver.break_something(*step);
+    }
+    driver.heal();
+    driver.finish()
+}
+
+/// What ends a fault.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Start(usize),
+    Resume(usize),
+    Release { node: usize, is_lost: bool },
+    Database,
+}
+
+struct Driver {
+    begun: Timestamp,
+    cluster: Cluster,
+    world: Arc<World>,
+    clients: Vec<JoinHandle<Vec<Operation>>>,
+    ends: Vec<(Instant, End)>,
+    run: Run,
+    // The last, so that nothing is asked any more of what is gone.
+    runtime: Runtime,
+}
+
+impl Driver {
+    fn start(plan: &Plan, runtime: Runtime) -> Self {
+        let begun = now();
+        let cluster = Cluster::start(plan.replication == Replication::Synchronous);
+        let world = World::new(plan.seed, &cluster.places);
+        let mut driver = Self {
+            begun,
+            cluster,
+            world: Arc::clone(&world),
+            clients: Vec::new(),
+            ends: Vec::new(),
+            run: Run {
+                history: History {
+                    identity: (model::StoreId([0; 8]), model::HistoryId([0; 8])),
+                    operations: Vec::new(),
+                    branches: Vec::new(),
+                    bounds: Bounds {
+                        clock_offset_max: CLOCK_OFFSET_MAX,
+                        staleness_max: ops::Settings::default().staleness_max,
+                        depth_max: ops::Settings::default().limits.depth_max,
+                    },
+                },
+                faults: BTreeMap::new(),
+                take_over: None,
+                stopped: Vec::new(),
+                silent: Vec::new(),
+                said: Vec::new(),
+            },
+            runtime,
+        };
+        driver.wait_for_all();
+        driver.runtime.block_on(clients::begin(&world));
+        drop(
+            driver
+                .runtime
+                .spawn(clients::write_schemas(Arc::clone(&world))),
+        );
+        for number in 0..CLIENTS {
+            let client = Client::new(&world, number);
+            driver.clients.push(driver.runtime.spawn(client.run()));
+        }
+        driver
+    }
+
+    /// Lets so much time pass, in which faults end.
+    fn go_on(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        loop {
+            let due = |(at, _): &mut (Instant, End)| *at <= Instant::now();
+            let ends: Vec<_> = self.ends.extract_if(.., due).collect();
+            for (_, end) in ends {
+                self.end(end);
+            }
+            self.mend();
+            if Instant::now() >= until {
+                return;
+            }
+            std::thread::sleep(TICK);
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        match end {
+            End::Start(node) if self.cluster.nodes[node].is_running() => {}
+            End::Start(node) => self.cluster.nodes[node].start(),
+            End::Resume(node) => self.cluster.nodes[node].signal("CONT"),
+            End::Release { node, is_lost } => self.cluster.nodes[node].release(is_lost),
+            End::Database => self.cluster.primary().resume(),
+        }
+    }
+
+    /// Starts again what could not start, and what stopped and asks its operator for that.
+    fn mend(&mut self) {
+        for number in 0..NODES {
+            let starts =
+                |(_, end): &(Instant, End)| matches!(end, End::Start(node) if *node == number);
+            if self.ends.iter().any(starts) {
+                continue;
+            }
+            let node = &mut self.cluster.nodes[number];
+            if let Some(why) = node.stopped() {
+                self.run.stopped.push((why, node.unready()));
+                node.kill();
+            }
+            if !node.is_running() {
+                node.kill();
+                self.ends
+                    .push((Instant::now() + RESTART, End::Start(number)));
+            }
+        }
+    }
+
+    fn break_something(&mut self, step: Step) {
+        *self.run.faults.entry(step.fault).or_default() += 1;
+        let node = step.node;
+        let end = match step.fault {
+            Fault::Kill => {
+                self.cluster.nodes[node].kill();
+                End::Start(node)
+            }
+            Fault::Pause => {
+                self.cluster.nodes[node].signal("STOP");
+                End::Resume(node)
+            }
+            Fault::HoldBack | Fault::CutOff => {
+                self.cluster.nodes[node].hold();
+                let is_lost = step.fault == Fault::CutOff;
+                End::Release { node, is_lost }
+            }
+            Fault::RestartDatabase => {
+                self.cluster.primary().stop("immediate");
+                End::Database
+            }
+            Fault::FailOver(replication) => return self.fail_over(replication, step.lasts),
+        };
+        self.ends.push((Instant::now() + step.lasts, end));
+    }
+
+    fn fail_over(&mut self, replication: Replication, lag: Duration) {
+        // A primary that is down is started first: the standby is to be as far as the kind of replication says.
+        let is_database = |(_, end): &mut (Instant, End)| matches!(end, End::Database);
+        for (_, end) in self.ends.extract_if(.., is_database).collect::<Vec<_>>() {
+            self.end(end);
+        }
+        self.cluster.wait_for_standby();
+        let mut begun = now();
+        match replication {
+            Replication::Synchronous => {}
+            Replication::Awaited => {
+                self.cluster.isolate_primary();
+                self.cluster.wait_for_quiet();
+                self.cluster.wait_for_standby();
+            }
+            Replication::Lagging => {
+                self.cluster.standby().stop_following();
+                self.go_on(lag);
+                while !self.cluster.standby_lacks() {
+                    self.go_on(TICK);
+                }
+                begun = now();
+            }
+        }
+        self.cluster.primary().stop("immediate");
+        let promoted = now();
+        self.cluster.promote();
+        self.cluster.forget_former();
+        self.run.take_over = Some(TakeOver {
+            replication,
+            begun,
+            promoted,
+        });
+    }
+
+    /// Ends all faults, waits for all nodes, and lets clients go on for a while.
+    fn heal(&mut self) {
+        for (_, end) in std::mem::take(&mut self.ends) {
+            self.end(end);
+        }
+        self.wait_for_all();
+        self.go_on(HEALING);
+        self.world.is_over.store(true, Ordering::Relaxed);
+        for client in std::mem::take(&mut self.clients) {
+            let done = self.runtime.block_on(client).unwrap();
+            self.run.history.operations.extend(done);
+        }
+        for node in 0..NODES {
+            let begun = Instant::now();
+            let is_answered = loop {
+                let asked = ask_last(&self.world, node, Duration::from_secs(5));
+                let asked = self.runtime.block_on(asked);
+                let is_answered = asked.as_ref().is_some_and(|call| call.token().is_some());
+                self.run.history.operations.extend(asked);
+                if is_answered || begun.elapsed() > PATIENCE {
+                    break is_answered;
+                }
+                self.go_on(TICK);
+            };
+            if !is_answered {
+                self.run.silent.push(node);
+            }
+        }
+    }
+
+    fn wait_for_all(&mut self) {
+        let begun = Instant::now();
+        while (0..NODES).any(|node| serving(&self.cluster.places, node).is_none()) {
+            assert!(begun.elapsed() < PATIENCE, "the nodes do not start");
+            self.go_on(TICK);
+        }
+    }
+
+    /// Ends the nodes, and reads the logs.
+    fn finish(mut self) -> Run {
+        for node in &mut self.cluster.nodes {
+            node.kill();
+            self.run.said.push(node.said());
+        }
+        let mut since = self.begun;
+        let is_lossy = |take_over: &TakeOver| take_over.replication == Replication::Lagging;
+        if let Some(take_over) = self.run.take_over.filter(is_lossy) {
+            let url = self.cluster.resume_former();
+            let (_, lost) = self.runtime.block_on(log::read(&url, since));
+            self.run.history.branches.push(lost);
+            since = take_over.promoted;
+        }
+        let url = self.cluster.primary_url();
+        let (identity, branch) = self.runtime.block_on(log::read(&url, since));
+        self.run.history.branches.push(branch);
+        self.run.history.identity = identity;
+        self.run
+    }
+}

@@ -1,0 +1,132 @@
+//! A wire between one node and one server of PostgreSQL, which a fault can cut.
+
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use tempfile::TempDir;
+
+/// The socket of a server, in its folder.
+const SOCKET: &str = ".s.PGSQL.5432";
+
+/// A proxy on a socket of its own; gone with the value.
+pub(super) struct Proxy {
+    folder: TempDir,
+    gate: Arc<Gate>,
+}
+
+/// Whether bytes pass.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    is_held: bool,
+    is_closed: bool,
+    /// How often all connections were cut. One of before then passes nothing any more.
+    cuts: usize,
+}
+
+impl Proxy {
+    /// A proxy before the server whose socket is in `server`.
+    pub(super) fn start(server: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join(SOCKET)).unwrap();
+        let gate = Arc::new(Gate::default());
+        let (own, server) = (Arc::clone(&gate), server.join(SOCKET));
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                if own.state().is_closed {
+                    return;
+                }
+                let (gate, server) = (Arc::clone(&own), server.clone());
+                std::thread::spawn(move || relay(client.unwrap(), server, gate));
+            }
+        });
+        Self { folder, gate }
+    }
+
+    /// Where its socket is.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Holds back all bytes, in both directions, and does not say so.
+    pub(super) fn hold(&self) {
+        self.gate.state().is_held = true;
+    }
+
+    /// Lets through what was held back.
+    pub(super) fn release(&self) {
+        self.gate.state().is_held = false;
+        self.gate.changed.notify_all();
+    }
+
+    /// Loses what was held back, and cuts every connection; new ones can be made.
+    pub(super) fn cut(&self) {
+        self.gate.state().cuts += 1;
+        self.release();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.gate.state().is_closed = true;
+        self.cut();
+        // Wakes the thread that accepts; it may be gone.
+        let _ = UnixStream::connect(self.folder.path().join(SOCKET));
+    }
+}
+
+impl Gate {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until nothing is held back; how often all connections were cut before.
+    fn opened(&self) -> usize {
+        let opened = self
+            .changed
+            .wait_while(self.state(), |state| state.is_held)
+            .unwrap();
+        opened.cuts
+    }
+
+    /// Waits until bytes of a connection that was made after so many cuts may pass; whether they ever do.
+    fn passes(&self, cuts: usize) -> bool {
+        let is_held = |state: &mut State| state.is_held && state.cuts == cuts;
+        let state = self.changed.wait_while(self.state(), is_held).unwrap();
+        state.cuts == cuts
+    }
+}
+
+fn relay(client: UnixStream, server: PathBuf, gate: Arc<Gate>) {
+    let cuts = gate.opened();
+    // A server that is down closes the connection.
+    let Ok(server) = UnixStream::connect(server) else {
+        return;
+    };
+    let (back_from, back_to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+    let back_gate = Arc::clone(&gate);
+    std::thread::spawn(move || copy(back_from, back_to, || back_gate.passes(cuts)));
+    copy(client, server, || gate.passes(cuts));
+}
+
+/// Copies for as long as bytes may pass, and then ends both.
+fn copy(mut from: UnixStream, mut to: UnixStream, passes: impl Fn() -> bool) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(count) = from.read(&mut buffer) {
+        if count == 0 || !passes() || to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    for end in [from, to] {
+        // It may have ended already.
+        let _ = end.shutdown(Shutdown::Both);
+    }
+}
