@@ -347,7 +347,7 @@ fn what_is_wrong_is_refused_before_anything_is_served() {
             &["serve", "--store", "sqlite:garbage.db"][..],
             "is not a SQLite database",
         ),
-        (&["serve", "--store", "postgres://x"], "is no store"),
+        (&["serve", "--store", "mysql://x"], "is no store"),
         (
             &["serve", "--grpc-addr", "0.0.0.0:0", "--insecure-no-auth"],
             "loopback addresses alone",
