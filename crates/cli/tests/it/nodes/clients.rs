@@ -17,7 +17,7 @@ use testkit::rng::Rng;
 use super::cluster::{KEY, NODES, Places, serving};
 use super::wire;
 
-pub(super) const CLIENTS: usize = 12;
+pub(super) const CLIENTS: usize = 16;
 const CONNECT_MAX: Duration = Duration::from_millis(500);
 /// What view takes, in one schema or another.
 const VIEWS: [&str; 3] = ["reader - banned", "reader & banned", "reader + banned"];
@@ -128,16 +128,31 @@ pub(super) async fn write_schemas(world: Arc<World>) {
     }
 }
 
-/// Asks one thing of a node, and waits for the answer as long as `deadline`.
-pub(super) async fn ask_last(world: &World, node: usize, deadline: Duration) -> Option<Operation> {
-    let (serving, client) = Connections::default().to(&world.places, node).await?;
-    let call = Call::Check {
-        question: question(&mut Rng::new(world.seed)),
+/// Asks a node to write, and for an answer from the head; what came of both, if it serves at all.
+pub(super) async fn ask_last(world: &World, node: usize, deadline: Duration) -> Vec<Operation> {
+    let Some((serving, client)) = Connections::default().to(&world.places, node).await else {
+        return Vec::new();
+    };
+    let mut rng = Rng::new(world.seed);
+    let relationship = "doc:d0#reader@user:u0".parse().unwrap();
+    let write = Call::Write {
+        updates: vec![RelationshipUpdate {
+            operation: Update::Touch,
+            relationship,
+        }],
+        result: Written::Unknown,
+    };
+    let check = Call::Check {
+        question: question(&mut rng),
         freshness: Freshness::FullyConsistent,
         result: Checked::Failed(String::new()),
     };
-    let name = format!("last-{node}-{}", now().as_micros());
-    Some(record(&client, serving, name, call, deadline).await)
+    let mut done = Vec::new();
+    for (what, call) in [("write", write), ("check", check)] {
+        let name = format!("last-{what}-{node}-{}", now().as_micros());
+        done.push(record(&client, serving, name, call, deadline).await);
+    }
+    done
 }
 
 async fn record(
@@ -186,7 +201,7 @@ impl Client {
             let pause = self.rng.between(5, 45) as u64;
             tokio::time::sleep(Duration::from_millis(pause)).await;
             let node = self.rng.below(NODES);
-            let deadline = Duration::from_millis(self.rng.between(200, 1_500) as u64);
+            let deadline = Duration::from_millis(self.rng.between(100, 1_200) as u64);
             let call = self.draw();
             let connection = self.connections.to(&self.world.places, node).await;
             let Some((serving, client)) = connection else {

@@ -1,5 +1,6 @@
 //! Three processes that serve, the two servers of PostgreSQL that they may use, and the wires between them.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -10,7 +11,7 @@ use store::{PostgresConfig, PostgresStore};
 use testkit::history::Serving;
 use testkit::postgres::{Server, database_of, host};
 
-use super::proxy::Proxy;
+use super::proxy::{Commit, Proxy};
 use crate::REMIT;
 
 pub(super) const NODES: usize = 3;
@@ -112,11 +113,29 @@ impl Cluster {
         self.primary = 1;
     }
 
-    /// Holds back all that goes between the nodes and the primary.
+    /// Holds back all that goes between the nodes and the primary, from the next commit of each on.
+    pub(super) fn isolate_primary_soon(&self) {
+        for node in &self.nodes {
+            node.wires[self.primary].hold_next(Some(Commit::Arrives));
+        }
+    }
+
+    /// Holds it back at once.
     pub(super) fn isolate_primary(&self) {
         for node in &self.nodes {
             node.wires[self.primary].hold();
         }
+    }
+
+    /// How many commits were in doubt: they got to the database and their answers did not get back, or neither.
+    pub(super) fn commits_in_doubt(&self) -> BTreeMap<Commit, usize> {
+        let mut all = BTreeMap::new();
+        for wire in self.nodes.iter().flat_map(|node| &node.wires) {
+            for (commit, count) in wire.commits() {
+                *all.entry(commit).or_default() += count;
+            }
+        }
+        all
     }
 
     /// Loses what was held back of the former primary.
@@ -245,10 +264,19 @@ impl Node {
         self.wires.iter().for_each(Proxy::hold);
     }
 
-    /// Ends that, and loses what was held back or not.
-    pub(super) fn release(&self, is_lost: bool) {
-        let end = if is_lost { Proxy::cut } else { Proxy::release };
-        self.wires.iter().for_each(end);
+    /// Lets it through.
+    pub(super) fn release(&self) {
+        self.wires.iter().for_each(Proxy::release);
+    }
+
+    /// Loses what is held back, and has the next commit held back, if there is to be one.
+    pub(super) fn lose(&self, next: Option<Commit>) {
+        for wire in &self.wires {
+            if wire.is_held() {
+                wire.cut();
+            }
+            wire.hold_next(next);
+        }
     }
 
     /// What the node said when it stopped following, if it did since its start.

@@ -11,29 +11,36 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use super::clients::{self, CLIENTS, Client, World, ask_last, now};
-use super::cluster::{Cluster, NODES, serving};
+use super::cluster::{Cluster, NODES, Node, serving};
 use super::faults::{Fault, Plan, Replication, Step};
 use super::log;
+use super::proxy::Commit;
 
 /// One clock is that of all, but for what the machine does to it.
 const CLOCK_OFFSET_MAX: Duration = Duration::from_millis(20);
+/// How long a node that is asked to write takes to have sent a commit.
+const COMMIT_MAX: Duration = Duration::from_millis(100);
 /// How often there is a look at the nodes.
 const TICK: Duration = Duration::from_millis(20);
 /// How long it takes until a process that ended is started again.
 const RESTART: Duration = Duration::from_millis(200);
+/// How long it takes until what is held back is lost.
+const LOST_AFTER: Duration = Duration::from_millis(100);
 /// How long clients go on once all is well.
-const HEALING: Duration = Duration::from_secs(2);
+const HEALING: Duration = Duration::from_secs(3);
 /// How long nodes may take until all of them answer again.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a run did, and how often it met what it is made for.
 pub(super) struct Run {
     pub(super) history: History,
     pub(super) faults: BTreeMap<Fault, usize>,
     pub(super) take_over: Option<TakeOver>,
+    /// How many commits were in doubt.
+    pub(super) in_doubt: BTreeMap<Commit, usize>,
     /// What nodes said that stopped for good, with what their health check answered then.
     pub(super) stopped: Vec<(String, Option<String>)>,
-    /// Nodes that did not answer although all was well again.
+    /// Nodes that did not answer, or not write, although all was well again.
     pub(super) silent: Vec<usize>,
     /// What the processes said, by node.
     pub(super) said: Vec<Vec<String>>,
@@ -72,7 +79,9 @@ pub(super) fn run(plan: &Plan) -> Run {
 enum End {
     Start(usize),
     Resume(usize),
-    Release { node: usize, is_lost: bool },
+    Release(usize),
+    /// It goes on until then.
+    Lose(usize, Commit, Instant),
     Database,
 }
 
@@ -111,6 +120,7 @@ impl Driver {
                 },
                 faults: BTreeMap::new(),
                 take_over: None,
+                in_doubt: BTreeMap::new(),
                 stopped: Vec::new(),
                 silent: Vec::new(),
                 said: Vec::new(),
@@ -153,7 +163,14 @@ impl Driver {
             End::Start(node) if self.cluster.nodes[node].is_running() => {}
             End::Start(node) => self.cluster.nodes[node].start(),
             End::Resume(node) => self.cluster.nodes[node].signal("CONT"),
-            End::Release { node, is_lost } => self.cluster.nodes[node].release(is_lost),
+            End::Release(node) => self.cluster.nodes[node].release(),
+            End::Lose(node, commit, until) => {
+                let next = Some(commit).filter(|_| Instant::now() < until);
+                self.cluster.nodes[node].lose(next);
+                if next.is_some() {
+                    self.ends.push((Instant::now() + LOST_AFTER, end));
+                }
+            }
             End::Database => self.cluster.primary().resume(),
         }
     }
@@ -181,7 +198,7 @@ impl Driver {
 
     fn break_something(&mut self, step: Step) {
         *self.run.faults.entry(step.fault).or_default() += 1;
-        let node = step.node;
+        let (node, until) = (step.node, Instant::now() + step.lasts);
         let end = match step.fault {
             Fault::Kill => {
                 self.cluster.nodes[node].kill();
@@ -191,18 +208,19 @@ impl Driver {
                 self.cluster.nodes[node].signal("STOP");
                 End::Resume(node)
             }
-            Fault::HoldBack | Fault::CutOff => {
+            Fault::HoldBack => {
                 self.cluster.nodes[node].hold();
-                let is_lost = step.fault == Fault::CutOff;
-                End::Release { node, is_lost }
+                End::Release(node)
             }
+            Fault::LoseAnswers => return self.end(End::Lose(node, Commit::Arrives, until)),
+            Fault::LoseCommits => return self.end(End::Lose(node, Commit::IsHeld, until)),
             Fault::RestartDatabase => {
                 self.cluster.primary().stop("immediate");
                 End::Database
             }
             Fault::FailOver(replication) => return self.fail_over(replication, step.lasts),
         };
-        self.ends.push((Instant::now() + step.lasts, end));
+        self.ends.push((until, end));
     }
 
     fn fail_over(&mut self, replication: Replication, lag: Duration) {
@@ -216,6 +234,8 @@ impl Driver {
         match replication {
             Replication::Synchronous => {}
             Replication::Awaited => {
+                self.cluster.isolate_primary_soon();
+                self.go_on(COMMIT_MAX);
                 self.cluster.isolate_primary();
                 self.cluster.wait_for_quiet();
                 self.cluster.wait_for_standby();
@@ -245,6 +265,8 @@ impl Driver {
         for (_, end) in std::mem::take(&mut self.ends) {
             self.end(end);
         }
+        self.ends.clear();
+        self.cluster.nodes.iter().for_each(Node::release);
         self.wait_for_all();
         self.go_on(HEALING);
         self.world.is_over.store(true, Ordering::Relaxed);
@@ -257,7 +279,8 @@ impl Driver {
             let is_answered = loop {
                 let asked = ask_last(&self.world, node, Duration::from_secs(5));
                 let asked = self.runtime.block_on(asked);
-                let is_answered = asked.as_ref().is_some_and(|call| call.token().is_some());
+                let answered = asked.iter().filter(|call| call.token().is_some());
+                let is_answered = answered.count() == 2;
                 self.run.history.operations.extend(asked);
                 if is_answered || begun.elapsed() > PATIENCE {
                     break is_answered;
@@ -284,6 +307,7 @@ impl Driver {
             node.kill();
             self.run.said.push(node.said());
         }
+        self.run.in_doubt = self.cluster.commits_in_doubt();
         let mut since = self.begun;
         let is_lossy = |take_over: &TakeOver| take_over.replication == Replication::Lagging;
         if let Some(take_over) = self.run.take_over.filter(is_lossy) {

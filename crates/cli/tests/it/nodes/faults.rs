@@ -7,11 +7,12 @@ use testkit::rng::Rng;
 use super::cluster::NODES;
 
 /// What happens once or more in each run, besides that the standby takes over.
-const FAULTS: [Fault; 5] = [
+pub(super) const FAULTS: [Fault; 6] = [
     Fault::Kill,
     Fault::Pause,
     Fault::HoldBack,
-    Fault::CutOff,
+    Fault::LoseAnswers,
+    Fault::LoseCommits,
     Fault::RestartDatabase,
 ];
 /// How often each of them does.
@@ -26,8 +27,10 @@ pub(super) enum Fault {
     Pause,
     /// What goes between the node and the database is held back, and let through.
     HoldBack,
-    /// It is held back, and lost.
-    CutOff,
+    /// The node's commits get there, their answers do not get back, and the connections are cut.
+    LoseAnswers,
+    /// Its commits do not get there, and the connections are cut.
+    LoseCommits,
     /// PostgreSQL is killed, and started again.
     RestartDatabase,
     /// PostgreSQL is killed, and the standby takes over.
@@ -84,7 +87,7 @@ impl Plan {
             lasts: match rng.chance(20) {
                 // Longer than the database lets a transaction stand still.
                 true => millis(&mut rng, 2_000, 7_000),
-                false => millis(&mut rng, 20, 900),
+                false => millis(&mut rng, 200, 900),
             },
         });
         Self {

@@ -29,7 +29,11 @@ fn describe(run: &Run, text: &mut String) -> fmt::Result {
     let calls = run.history.operations.len();
     writeln!(text, "{calls} calls: {:?}", mix(&run.history))?;
     writeln!(text, "faults: {:?}", run.faults)?;
-    writeln!(text, "nodes that stopped: {}", run.stopped.len())?;
+    let (in_doubt, stopped) = (&run.in_doubt, run.stopped.len());
+    writeln!(
+        text,
+        "commits in doubt: {in_doubt:?}, nodes that stopped: {stopped}"
+    )?;
     let Some(take_over) = run.take_over else {
         return Ok(());
     };

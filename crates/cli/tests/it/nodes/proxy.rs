@@ -1,5 +1,6 @@
 //! A wire between one node and one server of PostgreSQL, which a fault can cut.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -8,8 +9,19 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
+/// What is sent to commit.
+const COMMIT: &[u8] = b"COMMIT\0";
 /// The socket of a server, in its folder.
 const SOCKET: &str = ".s.PGSQL.5432";
+
+/// What happens to a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Commit {
+    /// It gets to the server, and its answer is held back.
+    Arrives,
+    /// It is held back.
+    IsHeld,
+}
 
 /// A proxy on a socket of its own; gone with the value.
 pub(super) struct Proxy {
@@ -27,6 +39,10 @@ struct Gate {
 #[derive(Default)]
 struct State {
     is_held: bool,
+    /// What is to happen to the next commit; all is held from it on.
+    next_commit: Option<Commit>,
+    /// How many commits that happened to.
+    commits: BTreeMap<Commit, usize>,
     is_closed: bool,
     /// How often all connections were cut. One of before then passes nothing any more.
     cuts: usize,
@@ -61,9 +77,20 @@ impl Proxy {
         self.gate.state().is_held = true;
     }
 
+    /// Does so from the next commit on, if there is to be one.
+    pub(super) fn hold_next(&self, commit: Option<Commit>) {
+        self.gate.state().next_commit = commit;
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.gate.state().is_held
+    }
+
     /// Lets through what was held back.
     pub(super) fn release(&self) {
-        self.gate.state().is_held = false;
+        let mut state = self.gate.state();
+        (state.is_held, state.next_commit) = (false, None);
+        drop(state);
         self.gate.changed.notify_all();
     }
 
@@ -71,6 +98,11 @@ impl Proxy {
     pub(super) fn cut(&self) {
         self.gate.state().cuts += 1;
         self.release();
+    }
+
+    /// What happened to how many commits.
+    pub(super) fn commits(&self) -> BTreeMap<Commit, usize> {
+        self.gate.state().commits.clone()
     }
 }
 
@@ -103,6 +135,21 @@ impl Gate {
         let state = self.changed.wait_while(self.state(), is_held).unwrap();
         state.cuts == cuts
     }
+
+    /// As [`Self::passes`], of bytes to the server.
+    fn passes_to(&self, cuts: usize, sent: &[u8]) -> bool {
+        let passes = self.passes(cuts);
+        if passes && sent.windows(COMMIT.len()).any(|window| window == COMMIT) {
+            let mut state = self.state();
+            if let Some(commit) = state.next_commit.take() {
+                state.is_held = true;
+                *state.commits.entry(commit).or_default() += 1;
+                drop(state);
+                return commit == Commit::Arrives || self.passes(cuts);
+            }
+        }
+        passes
+    }
 }
 
 fn relay(client: UnixStream, server: PathBuf, gate: Arc<Gate>) {
@@ -113,15 +160,16 @@ fn relay(client: UnixStream, server: PathBuf, gate: Arc<Gate>) {
     };
     let (back_from, back_to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
     let back_gate = Arc::clone(&gate);
-    std::thread::spawn(move || copy(back_from, back_to, || back_gate.passes(cuts)));
-    copy(client, server, || gate.passes(cuts));
+    std::thread::spawn(move || copy(back_from, back_to, |_| back_gate.passes(cuts)));
+    copy(client, server, |sent| gate.passes_to(cuts, sent));
 }
 
 /// Copies for as long as bytes may pass, and then ends both.
-fn copy(mut from: UnixStream, mut to: UnixStream, passes: impl Fn() -> bool) {
+fn copy(mut from: UnixStream, mut to: UnixStream, passes: impl Fn(&[u8]) -> bool) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(count) = from.read(&mut buffer) {
-        if count == 0 || !passes() || to.write_all(&buffer[..count]).is_err() {
+        let sent = &buffer[..count];
+        if count == 0 || !passes(sent) || to.write_all(sent).is_err() {
             break;
         }
     }
