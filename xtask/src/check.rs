@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use crate::command::{run, target};
+use crate::command::{python_in, run, target};
 use crate::deploy::deploy;
 use crate::fuzz::fuzz;
 use crate::mutants::mutants;
@@ -101,24 +101,9 @@ pub(crate) fn ci_in(folder: &str) -> [&str; 6] {
 /// When the client cannot be installed or does not get the answers it expects.
 pub fn clients() -> anyhow::Result<()> {
     run("cargo", &["build", "--package", "cli"])?;
-    let environment = target().join("python-client");
-    let python = environment.join("bin/python").display().to_string();
-    if !environment.join("bin/python").exists() {
-        run(
-            "python3",
-            &["-m", "venv", &environment.display().to_string()],
-        )?;
-    }
-    run(
-        &python,
-        &[
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--requirement",
-            "e2e/python/requirements.txt",
-        ],
+    let python = python_in(
+        &target().join("python-client"),
+        "e2e/python/requirements.txt",
     )?;
     let remit = target().join("debug/remit").display().to_string();
     run(&python, &["e2e/python/story.py", "--remit", &remit])?;

@@ -36,6 +36,21 @@ pub fn run_command(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Installs what a file names into an environment of Python of its own; gives the interpreter.
+///
+/// # Errors
+/// When it cannot be made, or a package cannot be had.
+pub fn python_in(environment: &Path, requirements: &str) -> anyhow::Result<String> {
+    let python = environment.join("bin/python").display().to_string();
+    if !Path::new(&python).exists() {
+        let environment = environment.display().to_string();
+        run("python3", &["-m", "venv", &environment])?;
+    }
+    let install = ["-m", "pip", "install", "--quiet", "--requirement"];
+    run(&python, &[&install[..], &[requirements]].concat())?;
+    Ok(python)
+}
+
 /// The folder that cargo builds into.
 #[must_use]
 pub fn target() -> PathBuf {

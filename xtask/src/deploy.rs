@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
-use crate::command::{run, run_command, target};
+use crate::command::{python_in, run, run_command, target};
 use crate::root;
 
 /// The version of Kubernetes that the chart is linted for; `deploy/check/rendered.py` has those that it is rendered for.
@@ -36,7 +36,7 @@ pub fn deploy() -> anyhow::Result<()> {
         &["lint", "--strict", "--kube-version", KUBERNETES, chart],
     )?;
     let project = project(&folder, &programs)?;
-    let python = python(&folder)?;
+    let python = python_in(&folder.join("python"), "deploy/check/requirements.txt")?;
     run(
         &python,
         &[
@@ -106,29 +106,6 @@ fn project(folder: &Path, programs: &Path) -> anyhow::Result<String> {
     let project = folder.join("compose.json");
     fs::write(&project, &read.stdout)?;
     Ok(project.display().to_string())
-}
-
-fn python(folder: &Path) -> anyhow::Result<String> {
-    let environment = folder.join("python");
-    let python = environment.join("bin/python").display().to_string();
-    if !Path::new(&python).exists() {
-        run(
-            "python3",
-            &["-m", "venv", &environment.display().to_string()],
-        )?;
-    }
-    run(
-        &python,
-        &[
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--requirement",
-            "deploy/check/requirements.txt",
-        ],
-    )?;
-    Ok(python)
 }
 
 /// Has systemd read the units, and say what they leave open.
