@@ -122,8 +122,8 @@ fn met_too_little(plan: &Plan, run: &Run) -> Vec<String> {
         }
     }
     for commit in [Commit::Arrives, Commit::IsHeld] {
-        if run.in_doubt.get(&commit).is_none_or(|count| *count < 3) {
-            wrong.push(format!("too few commits were in doubt: {:?}", run.in_doubt));
+        if !run.in_doubt.contains_key(&commit) {
+            wrong.push(format!("no commit in doubt {commit:?}"));
         }
     }
     // Else the order of commits does not fork, and no node has anything to notice.

@@ -201,7 +201,7 @@ impl Client {
             let pause = self.rng.between(5, 45) as u64;
             tokio::time::sleep(Duration::from_millis(pause)).await;
             let node = self.rng.below(NODES);
-            let deadline = Duration::from_millis(self.rng.between(100, 1_200) as u64);
+            let deadline = Duration::from_millis(self.rng.between(200, 1_200) as u64);
             let call = self.draw();
             let connection = self.connections.to(&self.world.places, node).await;
             let Some((serving, client)) = connection else {

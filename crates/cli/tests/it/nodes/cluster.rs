@@ -269,13 +269,15 @@ impl Node {
         self.wires.iter().for_each(Proxy::release);
     }
 
-    /// Loses what is held back, and has the next commit held back, if there is to be one.
+    /// Loses what is held back, so that the node can find out what became of its commit; else has the next commit held back,
+    /// if there is to be one.
     pub(super) fn lose(&self, next: Option<Commit>) {
         for wire in &self.wires {
             if wire.is_held() {
                 wire.cut();
+            } else {
+                wire.hold_next(next);
             }
-            wire.hold_next(next);
         }
     }
 

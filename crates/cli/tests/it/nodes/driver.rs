@@ -25,7 +25,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// How long it takes until a process that ended is started again.
 const RESTART: Duration = Duration::from_millis(200);
 /// How long it takes until what is held back is lost.
-const LOST_AFTER: Duration = Duration::from_millis(100);
+const LOST_AFTER: Duration = Duration::from_millis(80);
 /// How long clients go on once all is well.
 const HEALING: Duration = Duration::from_secs(3);
 /// How long nodes may take until all of them answer again.
