@@ -118,6 +118,10 @@ impl Store for Link {
 
     fn commit(&self, request: CommitRequest) -> StoreFuture<'_, Result<Committed, CommitError>> {
         Box::pin(async move {
+            if self.world.place(self.node).has_diverged {
+                let detail = "it does not have what it committed".to_owned();
+                return Err(StoreError::Diverged { detail }.into());
+            }
             let name = name_of(request.provenance.metadata.as_deref()).unwrap_or("schema");
             let event = format!("commit {name}");
             let world = &self.world;

@@ -72,3 +72,23 @@ fn a_node_that_has_what_was_lost_stops() {
         });
     }
 }
+
+/// It never got to read the commit that its store made and lost.
+#[test]
+fn a_node_whose_store_says_that_it_has_lost_commits_stops() {
+    block_on(async {
+        let world = World::new(plan(0));
+        world.is_well.store(true, Ordering::Relaxed);
+        start(&world, 0).await;
+        let (node, _) = world.node(0).unwrap();
+        node.ready().unwrap();
+        world.place(0).has_diverged = true;
+        let written = ops::schema::write(&node, &caller(), &schema(VIEWS[0])).await;
+        assert_eq!(written.unwrap_err().kind, Kind::Unavailable);
+        let error = node.ready().unwrap_err();
+        assert_eq!(error.kind, Kind::Unavailable);
+        assert!(error.message.ends_with("restart this process"), "{error}");
+        let error = node.view(Consistency::MinimizeLatency).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Unavailable);
+    });
+}

@@ -103,6 +103,8 @@ pub(crate) struct Place {
     pub(crate) down_until: u64,
     /// Answers of the store that are on their way to it.
     pub(crate) answers_under_way: usize,
+    /// Whether its store says, when it is to commit, that it has lost commits which it made for this node.
+    pub(crate) has_diverged: bool,
     clock_offset_micros: i64,
 }
 
