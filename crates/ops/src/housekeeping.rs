@@ -81,7 +81,8 @@ pub async fn remove_expired(node: &Node) -> Result<u64, Error> {
             },
             now: node.now(),
         };
-        let committed = node.store().commit(request).await.map_err(refused)?;
+        let committed = node.store().commit(request).await;
+        let committed = committed.map_err(|error| refused(node, error))?;
         removed += committed.deleted_count;
         if committed.deletion_complete {
             return Ok(removed);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use engine::graph::Snapshot;
 use model::{Clock, CommitHash, Limits, Revision, Timestamp, Token};
-use store::{Head, Store, StoreIdentity, TokenRefused, TokenVerdict};
+use store::{CommitError, Head, Store, StoreIdentity, TokenRefused, TokenVerdict};
 use tokio::sync::watch;
 
 use crate::clock_offset::{self, CLOCK_OFFSET_MAX, ClockOffset};
@@ -362,6 +362,14 @@ impl Node {
         let why = FollowError::Forked { revision }.to_string();
         self.give_up(why.clone());
         stopped(&why)
+    }
+
+    /// Gives up, since the store says that it is another one, or has lost commits which it made for this node. The node need
+    /// not have read those, so that the log alone may not tell.
+    pub(crate) fn diverged(&self, error: CommitError) -> Error {
+        let why = error.to_string();
+        self.give_up(why.clone());
+        stopped(&why).caused_by(error)
     }
 
     /// Makes sure that what this node has reached comes after the commit of a token that the store knows, rather than after

@@ -213,7 +213,7 @@ pub(crate) async fn commit_at_head(
         match node.store().commit(request).await {
             Ok(committed) => return Ok(committed),
             Err(CommitError::Conflict { head }) => node.reached(head).await?,
-            Err(error) => return Err(refused(error)),
+            Err(error) => return Err(refused(node, error)),
         }
     }
     Err(conflict())
@@ -249,7 +249,7 @@ pub(crate) async fn commit(
         match node.store().commit(request).await {
             Ok(committed) => return Ok(committed),
             Err(CommitError::Conflict { head }) => node.reached(head).await?,
-            Err(error) => return Err(refused(error)),
+            Err(error) => return Err(refused(node, error)),
         }
     }
     Err(conflict())
@@ -272,7 +272,8 @@ pub(crate) fn conflict() -> Error {
 }
 
 /// What the refusal of a commit means to the caller.
-pub(crate) fn refused(error: CommitError) -> Error {
+/// What it means that the store did not commit. One that has lost what it had committed is no longer this node's.
+pub(crate) fn refused(node: &Node, error: CommitError) -> Error {
     match error {
         CommitError::AlreadyExists(key) => Error::already_exists(&key),
         CommitError::PreconditionFailed { precondition, .. } => precondition::failed(&precondition),
@@ -293,6 +294,7 @@ pub(crate) fn refused(error: CommitError) -> Error {
         CommitError::Store(StoreError::Full) => {
             Error::new(Kind::Unavailable, "the store has no room left").caused_by(error)
         }
+        CommitError::Store(StoreError::Diverged { .. }) => node.diverged(error),
         CommitError::IdempotencyKeyReused { .. } | CommitError::Store(_) => {
             Error::new(Kind::Unavailable, "the store cannot commit").caused_by(error)
         }
