@@ -80,7 +80,7 @@ fn hold(plan: &Plan, run: &Run) {
     wrong.extend(met_too_little(plan, run));
     for (why, health) in &run.stopped {
         let is_told = health.as_ref().is_none_or(|line| line.contains("503"));
-        let is_due = plan.replication == Replication::Lagging && why.contains("restart this node");
+        let is_due = plan.replication == Replication::Lagging && why.contains("restart this");
         if !is_told || !is_due {
             wrong.push(format!("a node stopped: {why}; its health: {health:?}"));
         }

@@ -46,7 +46,7 @@ fn describe(run: &Run, text: &mut String) -> fmt::Result {
     writeln!(
         text,
         "{replication:?}: the standby was asked to take over after {:.2} s; a write was acknowledged after {:.2?} s, \
-         and every node had answered from the head after {:.2?} s",
+         and every node had answered from the head after {:.2?} s, while other faults went on",
         seconds(take_over.begun, promoted),
         since(first_write(&run.history, promoted)),
         since(all_at_head(&run.history, promoted)),
