@@ -54,6 +54,8 @@ pub(super) struct Cluster {
     pub(super) places: Places,
     servers: [Server; 2],
     primary: usize,
+    /// Whether the primary is stopped.
+    is_down: bool,
     database: String,
 }
 
@@ -79,14 +81,24 @@ impl Cluster {
             places,
             servers,
             primary: 0,
+            is_down: false,
             database,
         };
         cluster.nodes.iter_mut().for_each(Node::start);
         cluster
     }
 
-    pub(super) fn primary(&mut self) -> &mut Server {
-        &mut self.servers[self.primary]
+    /// Kills the primary.
+    pub(super) fn stop_primary(&mut self) {
+        self.servers[self.primary].stop("immediate");
+        self.is_down = true;
+    }
+
+    /// Starts it again, if it is stopped.
+    pub(super) fn start_primary(&mut self) {
+        if std::mem::take(&mut self.is_down) {
+            self.servers[self.primary].resume();
+        }
     }
 
     pub(super) fn standby(&self) -> &Server {
@@ -111,7 +123,7 @@ impl Cluster {
     /// The primary, which was stopped, is replaced.
     pub(super) fn promote(&mut self) {
         self.standby().promote();
-        self.primary = 1;
+        (self.primary, self.is_down) = (1, false);
     }
 
     /// Holds back all that goes between the nodes and the primary, from the next commit of each on.
@@ -157,12 +169,11 @@ impl Cluster {
         self.direct(&self.servers[0])
     }
 
-    /// Whether the standby lacks commits.
-    pub(super) fn standby_lacks(&self) -> bool {
-        let heads = self.servers.each_ref();
-        let [primary, standby] =
-            heads.map(|server| self.ask(server, "SELECT revision FROM remit.head"));
-        primary != standby
+    /// Whether the standby has the same commits as the primary.
+    pub(super) fn standby_has_all(&self) -> bool {
+        let head = "SELECT revision FROM remit.head";
+        let [primary, standby] = self.servers.each_ref();
+        self.ask(primary, head) == self.ask(standby, head)
     }
 
     fn direct(&self, server: &Server) -> String {

@@ -171,7 +171,7 @@ impl Driver {
                     self.ends.push((Instant::now() + LOST_AFTER, end));
                 }
             }
-            End::Database => self.cluster.primary().resume(),
+            End::Database => self.cluster.start_primary(),
         }
     }
 
@@ -215,7 +215,7 @@ impl Driver {
             Fault::LoseAnswers => return self.end(End::Lose(node, Commit::Arrives, until)),
             Fault::LoseCommits => return self.end(End::Lose(node, Commit::IsHeld, until)),
             Fault::RestartDatabase => {
-                self.cluster.primary().stop("immediate");
+                self.cluster.stop_primary();
                 End::Database
             }
             Fault::FailOver(replication) => return self.fail_over(replication, step.lasts),
@@ -224,11 +224,8 @@ impl Driver {
     }
 
     fn fail_over(&mut self, replication: Replication, lag: Duration) {
-        // A primary that is down is started first: the standby is to be as far as the kind of replication says.
-        let is_database = |(_, end): &mut (Instant, End)| matches!(end, End::Database);
-        for (_, end) in self.ends.extract_if(.., is_database).collect::<Vec<_>>() {
-            self.end(end);
-        }
+        // The standby is to be as far as the kind of replication says, so a primary that is down is started first.
+        self.cluster.start_primary();
         self.cluster.wait_for_standby();
         let mut begun = now();
         match replication {
@@ -243,13 +240,15 @@ impl Driver {
             Replication::Lagging => {
                 self.cluster.standby().stop_following();
                 self.go_on(lag);
-                while !self.cluster.standby_lacks() {
+                let stopped = Instant::now();
+                while self.cluster.standby_has_all() {
+                    assert!(stopped.elapsed() < PATIENCE, "nobody writes");
                     self.go_on(TICK);
                 }
                 begun = now();
             }
         }
-        self.cluster.primary().stop("immediate");
+        self.cluster.stop_primary();
         let promoted = now();
         self.cluster.promote();
         self.cluster.forget_former();
