@@ -9,6 +9,7 @@
 //! with it is.
 
 mod check;
+pub mod draw;
 mod fold;
 mod logs;
 mod text;
@@ -224,6 +225,27 @@ pub enum Rule {
 }
 
 impl Operation {
+    /// What became of it, in a word or two: of a check, how fresh it was asked to be.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match &self.call {
+            Call::Write { result, .. } => match result {
+                Written::Acknowledged(_) => "acknowledged",
+                Written::Refused { .. } => "refused",
+                Written::Unknown => "unknown",
+            },
+            Call::Check {
+                freshness, result, ..
+            } => match (result, freshness) {
+                (Checked::Failed(_), _) => "failed",
+                (Checked::Answered { .. }, Freshness::MinimizeLatency) => "minimize latency",
+                (Checked::Answered { .. }, Freshness::AtLeastAsFresh(_)) => "at least as fresh",
+                (Checked::Answered { .. }, Freshness::AtExactSnapshot(_)) => "exactly",
+                (Checked::Answered { .. }, Freshness::FullyConsistent) => "fully consistent",
+            },
+        }
+    }
+
     /// The token that it ended with.
     #[must_use]
     pub fn token(&self) -> Option<Token> {

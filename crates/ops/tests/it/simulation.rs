@@ -20,7 +20,7 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use testkit::history::{self, Call, Checked, Freshness, Operation, Rule, Violation, Written};
+use testkit::history::{self, Rule, Violation};
 
 use driver::{Run, run};
 use world::{Broken, Plan};
@@ -91,7 +91,7 @@ fn every_answer_is_explained() {
         hold(seed, &run);
         assert_eq!(run.stopped, [""; 0], "SIMULATION_SEED={seed}");
         for operation in &run.history.operations {
-            *mix.entry(kind(operation)).or_default() += 1;
+            *mix.entry(operation.kind()).or_default() += 1;
         }
         *mix.entry("crash").or_default() += run.crashes;
     }
@@ -205,23 +205,4 @@ fn a_node_that_stays_with_a_lost_branch_is_caught() {
 #[test]
 fn a_node_whose_clock_runs_back_is_caught() {
     catch(Broken::ClockRunsBack, false, Rule::ClocksAreNear);
-}
-
-fn kind(operation: &Operation) -> &'static str {
-    match &operation.call {
-        Call::Write { result, .. } => match result {
-            Written::Acknowledged(_) => "acknowledged",
-            Written::Refused { .. } => "refused",
-            Written::Unknown => "unknown",
-        },
-        Call::Check {
-            freshness, result, ..
-        } => match (result, freshness) {
-            (Checked::Failed(_), _) => "failed",
-            (Checked::Answered { .. }, Freshness::MinimizeLatency) => "minimize latency",
-            (Checked::Answered { .. }, Freshness::AtLeastAsFresh(_)) => "at least as fresh",
-            (Checked::Answered { .. }, Freshness::AtExactSnapshot(_)) => "exactly",
-            (Checked::Answered { .. }, Freshness::FullyConsistent) => "fully consistent",
-        },
-    }
 }

@@ -1,17 +1,14 @@
 //! What clients ask, and how their calls are recorded.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::{
-    Clock as _, Operation as Update, Relationship, RelationshipUpdate, SystemClock, Timestamp,
-    Token,
-};
+use model::{Clock as _, Operation as Update, RelationshipUpdate, SystemClock, Timestamp, Token};
 use remit_client::{Connection, Transport};
-use testkit::history::{Call, Checked, Freshness, Operation, Question, Serving, Written};
+use testkit::history::draw::{VIEWS, question, schema, updates};
+use testkit::history::{Call, Checked, Freshness, Operation, Serving, Written};
 use testkit::rng::Rng;
 
 use super::cluster::{KEY, NODES, Places, serving};
@@ -19,25 +16,6 @@ use super::wire;
 
 pub(super) const CLIENTS: usize = 16;
 const CONNECT_MAX: Duration = Duration::from_millis(500);
-/// What view takes, in one schema or another.
-const VIEWS: [&str; 3] = ["reader - banned", "reader & banned", "reader + banned"];
-
-/// A schema in which view takes this.
-fn schema(view: &str) -> String {
-    format!(
-        "use expiration
-definition user {{}}
-definition group {{
-  relation member: user | group#member | user with expiration
-}}
-definition doc {{
-  relation reader: user | user:* | group#member | user with expiration
-  relation banned: user | group#member
-  permission view = {view}
-}}
-"
-    )
-}
 
 /// The clock of all: that of the machine.
 pub(super) fn now() -> Timestamp {
@@ -237,7 +215,7 @@ impl Client {
     fn draw(&mut self) -> Call {
         if self.rng.chance(40) {
             return Call::Write {
-                updates: updates(&mut self.rng),
+                updates: updates(&mut self.rng, now()),
                 result: Written::Unknown,
             };
         }
@@ -261,55 +239,5 @@ impl Client {
             (5..7, ..) => Freshness::FullyConsistent,
             _ => Freshness::MinimizeLatency,
         }
-    }
-}
-
-/// One to three changes of different relationships. Names are few, so that writes meet.
-fn updates(rng: &mut Rng) -> Vec<RelationshipUpdate> {
-    let mut keys = BTreeSet::new();
-    let mut updates = Vec::new();
-    for _ in 0..rng.between(1, 3) {
-        let relationship = relationship(rng);
-        if keys.insert(relationship.key()) {
-            let operations = [Update::Touch, Update::Touch, Update::Create, Update::Delete];
-            updates.push(RelationshipUpdate {
-                operation: *rng.pick(&operations),
-                relationship,
-            });
-        }
-    }
-    updates
-}
-
-fn relationship(rng: &mut Rng) -> Relationship {
-    let resource = match rng.below(3) {
-        0 => format!("group:g{}#member", rng.below(2)),
-        1 => format!("doc:d{}#reader", rng.below(2)),
-        _ => format!("doc:d{}#banned", rng.below(2)),
-    };
-    let is_banned = resource.ends_with("banned");
-    let subject = match rng.below(8) {
-        0..2 => format!("group:g{}#member", rng.below(2)),
-        2 if resource.ends_with("reader") => "user:*".to_owned(),
-        3..5 if !is_banned => {
-            let millis = rng.between(300, 4_000) as i64;
-            let end = now().saturating_add_micros(millis * 1_000);
-            format!("user:u{}[expiration:{end}]", rng.below(3))
-        }
-        _ => format!("user:u{}", rng.below(3)),
-    };
-    format!("{resource}@{subject}").parse().unwrap()
-}
-
-fn question(rng: &mut Rng) -> Question {
-    let (resource, member) = match rng.below(4) {
-        0 => (format!("group:g{}", rng.below(2)), "member"),
-        1 => (format!("doc:d{}", rng.below(2)), "reader"),
-        _ => (format!("doc:d{}", rng.below(2)), "view"),
-    };
-    Question {
-        resource: resource.parse().unwrap(),
-        member: member.parse().unwrap(),
-        subject: format!("user:u{}", rng.below(3)).parse().unwrap(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use model::{Timestamp, Token};
-use testkit::history::{Call, Checked, Freshness, History, Operation, Written};
+use testkit::history::{History, Operation};
 
 use super::cluster::NODES;
 use super::driver::{Run, TakeOver};
@@ -13,7 +13,7 @@ use super::driver::{Run, TakeOver};
 pub(super) fn mix(history: &History) -> BTreeMap<&'static str, usize> {
     let mut mix = BTreeMap::new();
     for operation in &history.operations {
-        *mix.entry(kind(operation)).or_default() += 1;
+        *mix.entry(operation.kind()).or_default() += 1;
     }
     mix
 }
@@ -87,7 +87,7 @@ fn all_at_head(history: &History, promoted: Timestamp) -> Option<Timestamp> {
         let answered = calls.filter(|call| {
             call.begun > promoted
                 && call.node.is_some_and(|serving| serving.node == node)
-                && kind(call) == "fully consistent"
+                && call.kind() == "fully consistent"
         });
         answered.map(|call| call.ended).min()
     };
@@ -100,24 +100,5 @@ fn seconds(from: Timestamp, to: Timestamp) -> f64 {
 }
 
 fn is_acknowledged(call: &Operation) -> bool {
-    kind(call) == "acknowledged"
-}
-
-fn kind(operation: &Operation) -> &'static str {
-    match &operation.call {
-        Call::Write { result, .. } => match result {
-            Written::Acknowledged(_) => "acknowledged",
-            Written::Refused { .. } => "refused",
-            Written::Unknown => "unknown",
-        },
-        Call::Check {
-            freshness, result, ..
-        } => match (result, freshness) {
-            (Checked::Failed(_), _) => "failed",
-            (Checked::Answered { .. }, Freshness::MinimizeLatency) => "minimize latency",
-            (Checked::Answered { .. }, Freshness::AtLeastAsFresh(_)) => "at least as fresh",
-            (Checked::Answered { .. }, Freshness::AtExactSnapshot(_)) => "exactly",
-            (Checked::Answered { .. }, Freshness::FullyConsistent) => "fully consistent",
-        },
-    }
+    call.kind() == "acknowledged"
 }

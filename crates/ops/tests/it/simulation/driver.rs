@@ -7,13 +7,14 @@ use std::time::Duration;
 use model::{HistoryId, Revision, StoreId};
 use ops::{Node, Settings};
 use store::{Base, ChangeRequest, CommitRequest, Provenance, Store as _};
+use testkit::history::draw::{VIEWS, schema, updates};
 use testkit::history::{
     Bounds, Call, Checked, Freshness, History, Operation, Question, Serving, Written,
 };
 use testkit::rng::Rng;
 use tokio::task::JoinSet;
 
-use super::clients::{Client, Serve, VIEWS, schema, updates, write_schemas};
+use super::clients::{Client, Serve, write_schemas};
 use super::link::Link;
 use super::world::{
     Broken, CLIENTS, CLOCK_OFFSET_MAX, NODES, NodeClock, Plan, STALENESS_MAX, Slot, WAIT_MAX,

@@ -6,8 +6,8 @@ use model::{Operation, RelationshipUpdate, Revision};
 use ops::write::Write;
 use ops::{Consistency, Kind};
 use testkit::history::Written;
+use testkit::history::draw::{VIEWS, schema};
 
-use super::clients::{VIEWS, schema};
 use super::driver::{block_on, commit_at_store, start};
 use super::plan;
 use super::world::{Slot, World};

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use model::{Operation, RelationshipUpdate};
 use ops::{Consistency, Kind};
 
-use super::clients::{VIEWS, schema};
+use testkit::history::draw::{VIEWS, schema};
+
 use super::driver::{block_on, commit_at_store, start};
 use super::plan;
 use super::world::{STALENESS_MAX, Slot, World};
