@@ -98,6 +98,14 @@ pub(crate) struct Serve {
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     pub(crate) call_seconds_max: u64,
+    /// Seconds for which a node answers without having confirmed that it has all that was committed.
+    #[arg(
+        long,
+        env = "REMIT_STALENESS_SECONDS_MAX",
+        default_value_t = 300,
+        value_name = "SECONDS"
+    )]
+    pub(crate) staleness_seconds_max: u64,
     /// Seconds for which a replaced snapshot can still be asked for.
     #[arg(
         long,

@@ -3,7 +3,7 @@
 mod demo;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use model::{Clock, Limits, SystemClock};
 use ops::{Node, Settings, watch};
 use server::{Authentication, Config, HttpAddress, Tls};
 use store::Store;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{HttpAddr, LogFormat, Serve};
@@ -25,6 +25,14 @@ const DEFAULT_STORE: &str = "remit.db";
 pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     start_log(&arguments)?;
     check_exposure(&arguments)?;
+    // Listened for from the start: a node that loads is not to be ended by it.
+    let hangups = match arguments.preshared_key_file.clone() {
+        Some(file) => {
+            let hangups = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
+            Some((file, hangups))
+        }
+        None => None,
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = open_store(&arguments)?;
     let node = Node::start(Arc::clone(&store), clock, settings(&arguments)).await?;
@@ -33,14 +41,10 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     if arguments.demo {
         demo::load(&node).await?;
     }
-    if let (Authentication::PresharedKeys(keys), Some(_)) =
-        (&authentication, &arguments.preshared_key_file)
+    if let (Authentication::PresharedKeys(keys), Some((file, hangups))) = (&authentication, hangups)
     {
-        tokio::spawn(rotate(
-            Arc::clone(keys),
-            Arc::from(arguments.preshared_key.clone()),
-            arguments.preshared_key_file.clone(),
-        ));
+        let given = Arc::from(arguments.preshared_key.clone());
+        tokio::spawn(rotate(hangups, Arc::clone(keys), given, file));
     }
     tokio::spawn(ops::housekeeping::run(
         Arc::clone(&node),
@@ -145,6 +149,7 @@ fn settings(arguments: &Serve) -> Settings {
             answer_bytes_max: given.answer_bytes_max,
             ..Limits::default()
         },
+        staleness_max: Duration::from_secs(arguments.staleness_seconds_max),
         snapshots_retained: Duration::from_secs(arguments.snapshots_retained_seconds),
         watch: watch::Settings {
             heartbeat: Duration::from_millis(arguments.watch_heartbeat_ms),
@@ -214,12 +219,14 @@ fn read_keys(given: &[String], file: Option<&Path>) -> anyhow::Result<PresharedK
 }
 
 /// Reads the keys again on each SIGHUP. What cannot be read leaves the keys as they are.
-async fn rotate(keys: Arc<PresharedKeys>, given: Arc<[String]>, file: Option<std::path::PathBuf>) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
-        return tracing::warn!("SIGHUP cannot be listened for; keys are not rotated");
-    };
+async fn rotate(
+    mut hangups: Signal,
+    keys: Arc<PresharedKeys>,
+    given: Arc<[String]>,
+    file: PathBuf,
+) {
     while hangups.recv().await.is_some() {
-        match read_keys(&given, file.as_deref()) {
+        match read_keys(&given, Some(&file)) {
             Ok(read) => {
                 keys.replace(read);
                 tracing::info!("read the keys again");

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod keys;
 mod lookup;
 // The attribute tells the lints that everything below is test code, helpers included.
 #[cfg(test)]
@@ -51,10 +52,19 @@ fn serve(folder: &Path, store: &str) -> Served {
 }
 
 fn serve_at(folder: &Path, store: &str, address: &str) -> Served {
+    serve_with(
+        folder,
+        store,
+        address,
+        &["--preshared-key", "test:open-sesame"],
+    )
+}
+
+fn serve_with(folder: &Path, store: &str, address: &str, keys: &[&str]) -> Served {
     let mut child = Command::new(REMIT)
         .args(["serve", "--grpc-addr", address, "--store", store])
         .args(["--http-addr", address])
-        .args(["--preshared-key", "test:open-sesame"])
+        .args(keys)
         .current_dir(folder)
         .stderr(Stdio::piped())
         .spawn()
