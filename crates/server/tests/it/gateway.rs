@@ -12,7 +12,7 @@ use remit_client::proto::authzed::api::v1 as wire;
 use serde_json::{Value, json};
 use server::{HttpAddress, Tls};
 use store::SqliteStore;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::http_client::{Http, parts, post, text, with_body};
@@ -485,6 +485,20 @@ async fn an_import_is_read_as_it_comes_and_taken_whole_or_not_at_all() {
     let node = Arc::clone(&running.node);
     running.stop().await;
     assert_eq!(node.snapshot().relationship_count(), 9);
+}
+
+/// The answer comes before the body does, so the connection cannot be used again; who is told so does not try.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_before_its_body_closes_the_connection() {
+    let (running, _) = ready().await;
+    for request in ["POST /v1/nosuch", "PUT /v1/schema/read"] {
+        let head = format!("{request} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n");
+        let mut stream = TcpStream::connect(running.http).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut told = String::new();
+        stream.read_to_string(&mut told).await.unwrap();
+        assert!(told.contains("connection: close\r\n"), "{told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
