@@ -10,8 +10,12 @@ mod request;
 mod response;
 mod routes;
 
-use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderName, TE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use std::time::Duration;
+
+use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, TE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body_util::{BodyExt as _, Limited};
 use prost::bytes::Bytes;
 use tonic::Status;
 use tonic::body::Body;
@@ -40,6 +44,10 @@ const PASSED_ON: [HeaderName; 5] = [
 const METADATA_PREFIX: &str = "grpc-metadata-";
 /// What a browser says of the page that asks.
 const FETCH_SITE: &str = "sec-fetch-site";
+
+/// How much is read, and for how long, of a request that is answered without its body.
+const UNREAD_BYTES_MAX: usize = 64 << 10;
+const UNREAD_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Answers requests of HTTP.
 #[derive(Debug)]
@@ -70,28 +78,45 @@ impl Gateway {
 
     /// The answer to one request.
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let is_read = request.method() == Method::GET;
-        match request.uri().path() {
-            "/healthz" if is_read => return self.health().await,
-            "/openapi.json" if is_read => {
-                return response::json(StatusCode::OK, self.openapi.clone());
+        let (head, body) = request.into_parts();
+        let route = match self.routed(&head).await {
+            Ok(route) => route,
+            Err(mut answer) => {
+                if head.version < Version::HTTP_2 && !is_read_to_its_end(body).await {
+                    // What comes next on the connection is not a request, but a body that nobody reads.
+                    let close = HeaderValue::from_static("close");
+                    answer.headers_mut().insert(CONNECTION, close);
+                }
+                return answer;
             }
-            "/healthz" | "/openapi.json" => return self.wrong_method("GET"),
-            _ => {}
-        }
-        let Some(route) = self.routes.get(request.uri().path()) else {
-            return self.errors.response(&Status::not_found("Not Found"));
         };
-        if request.method() != Method::POST {
-            return self.wrong_method("POST");
-        }
-        if is_of_another_site(request.headers()) {
-            let refused = "a page of another site may not call this server";
-            return self.errors.response(&Status::permission_denied(refused));
-        }
-        let call = self.call(route, request);
+        let call = self.call(route, Request::from_parts(head, body));
         let Ok(answer) = self.calls.clone().call(call).await;
         response::transcoded(answer, &route.method, &self.errors).await
+    }
+
+    /// The route of a request, or its answer where its body need not be read for it.
+    async fn routed(&self, head: &Parts) -> Result<&Route, Response<Body>> {
+        let is_read = head.method == Method::GET;
+        match head.uri.path() {
+            "/healthz" if is_read => return Err(self.health().await),
+            "/openapi.json" if is_read => {
+                return Err(response::json(StatusCode::OK, self.openapi.clone()));
+            }
+            "/healthz" | "/openapi.json" => return Err(self.wrong_method("GET")),
+            _ => {}
+        }
+        let Some(route) = self.routes.get(head.uri.path()) else {
+            return Err(self.errors.response(&Status::not_found("Not Found")));
+        };
+        if head.method != Method::POST {
+            return Err(self.wrong_method("POST"));
+        }
+        if is_of_another_site(&head.headers) {
+            let refused = "a page of another site may not call this server";
+            return Err(self.errors.response(&Status::permission_denied(refused)));
+        }
+        Ok(route)
     }
 
     /// The call that a request stands for.
@@ -126,6 +151,14 @@ impl Gateway {
         };
         response::json(code, format!(r#"{{"status":"{}"}}"#, status.as_str_name()))
     }
+}
+
+/// Reads what is left of a request that is answered without it, so that the connection can be used again; whether it came to
+/// its end soon and was small.
+async fn is_read_to_its_end(body: Body) -> bool {
+    let read = Limited::new(body, UNREAD_BYTES_MAX).collect();
+    let read = tokio::time::timeout(UNREAD_WAIT_MAX, read).await;
+    matches!(read, Ok(Ok(_)))
 }
 
 /// The metadata of the call for a request with `headers`.
@@ -164,7 +197,6 @@ fn is_of_another_site(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt as _;
     use tonic_health::ServingStatus as Told;
 
     use super::*;
