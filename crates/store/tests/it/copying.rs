@@ -266,6 +266,66 @@ fn a_copy_overwrites_nothing_and_is_not_there_until_it_is_whole() {
     assert_eq!(block_on(store.head()).unwrap().revision, Revision(0));
 }
 
+/// A standby that lagged takes over from the original: what comes after is of another branch than what was copied.
+#[test]
+fn a_log_that_does_not_follow_the_copied_rows_is_not_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("one.db");
+    let original = SqliteStore::open(&path).unwrap();
+    commit(
+        &original,
+        1,
+        vec![update(Operation::Create, "document:a#viewer@user:ann")],
+    );
+    for forked in [Revision(1), Revision(2)] {
+        if forked == Revision(2) {
+            commit(
+                &original,
+                2,
+                vec![update(Operation::Create, "document:b#viewer@user:ann")],
+            );
+        }
+        let source = Forked {
+            source: SqliteSource::open(&path).unwrap(),
+            at: forked,
+        };
+        let mut target = SqliteTarget::create(&folder.path().join("two.db")).unwrap();
+        let broken = copied(&source, &mut target);
+        assert!(matches!(broken, Err(_)), "{broken:?}");
+    }
+}
+
+/// A source whose log has another commit than that whose rows it gave, or than the one before.
+struct Forked {
+    source: SqliteSource,
+    at: Revision,
+}
+
+impl Source for Forked {
+    fn identity(&self) -> store::StoreIdentity {
+        self.source.identity()
+    }
+
+    fn scan(
+        &self,
+        sink: &mut dyn FnMut(&store::ScanHeader, store::ScanRow<'_>) -> ControlFlow<()>,
+    ) -> Result<store::ScanHeader, store::StoreError> {
+        self.source.scan(sink)
+    }
+
+    fn log(&self, query: store::LogQuery) -> Result<Vec<store::LogEntry>, LogError> {
+        let mut entries = self.source.log(query)?;
+        for entry in entries.iter_mut().filter(|entry| entry.revision == self.at) {
+            entry.hash = model::CommitHash([7; 32]);
+        }
+        Ok(entries)
+    }
+
+    fn schema(&self, at: Revision) -> Result<Option<store::StoredSchema>, LogError> {
+        self.source.schema(at)
+    }
+}
+
 /// A target that loses a row.
 struct Losing<'a>(&'a mut dyn Target);
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use model::{Operation, Revision};
+use model::{Operation, RelationshipFilter, Revision};
 use store::contract::{Harness, run};
 use store::{
     ChangeRequest, CommitError, PostgresConfig, PostgresOpenError, PostgresStore, Store,
@@ -445,6 +445,48 @@ fn a_log_that_was_altered_is_not_opened() {
         PostgresStore::open(&config(&url)).map(|_| ()),
         Err(PostgresOpenError::Damaged { .. })
     ));
+}
+
+#[test]
+fn a_log_that_lacks_its_end_is_not_opened() {
+    let server = Server::start(&["fsync=off"]);
+    let url = migrated(&server);
+    let store = open(&url);
+    for name in ["one", "two"] {
+        block_on(store.commit(request(vec![create(name)]))).unwrap();
+    }
+    drop(store);
+    server.query(&url, "DELETE FROM remit.log_entry WHERE revision = 2");
+    assert!(matches!(
+        PostgresStore::open(&config(&url)).map(|_| ()),
+        Err(PostgresOpenError::Damaged { .. })
+    ));
+}
+
+/// More than is read at once: the same rows go as if it were.
+#[test]
+fn many_are_deleted_in_the_order_of_their_keys() {
+    let server = Server::start(&["fsync=off"]);
+    let url = migrated(&server);
+    let store = open(&url);
+    let name = |number: usize| format!("d{number:05}");
+    let changes = (0..10_500).map(|number| create(&name(number))).collect();
+    block_on(store.commit(request(changes))).unwrap();
+    let delete = |limit| ChangeRequest::DeleteMatching {
+        filter: RelationshipFilter {
+            definition: Some("document".parse().unwrap()),
+            ..RelationshipFilter::default()
+        },
+        limit,
+        partial: true,
+    };
+    let some = block_on(store.commit(request(vec![delete(Some(5_000))]))).unwrap();
+    assert_eq!((some.deleted_count, some.deletion_complete), (5_000, false));
+    let left: Vec<String> = (5_000..10_500).map(name).collect();
+    assert_eq!(rows(&*store), left);
+    let all = block_on(store.commit(request(vec![delete(None)]))).unwrap();
+    assert_eq!((all.deleted_count, all.deletion_complete), (5_500, true));
+    assert_eq!(rows(&*store), Vec::<String>::new());
 }
 
 /// The role that serves reads and commits, and changes neither tables nor what is on record.
