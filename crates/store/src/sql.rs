@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
-use model::{RelationshipFilter, ResourceIdFilter, SubjectRelationFilter, Timestamp};
+use model::{
+    RelationshipFilter, RelationshipKey, ResourceIdFilter, SubjectRelationFilter, Timestamp,
+};
 
 /// The columns of a relationship.
 pub(crate) const RELATIONSHIP_COLUMNS: &str = "resource_definition, resource_id, relation, subject_definition, \
@@ -25,6 +27,16 @@ pub(crate) struct Condition<'a> {
 impl<'a> Condition<'a> {
     /// The relationships that match `filter` and have not expired at `live_at`; parameters are `sign` and a number.
     pub(crate) fn new(filter: &'a RelationshipFilter, live_at: Timestamp, sign: char) -> Self {
+        Self::after(filter, None, live_at, sign)
+    }
+
+    /// As [`Self::new`], but only those whose keys come after one.
+    pub(crate) fn after(
+        filter: &'a RelationshipFilter,
+        key: Option<&'a RelationshipKey>,
+        live_at: Timestamp,
+        sign: char,
+    ) -> Self {
         let mut condition = Self {
             sql: String::new(),
             sign,
@@ -59,11 +71,37 @@ impl<'a> Condition<'a> {
                 }
             }
         }
+        if let Some(key) = key {
+            condition.come_after(key);
+        }
         let live_at = condition.parameter_count();
         condition.sql.push_str(&format!(
             "(expires_at IS NULL OR expires_at > {sign}{live_at})"
         ));
         condition
+    }
+
+    fn come_after(&mut self, key: &'a RelationshipKey) {
+        let subject = &key.subject;
+        let subject_relation = subject.relation.as_ref();
+        let parts = [
+            key.resource.definition.as_str(),
+            key.resource.id.as_str(),
+            key.relation.as_str(),
+            subject.definition.as_str(),
+            subject.id.as_str(),
+            subject_relation.map_or("", |name| name.as_str()),
+        ];
+        let numbers: Vec<String> = parts
+            .into_iter()
+            .map(|part| {
+                self.values.push(part.into());
+                format!("{}{}", self.sign, self.values.len())
+            })
+            .collect();
+        let numbers = numbers.join(", ");
+        self.sql
+            .push_str(&format!("({KEY_ORDER}) > ({numbers}) AND "));
     }
 
     fn compare(&mut self, column: &str, value: impl Into<Cow<'a, str>>) {

@@ -35,6 +35,9 @@ pub(super) const FIND: &str = "SELECT r.resource_definition, r.resource_id, r.re
 pub(super) const REPLAYED: &str = "SELECT idempotency_key, revision, time, hash, deleted_count, deletion_complete, request_digest \
      FROM log_entry WHERE idempotency_key = ANY($1)";
 
+/// Rows that are read at once for a deletion by pattern.
+const PAGE_ROWS: usize = 4_096;
+
 /// A commit that is to be written.
 pub(super) struct Entry<'a> {
     pub(super) decided: Decided<'a>,
@@ -267,17 +270,27 @@ impl<'c, 'a> Group<'c, 'a> {
         time: Timestamp,
         limit: Option<u32>,
     ) -> Result<Vec<Found>, Stop> {
-        let condition = Condition::new(filter, time, '$');
-        let next = condition.parameter_count() + 1;
-        let sql = format!(
-            "SELECT {RELATIONSHIP_COLUMNS} FROM relationship WHERE {} ORDER BY {KEY_ORDER} LIMIT ${next}",
-            condition.sql
-        );
-        // Nothing above the largest entry can be deleted in one commit, so no more than its rows are read.
-        let limit = limit.map_or(i64::from(u32::MAX), |limit| i64::from(limit) + 1);
         write::rows(self.session, &mut self.rows).await?;
-        let rows = self.ask(&sql, &condition, Some(&limit)).await?;
-        self.collect(&rows)
+        let wanted = limit.map_or(usize::MAX, |limit| limit as usize + 1);
+        let mut all: Vec<Found> = Vec::new();
+        let mut bytes = 0;
+        // A page at a time, so that what is too large for one commit is refused before all of it is read.
+        while all.len() < wanted {
+            let last = all.last().map(|found| found.relationship.key());
+            let condition = Condition::after(filter, last.as_ref(), time, '$');
+            let next = condition.parameter_count() + 1;
+            let sql = format!(
+                "SELECT {RELATIONSHIP_COLUMNS} FROM relationship WHERE {} ORDER BY {KEY_ORDER} LIMIT ${next}",
+                condition.sql
+            );
+            let page = PAGE_ROWS.min(wanted - all.len());
+            let rows = self.ask(&sql, &condition, Some(page)).await?;
+            self.collect(&rows, &mut bytes, &mut all)?;
+            if rows.len() < page {
+                break;
+            }
+        }
+        Ok(all)
     }
 
     async fn expired(&mut self, before: Timestamp, limit: u32) -> Result<Vec<Found>, Stop> {
@@ -290,22 +303,27 @@ impl<'c, 'a> Group<'c, 'a> {
             .session
             .query(&sql, &[&before.as_micros(), &(i64::from(limit) + 1)])
             .await?;
-        self.collect(&rows)
+        let mut all = Vec::with_capacity(rows.len());
+        self.collect(&rows, &mut 0, &mut all)?;
+        Ok(all)
     }
 
-    /// The rows, which from here on are known as they are stored.
-    fn collect(&mut self, rows: &[Row]) -> Result<Vec<Found>, Stop> {
-        let mut all = Vec::with_capacity(rows.len());
-        let mut bytes = 0;
+    /// Adds the rows, which from here on are known as they are stored; `bytes` are those of the keys of all.
+    fn collect(
+        &mut self,
+        rows: &[Row],
+        bytes: &mut usize,
+        all: &mut Vec<Found>,
+    ) -> Result<(), Stop> {
         for row in rows {
             let found = found(row)?;
-            bytes += key_bytes(&found.relationship);
-            check_size(bytes)?;
+            *bytes += key_bytes(&found.relationship);
+            check_size(*bytes)?;
             self.rows
                 .load(found.relationship.key(), Some(found.clone()));
             all.push(found);
         }
-        Ok(all)
+        Ok(())
     }
 
     async fn record(
@@ -364,14 +382,15 @@ impl<'c, 'a> Group<'c, 'a> {
         &self,
         sql: &str,
         condition: &Condition<'_>,
-        limit: Option<&i64>,
+        limit: Option<usize>,
     ) -> Result<Vec<Row>, Stop> {
         let values: Vec<&str> = condition.values().collect();
         let live_at = condition.live_at();
         let mut parameters: Vec<Parameter<'_>> = Vec::with_capacity(values.len() + 2);
         parameters.extend(values.iter().map(|value| value as Parameter<'_>));
         parameters.push(&live_at);
-        if let Some(limit) = limit {
+        let limit = limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
+        if let Some(limit) = &limit {
             parameters.push(limit);
         }
         Ok(self.session.query(sql, &parameters).await?)
