@@ -101,20 +101,23 @@ impl Writer {
     async fn commit_group(&mut self, group: Vec<CommitJob>) {
         match self.commit_until(&group).await {
             Ok(results) => answer_all(group, results),
-            Err(failure) if group.len() > 1 && !failure.is_passing => {
+            Err(Unmade { failure, was_sent })
+                if group.len() > 1 && !failure.is_passing && !was_sent =>
+            {
                 // Each alone, so that it fails, if it must, with its own error, and takes no other with it.
                 for job in group {
                     let results = self.commit_until(std::slice::from_ref(&job)).await;
-                    let results = results.unwrap_or_else(|failure| vec![Err(failure.error.into())]);
+                    let results =
+                        results.unwrap_or_else(|unmade| vec![Err(unmade.failure.error.into())]);
                     answer_all(vec![job], results);
                 }
             }
-            Err(failure) => refuse_all(group, failure.error),
+            Err(unmade) => refuse_all(group, unmade.failure.error),
         }
     }
 
     /// Tries the group until it is durable, cannot be, or [`TRY_MAX`] has passed.
-    async fn commit_until(&mut self, group: &[CommitJob]) -> Result<Results, Failure> {
+    async fn commit_until(&mut self, group: &[CommitJob]) -> Result<Results, Unmade> {
         let (begun, mut pause) = (Instant::now(), PAUSE_MIN);
         let mut doubt: Option<Outcome> = None;
         loop {
@@ -127,7 +130,11 @@ impl Writer {
             };
             self.session = None;
             if !failure.is_passing || begun.elapsed() + pause >= TRY_MAX {
-                return Err(failure);
+                return Err(Unmade {
+                    failure,
+                    // Whoever tries again what is in doubt might do it twice.
+                    was_sent: doubt.is_some(),
+                });
             }
             tracing::warn!(error = %failure.error, "a commit is held up; trying again");
             tokio::time::sleep(pause).await;
