@@ -173,10 +173,8 @@ async fn verify_tail(transaction: &Transaction<'_>) -> Result<Head, LogError> {
         }
         previous = Some(entry.hash);
     }
-    let is_last = entries
-        .last()
-        .is_some_and(|last| last.revision == head.revision);
-    if is_last && previous != Some(head.hash) {
+    let newest = read::stored_hash(transaction, head.revision).await?;
+    if head != Head::EMPTY && newest != Some(head.hash) {
         return Err(damaged("the head is not that of the log").into());
     }
     Ok(head)

@@ -181,7 +181,7 @@ pub(super) async fn verify(
     log::verdict(head, found, token)
 }
 
-async fn stored_hash(
+pub(super) async fn stored_hash(
     transaction: &Transaction<'_>,
     at: Revision,
 ) -> Result<Option<model::CommitHash>, StoreError> {
