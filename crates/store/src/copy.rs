@@ -94,6 +94,14 @@ pub enum CopyError {
     /// The log was trimmed while it was copied; copy again.
     #[error("the log of the original was trimmed while it was copied; copy it again")]
     Trimmed,
+    /// The log has another commit than the one that was copied, as after a failover to a standby that lagged; copy again.
+    #[error(
+        "the log of the original has another commit at revision {revision} than was copied, as after a failover; copy it again"
+    )]
+    Forked {
+        /// The revision.
+        revision: Revision,
+    },
     /// The copy holds something already.
     #[error("`{place}` is there, and a copy overwrites nothing")]
     Exists {
@@ -185,10 +193,17 @@ pub fn copy(
     let first = beginning(source)?;
     let before = source.schema(first).map_err(of_source)?;
     target.state(&header, before.as_ref())?;
-    let mut at = first;
+    let (mut at, mut hash) = (first, None);
     loop {
         let entries = source.log(query(at)).map_err(of_source)?;
         for entry in &entries {
+            let is_head = entry.revision == header.head.revision;
+            let follows = hash.is_none_or(|hash| hash == entry.previous);
+            if !follows || (is_head && entry.hash != header.head.hash) {
+                let revision = entry.revision;
+                return Err(CopyError::Forked { revision });
+            }
+            hash = Some(entry.hash);
             let is_past = entry.revision <= header.head.revision;
             target.entry(entry, is_past)?;
             if !is_past {

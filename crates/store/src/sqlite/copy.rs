@@ -63,8 +63,8 @@ impl Source for SqliteSource {
     }
 }
 
-/// A file that becomes a store when it is finished. It is written beside its path until then, without a log: what is left of
-/// an attempt is of no use.
+/// A file that becomes a store when it is finished. It is written beside its path until then, without a log: an attempt that is
+/// given up leaves nothing.
 pub struct SqliteTarget {
     path: PathBuf,
     partial: PathBuf,
@@ -225,6 +225,13 @@ impl Target for SqliteTarget {
             });
         }
         publish(&self.partial, &self.path).map_err(|error| CopyError::Target(Box::new(error)))
+    }
+}
+
+impl Drop for SqliteTarget {
+    fn drop(&mut self) {
+        // Once it is published, there is none.
+        let _ = std::fs::remove_file(&self.partial);
     }
 }
 
