@@ -13,8 +13,10 @@ use store::{Store, StoreError};
 use crate::error::{Error, Kind};
 use crate::node::Node;
 
-/// How far the clock of a node may be off that of its store, and so half of how far those of two nodes may be apart.
-pub(crate) const CLOCK_OFFSET_MAX: Duration = Duration::from_millis(500);
+/// How far the clock of a node may be off that of its store.
+const CLOCK_OFFSET_MAX: Duration = Duration::from_millis(500);
+/// How far the clocks of two nodes may be apart: one is ahead, the other behind.
+pub(crate) const NODES_APART_MAX: Duration = Duration::from_millis(1_000);
 const POLL: Duration = Duration::from_secs(10);
 
 /// The newest measurement, in microseconds: how far the clock is off at least. Positive if it is behind that of the store.
@@ -40,6 +42,8 @@ impl ClockOffset {
         Ok(true)
     }
 
+    /// Whether the node may answer, as far as its clock goes.
+    ///
     /// # Errors
     /// [`Kind::Unavailable`] if the clock is off too far.
     pub(crate) fn check(&self) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use model::{Clock, CommitHash, Limits, Revision, Timestamp, Token};
 use store::{CommitError, Head, Store, StoreIdentity, TokenRefused, TokenVerdict};
 use tokio::sync::watch;
 
-use crate::clock_offset::{self, CLOCK_OFFSET_MAX, ClockOffset};
+use crate::clock_offset::{self, ClockOffset, NODES_APART_MAX};
 use crate::consistency::{Consistency, View, earlier, later};
 use crate::counter::Counters;
 use crate::cursor::Cursor;
@@ -167,8 +167,8 @@ impl Node {
         if let Some(why) = self.stopped.get() {
             return Err(stopped(why));
         }
-        let confirmed_at = self.confirmed_at.load(Ordering::Relaxed);
         self.clock_offset.check()?;
+        let confirmed_at = self.confirmed_at.load(Ordering::Relaxed);
         let behind_micros = self.clock.now().as_micros().saturating_sub(confirmed_at);
         let staleness_max = self.settings.staleness_max;
         if u128::try_from(behind_micros).is_ok_and(|micros| micros > staleness_max.as_micros()) {
@@ -235,9 +235,9 @@ impl Node {
         let kept = self
             .settings
             .snapshots_retained
-            .saturating_add(CLOCK_OFFSET_MAX);
+            .saturating_add(NODES_APART_MAX);
         let oldest = earlier(self.now(), kept).max(view.snapshot.time());
-        let newest = later(self.now(), CLOCK_OFFSET_MAX);
+        let newest = later(self.now(), NODES_APART_MAX);
         if cursor.now < oldest || cursor.now > newest {
             let message =
                 "invalid revision: the cursor is too old to be read on; begin again without it";

@@ -271,8 +271,7 @@ pub(crate) fn conflict() -> Error {
     .with_reason(Reason::SerializationFailure)
 }
 
-/// What the refusal of a commit means to the caller.
-/// What it means that the store did not commit. One that has lost what it had committed is no longer this node's.
+/// What the refusal of a commit means to the caller. A store that has lost what it had committed is no longer this node's.
 pub(crate) fn refused(node: &Node, error: CommitError) -> Error {
     match error {
         CommitError::AlreadyExists(key) => Error::already_exists(&key),
