@@ -24,17 +24,16 @@ const SET_UP_WRITER: &str = "SET enable_seqscan = off; SET enable_hashjoin = off
      SET plan_cache_mode = force_generic_plan; \
      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 
-/// For the connection that migrates, which may take its time.
-const SET_UP_MIGRATE: &str =
-    "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+/// For the connection of the owner, which may take its time.
+const SET_UP_OWN: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// Commits.
     Write,
-    /// Another form of the database.
-    Migrate,
+    /// What the owner does: another form of the database, a copy.
+    Own,
     /// News of commits.
     News,
 }
@@ -61,7 +60,7 @@ pub(super) async fn connect(
     client.batch_execute(SET_UP).await?;
     match purpose {
         Purpose::Write => client.batch_execute(SET_UP_WRITER).await?,
-        Purpose::Migrate => client.batch_execute(SET_UP_MIGRATE).await?,
+        Purpose::Own => client.batch_execute(SET_UP_OWN).await?,
         Purpose::News => {}
     }
     Ok(client)

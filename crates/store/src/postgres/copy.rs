@@ -77,7 +77,7 @@ impl PostgresTarget {
             .map_err(|error| CopyError::Target(Box::new(error)))?;
         let place = config.place();
         let session = runtime.block_on(async {
-            let client = connect(config, Purpose::Migrate, None).await?;
+            let client = connect(config, Purpose::Own, None).await?;
             let format = migrate::read_format(&client, &place).await;
             let format = format.map_err(|error| CopyError::Target(Box::new(error)))?;
             if !format.can_be_served() {

@@ -154,9 +154,7 @@ pub(super) async fn migrate(
 ) -> Result<PostgresFormat, PostgresOpenError> {
     let place = config.place();
     let failed = |failure: Failure| PostgresOpenError::failed(&place, failure);
-    let mut client = connect(config, Purpose::Migrate, None)
-        .await
-        .map_err(failed)?;
+    let mut client = connect(config, Purpose::Own, None).await.map_err(failed)?;
     check_server(&client, &place).await?;
     let begun = client
         .execute("SELECT pg_advisory_lock($1)", &[&LOCK])

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use model::{Operation, Relationship, RelationshipUpdate, Timestamp};
+use model::{Operation, Relationship, RelationshipUpdate, Timestamp, Token};
 
-use super::Question;
+use super::{Freshness, Question};
 use crate::rng::Rng;
 
 /// A schema in which to view takes this.
@@ -82,5 +82,19 @@ pub fn question(rng: &mut Rng) -> Question {
         resource: resource.parse().unwrap(),
         member: member.parse().unwrap(),
         subject: format!("user:u{}", rng.below(3)).parse().unwrap(),
+    }
+}
+
+/// How fresh an answer has to be, for a client that was given `own` tokens, the newest last, and has heard of one of others.
+pub fn freshness(rng: &mut Rng, of_others: Option<Token>, own: &[Token]) -> Freshness {
+    let newest = own.last().copied();
+    let past = own.len().saturating_sub(1 + rng.below(20));
+    let old = own.get(past).copied();
+    let kind = rng.below(10);
+    match (kind, of_others.filter(|_| kind < 2).or(newest), old) {
+        (0..3, Some(token), _) => Freshness::AtLeastAsFresh(token),
+        (3..5, _, Some(token)) => Freshness::AtExactSnapshot(token),
+        (5..7, ..) => Freshness::FullyConsistent,
+        _ => Freshness::MinimizeLatency,
     }
 }

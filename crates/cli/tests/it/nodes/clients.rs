@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::{Clock as _, Operation as Update, RelationshipUpdate, SystemClock, Timestamp, Token};
 use remit_client::{Connection, Transport};
-use testkit::history::draw::{VIEWS, question, schema, updates};
+use testkit::history::draw::{VIEWS, freshness, question, schema, updates};
 use testkit::history::{Call, Checked, Freshness, Operation, Serving, Written};
 use testkit::rng::Rng;
 
@@ -229,15 +229,6 @@ impl Client {
     fn freshness(&mut self) -> Freshness {
         // Tokens are passed on, so a client may have another's.
         let newest = *self.rng.pick(&*self.world.newest());
-        let own = self.tokens.last().copied();
-        let past = self.tokens.len().saturating_sub(1 + self.rng.below(20));
-        let old = self.tokens.get(past).copied();
-        let kind = self.rng.below(10);
-        match (kind, newest.filter(|_| kind < 2).or(own), old) {
-            (0..3, Some(token), _) => Freshness::AtLeastAsFresh(token),
-            (3..5, _, Some(token)) => Freshness::AtExactSnapshot(token),
-            (5..7, ..) => Freshness::FullyConsistent,
-            _ => Freshness::MinimizeLatency,
-        }
+        freshness(&mut self.rng, newest, &self.tokens)
     }
 }
