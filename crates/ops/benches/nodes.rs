@@ -96,10 +96,7 @@ async fn fill(store: &Arc<dyn Store>, rows: u64) {
 
 async fn commit(store: &Arc<dyn Store>, changes: Vec<ChangeRequest>, schema_revision: u64) -> u64 {
     let committed = store.commit(CommitRequest {
-        base: Base {
-            schema_revision: model::Revision(schema_revision),
-            head: None,
-        },
+        base: Base::of_schema(model::Revision(schema_revision)),
         preconditions: Vec::new(),
         changes,
         idempotency_key: None,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use store::{Base, ChangeRequest, CommitRequest, Provenance};
+use store::{ChangeRequest, CommitRequest, Provenance};
 
 use crate::consistency::earlier;
 use crate::error::Error;
@@ -62,12 +62,8 @@ pub async fn remove_expired(node: &Node) -> Result<u64, Error> {
         if !node.snapshot().has_expired(before) {
             return Ok(removed);
         }
-        let (_, schema_revision) = node.schema_position();
         let request = CommitRequest {
-            base: Base {
-                schema_revision,
-                head: None,
-            },
+            base: node.current.load().base(),
             preconditions: Vec::new(),
             changes: vec![ChangeRequest::RemoveExpired {
                 before,

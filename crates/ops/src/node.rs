@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use engine::graph::Snapshot;
 use model::{Clock, CommitHash, Limits, Revision, Timestamp, Token};
-use store::{CommitError, Head, Store, StoreIdentity, TokenRefused, TokenVerdict};
+use store::{Base, CommitError, Head, Position, Store, StoreIdentity, TokenRefused, TokenVerdict};
 use tokio::sync::watch;
 
 use crate::clock_offset::{self, ClockOffset, NODES_APART_MAX};
@@ -56,6 +56,20 @@ pub(crate) struct Published {
     pub(crate) hash: CommitHash,
     pub(crate) schema_revision: Revision,
     pub(crate) counters: Counters,
+}
+
+impl Published {
+    /// The base of a commit that is worked out from this.
+    pub(crate) fn base(&self) -> Base {
+        Base {
+            schema_revision: self.schema_revision,
+            known: Position {
+                revision: self.snapshot.revision(),
+                hash: self.hash,
+            },
+            is_evaluated: false,
+        }
+    }
 }
 
 /// One node: a full replica of the graph that follows its store.
@@ -268,12 +282,6 @@ impl Node {
         self.check_branch(token, TokenVerdict::Known(revision))
             .await?;
         Ok(token)
-    }
-
-    /// The newest snapshot and the revision of its schema.
-    pub(crate) fn schema_position(&self) -> (Arc<Snapshot>, Revision) {
-        let current = self.current.load();
-        (Arc::clone(&current.snapshot), current.schema_revision)
     }
 
     pub(crate) fn watches(&self) -> &Watches {

@@ -201,8 +201,8 @@ pub(crate) async fn commit_at_head(
         }
         let request = CommitRequest {
             base: Base {
-                schema_revision: head.schema_revision,
-                head: Some(head.snapshot.revision()),
+                is_evaluated: true,
+                ..head.base()
             },
             preconditions: preconditions.clone(),
             changes: work_out(&head)?,
@@ -233,13 +233,10 @@ pub(crate) async fn commit(
     node.ready()?;
     let _gate = node.write_gate().read().await;
     for _ in 0..TRIES_MAX {
-        let (snapshot, schema_revision) = node.schema_position();
-        check_against(snapshot.schema(), &preconditions, &changes)?;
+        let current = node.current.load_full();
+        check_against(current.snapshot.schema(), &preconditions, &changes)?;
         let request = CommitRequest {
-            base: Base {
-                schema_revision,
-                head: None,
-            },
+            base: current.base(),
             preconditions: preconditions.clone(),
             changes: changes.clone(),
             idempotency_key: None,

@@ -3,7 +3,7 @@
 //! The rules that every store follows, each with a test in [`crate::contract`]:
 //!
 //! 1. A commit whose idempotency key is on record is answered with the first result, and nothing else is looked at.
-//! 2. A base that has moved refuses the commit before anything else does.
+//! 2. A base that has moved, or is of a branch that this log is not, refuses the commit before anything else does.
 //! 3. The time of a commit is the larger of `now` and the time of the commit before it.
 //! 4. Rows expired at that time count as absent, for preconditions, for `Create`, for deletions and their counts.
 //!    Writing over one replaces it.
@@ -52,8 +52,40 @@ pub struct CommitRequest {
 pub struct Base {
     /// The revision of the schema that the request was validated against; 0 for none yet.
     pub schema_revision: Revision,
-    /// The head at which the graph was evaluated, where admission depended on that.
-    pub head: Option<Revision>,
+    /// The newest commit that was known. A store that has another in its place lost it, and refuses with
+    /// [`StoreError::Diverged`](crate::StoreError::Diverged).
+    pub known: Position,
+    /// Whether admission depended on evaluating the graph, so that what was known has to be the head still.
+    pub is_evaluated: bool,
+}
+
+impl Base {
+    /// Of a request that was validated against the schema of that revision, and knows of no commit.
+    #[must_use]
+    pub fn of_schema(schema_revision: Revision) -> Self {
+        Self {
+            schema_revision,
+            known: Position::START,
+            is_evaluated: false,
+        }
+    }
+}
+
+/// A commit, as a place in the log: where two logs have the same one, they are alike up to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Its revision; 0 before the first commit.
+    pub revision: Revision,
+    /// Its hash; zero before the first commit.
+    pub hash: CommitHash,
+}
+
+impl Position {
+    /// The place before the first commit, which every log has.
+    pub const START: Self = Self {
+        revision: Revision(0),
+        hash: CommitHash::ZERO,
+    };
 }
 
 /// One part of a request.
@@ -158,6 +190,17 @@ pub struct Committed {
     pub deletion_complete: bool,
     /// Whether this is the result of an earlier commit with the same idempotency key.
     pub replayed: bool,
+}
+
+impl Committed {
+    /// Its place in the log.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position {
+            revision: self.revision,
+            hash: self.hash,
+        }
+    }
 }
 
 /// One commit of the log.

@@ -17,9 +17,9 @@ use std::sync::Arc;
 use model::{Operation, Relationship, RelationshipFilter, RelationshipUpdate, Revision, Timestamp};
 
 use crate::commit::{
-    Base, ChangeRequest, CommitRequest, Committed, IdempotencyKey, LogEntry, Provenance,
+    Base, ChangeRequest, CommitRequest, Committed, IdempotencyKey, LogEntry, Position, Provenance,
 };
-use crate::error::CommitError;
+use crate::error::{CommitError, StoreError};
 use crate::store::{Head, LogQuery, Store};
 
 mod concurrency;
@@ -67,6 +67,7 @@ const RULES: &[Rule] = rules![
     write::preconditions_see_the_store_before_the_commit,
     write::a_schema_that_moved_refuses_first,
     write::a_head_that_moved_refuses,
+    write::a_commit_that_the_log_has_not_refuses,
     write::an_idempotency_key_gives_the_first_result_again,
     write::time_never_decreases,
     deletion::a_deletion_takes_what_matches,
@@ -162,15 +163,21 @@ fn provenance() -> Provenance {
 /// A request on the schema that `store` has, at second 0.
 fn request(store: &dyn Store, changes: Vec<ChangeRequest>) -> CommitRequest {
     CommitRequest {
-        base: Base {
-            schema_revision: head(store).schema_revision,
-            head: None,
-        },
+        base: Base::of_schema(head(store).schema_revision),
         preconditions: Vec::new(),
         changes,
         idempotency_key: None,
         provenance: provenance(),
         now: at(0),
+    }
+}
+
+/// The base of a request without a schema whose admission depends on nothing coming after `known`.
+fn evaluated_at(known: Position) -> Base {
+    Base {
+        known,
+        is_evaluated: true,
+        ..Base::of_schema(Revision(0))
     }
 }
 

@@ -47,6 +47,15 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// It has not the commit of that revision which this process knows.
+    pub(crate) fn lacks(revision: Revision) -> Self {
+        Self::Diverged {
+            detail: format!("it does not have revision {revision} as this node knows it"),
+        }
+    }
+}
+
 /// Why a commit was refused. It changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {

@@ -31,7 +31,7 @@ pub mod store;
 
 pub use commit::{
     Base, Change, ChangeRequest, CommitRequest, Committed, IdempotencyKey, IdempotencyKeyError,
-    LogEntry, Provenance, Record, RecordChange, RecordKey, RecordKeyError, SchemaChange,
+    LogEntry, Position, Provenance, Record, RecordChange, RecordKey, RecordKeyError, SchemaChange,
 };
 pub use copy::{Copied, CopyError, CopyProgress};
 pub use digest::Digest;

@@ -15,7 +15,7 @@ use model::{
 };
 use tokio::sync::watch;
 
-use crate::commit::{CommitRequest, Committed, LogEntry, Record};
+use crate::commit::{CommitRequest, Committed, LogEntry, Position, Record};
 use crate::error::{BackupError, CommitError, LogError, ScanRowError, StoreError, TokenRefused};
 
 /// What a call of a [`Store`] returns.
@@ -155,6 +155,15 @@ pub struct Head {
 }
 
 impl Head {
+    /// Its place in the log.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position {
+            revision: self.revision,
+            hash: self.hash,
+        }
+    }
+
     /// The head of a store without commits.
     pub const EMPTY: Self = Self {
         revision: Revision(0),

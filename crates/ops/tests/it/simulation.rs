@@ -126,7 +126,7 @@ fn nodes_notice_that_a_standby_took_over() {
         hold(seed, &run);
         for why in &run.stopped {
             assert!(
-                why.contains("restart this node"),
+                why.contains("restart this"),
                 "SIMULATION_SEED={seed}: {why}"
             );
         }

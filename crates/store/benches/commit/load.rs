@@ -129,10 +129,7 @@ fn row_at(row: u64) -> ChangeRequest {
 
 fn request(changes: Vec<ChangeRequest>) -> CommitRequest {
     CommitRequest {
-        base: Base {
-            schema_revision: Revision(0),
-            head: None,
-        },
+        base: Base::of_schema(Revision(0)),
         preconditions: Vec::new(),
         changes,
         idempotency_key: None,

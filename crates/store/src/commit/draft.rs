@@ -5,15 +5,15 @@
 
 use std::collections::HashMap;
 
-use model::{Relationship, RelationshipFilter, Revision, Timestamp};
+use model::{CommitHash, Relationship, RelationshipFilter, Revision, Timestamp};
 
 use super::canonical::{self, EntryHeader};
 use super::changes::{ChangeSet, Found};
 use super::{
-    Base, ChangeRequest, CommitRequest, Committed, IdempotencyKey, LogEntry, RecordChange,
-    RecordKey,
+    Base, ChangeRequest, CommitRequest, Committed, IdempotencyKey, LogEntry, Position,
+    RecordChange, RecordKey,
 };
-use crate::error::CommitError;
+use crate::error::{CommitError, StoreError};
 use crate::store::Head;
 
 /// The most bytes of changes in one entry; SQLite and PostgreSQL themselves end at a thousand million.
@@ -84,11 +84,17 @@ impl<'a> Decided<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Begins the commit after `head`.
+    /// Begins the commit after `head`. `stored` is the hash that the log has at the revision which `request` knows, if it
+    /// reaches back that far.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] if the base of `request` has moved.
-    pub(crate) fn begin(head: Head, request: &CommitRequest) -> Result<Self, CommitError> {
+    /// [`StoreError::Diverged`] if that is another commit, [`CommitError::Conflict`] if the base of `request` has moved.
+    pub(crate) fn begin(
+        head: Head,
+        request: &CommitRequest,
+        stored: Option<CommitHash>,
+    ) -> Result<Self, CommitError> {
+        check_branch(head, request.base.known, stored)?;
         check_base(head, request.base)?;
         Ok(Self {
             revision: head.revision.next(),
@@ -285,9 +291,22 @@ pub(crate) fn check_size(bytes: usize) -> Result<(), CommitError> {
     Ok(())
 }
 
+fn check_branch(head: Head, known: Position, stored: Option<CommitHash>) -> Result<(), StoreError> {
+    let is_there = match stored {
+        _ if known.revision == head.revision => known.hash == head.hash,
+        Some(stored) => known.hash == stored,
+        // It is before the beginning of the log, which nobody who follows it is; or beyond its end.
+        None => known.revision < head.revision,
+    };
+    if is_there {
+        return Ok(());
+    }
+    Err(StoreError::lacks(known.revision))
+}
+
 fn check_base(head: Head, base: Base) -> Result<(), CommitError> {
     let schema_moved = base.schema_revision != head.schema_revision;
-    let head_moved = base.head.is_some_and(|base| base != head.revision);
+    let head_moved = base.is_evaluated && base.known.revision != head.revision;
     if schema_moved || head_moved {
         return Err(CommitError::Conflict {
             head: head.revision,

@@ -69,10 +69,7 @@ pub(super) fn of_two_creates_one_wins(harness: &dyn Harness) {
 pub(super) fn of_two_commits_admitted_at_one_head_one_is_refused(harness: &dyn Harness) {
     let store = &*harness.make();
     for round in 0..20 {
-        let base = Base {
-            schema_revision: Revision(0),
-            head: Some(Revision(round)),
-        };
+        let base = evaluated_at(head(store).position());
         let won = race(store, |caller| CommitRequest {
             base,
             ..request(

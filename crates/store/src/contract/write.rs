@@ -259,10 +259,7 @@ pub(super) fn a_schema_that_moved_refuses_first(harness: &dyn Harness) {
         ],
     );
     let stale = || CommitRequest {
-        base: Base {
-            schema_revision: Revision(0),
-            head: None,
-        },
+        base: Base::of_schema(Revision(0)),
         preconditions: vec![Precondition::MustMatch(of("folder"))],
         ..request(store, vec![create(ANN)])
     };
@@ -270,10 +267,7 @@ pub(super) fn a_schema_that_moved_refuses_first(harness: &dyn Harness) {
         matches!(try_commit(store, stale()), Err(CommitError::Conflict { head }) if head == first.revision)
     );
     let ahead = CommitRequest {
-        base: Base {
-            schema_revision: Revision(9),
-            head: None,
-        },
+        base: Base::of_schema(Revision(9)),
         ..stale()
     };
     assert!(matches!(
@@ -282,10 +276,7 @@ pub(super) fn a_schema_that_moved_refuses_first(harness: &dyn Harness) {
     ));
     // Other commits do not move the schema.
     commit(store, vec![create(BOB)]);
-    let good = Base {
-        schema_revision: first.revision,
-        head: None,
-    };
+    let good = Base::of_schema(first.revision);
     try_commit(
         store,
         CommitRequest {
@@ -298,22 +289,62 @@ pub(super) fn a_schema_that_moved_refuses_first(harness: &dyn Harness) {
 
 pub(super) fn a_head_that_moved_refuses(harness: &dyn Harness) {
     let store = &*harness.make();
-    let on = |head| CommitRequest {
+    let on = |known| CommitRequest {
+        base: evaluated_at(known),
+        ..request(store, vec![touch(ANN)])
+    };
+    let first = try_commit(store, on(Position::START)).unwrap();
+    let refused = try_commit(store, on(Position::START));
+    assert!(matches!(
+        refused,
+        Err(CommitError::Conflict { head: Revision(1) })
+    ));
+    try_commit(store, on(first.position())).unwrap();
+}
+
+/// The number of a revision says nothing: another branch has it as well.
+pub(super) fn a_commit_that_the_log_has_not_refuses(harness: &dyn Harness) {
+    let store = &*harness.make();
+    let first = commit(store, vec![touch(ANN)]).position();
+    let second = commit(store, vec![touch(BOB)]).position();
+    let knowing = |known, is_evaluated| CommitRequest {
         base: Base {
-            schema_revision: Revision(0),
-            head: Some(Revision(head)),
+            known,
+            is_evaluated,
+            ..Base::of_schema(Revision(0))
         },
         ..request(store, vec![touch(ANN)])
     };
-    try_commit(store, on(0)).unwrap();
-    for moved in [0, 2] {
-        let refused = try_commit(store, on(moved));
-        assert!(matches!(
-            refused,
-            Err(CommitError::Conflict { head: Revision(1) })
-        ));
+    let of_another_branch = [
+        Position {
+            hash: second.hash,
+            ..first
+        },
+        Position {
+            hash: first.hash,
+            ..second
+        },
+        Position {
+            revision: Revision(3),
+            ..second
+        },
+    ];
+    for known in of_another_branch {
+        for is_evaluated in [false, true] {
+            let refused = try_commit(store, knowing(known, is_evaluated));
+            assert!(
+                matches!(
+                    refused,
+                    Err(CommitError::Store(StoreError::Diverged { .. }))
+                ),
+                "{known:?}: {refused:?}"
+            );
+        }
     }
-    try_commit(store, on(1)).unwrap();
+    assert_eq!(head(store).revision, second.revision);
+    for known in [Position::START, first, second] {
+        try_commit(store, knowing(known, false)).unwrap();
+    }
 }
 
 pub(super) fn an_idempotency_key_gives_the_first_result_again(harness: &dyn Harness) {
@@ -325,10 +356,7 @@ pub(super) fn an_idempotency_key_gives_the_first_result_again(harness: &dyn Harn
             create("folder:a#viewer@user:ann"),
         ]
     };
-    let base = Base {
-        schema_revision: Revision(0),
-        head: Some(head(store).revision),
-    };
+    let base = evaluated_at(head(store).position());
     let once = || CommitRequest {
         base,
         preconditions: vec![Precondition::MustNotMatch(of("folder"))],

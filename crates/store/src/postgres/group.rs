@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 
 use model::{
-    Operation, Precondition, Relationship, RelationshipFilter, RelationshipKey, Revision, Timestamp,
+    CommitHash, Operation, Precondition, Relationship, RelationshipFilter, RelationshipKey,
+    Revision, Timestamp,
 };
 use tokio_postgres::Row;
 
@@ -35,6 +36,9 @@ pub(super) const FIND: &str = "SELECT r.resource_definition, r.resource_id, r.re
 pub(super) const REPLAYED: &str = "SELECT idempotency_key, revision, time, hash, deleted_count, deletion_complete, request_digest \
      FROM log_entry WHERE idempotency_key = ANY($1)";
 
+/// The hashes of commits that requests know of.
+pub(super) const HASHES: &str = "SELECT revision, hash FROM log_entry WHERE revision = ANY($1)";
+
 /// Rows that are read at once for a deletion by pattern.
 const PAGE_ROWS: usize = 4_096;
 
@@ -52,6 +56,8 @@ pub(super) struct Group<'c, 'a> {
     pub(super) rows: Overlay<RelationshipKey, Found>,
     pub(super) records: Overlay<RecordKey, (Vec<u8>, Revision)>,
     replays: HashMap<IdempotencyKey, (Vec<u8>, Committed)>,
+    /// The hashes that the log has at the revisions which the requests know.
+    hashes: HashMap<Revision, CommitHash>,
     /// The text of the schema that one of the group has set.
     schema: Option<&'a str>,
     pub(super) entries: Vec<Entry<'a>>,
@@ -65,6 +71,11 @@ impl<'c, 'a> Group<'c, 'a> {
         requests: impl Iterator<Item = &'a CommitRequest> + Clone,
     ) -> Result<Self, Failure> {
         let named: Vec<&Relationship> = requests.clone().flat_map(named).collect();
+        let mut known: Vec<Revision> = requests
+            .clone()
+            .map(|request| request.base.known.revision)
+            .collect();
+        known.dedup();
         let keys: Vec<&str> = requests
             .filter_map(|request| request.idempotency_key.as_ref())
             .map(IdempotencyKey::as_str)
@@ -75,17 +86,20 @@ impl<'c, 'a> Group<'c, 'a> {
             rows: Overlay::default(),
             records: Overlay::default(),
             replays: HashMap::new(),
+            hashes: HashMap::new(),
             schema: None,
             entries: Vec::new(),
         };
         // In this order they are sent, and so answered: what is read is read with the head held.
-        let (head, found_rows, replays) = tokio::try_join!(
+        let (head, found_rows, hashes, replays) = tokio::try_join!(
             biased;
             head,
             find(session, &named),
+            hashes(session, &known),
             replays(session, &keys)
         )?;
         group.head = head;
+        group.hashes = hashes;
         group.replays = replays;
         for found in found_rows {
             group.rows.load(found.relationship.key(), Some(found));
@@ -157,7 +171,16 @@ impl<'c, 'a> Group<'c, 'a> {
     }
 
     async fn work_out(&mut self, request: &'a CommitRequest) -> Result<Decided<'a>, Stop> {
-        let mut draft = Draft::begin(self.head, request)?;
+        let known = request.base.known.revision;
+        let stored = match self
+            .entries
+            .iter()
+            .find(|entry| entry.decided.head.revision == known)
+        {
+            Some(entry) => Some(entry.decided.head.hash),
+            None => self.hashes.get(&known).copied(),
+        };
+        let mut draft = Draft::begin(self.head, request, stored)?;
         for (index, precondition) in request.preconditions.iter().enumerate() {
             if !self.holds(precondition, draft.time).await? {
                 return Err(Stop::Refused(CommitError::PreconditionFailed {
@@ -431,6 +454,21 @@ async fn find(session: &Session, named: &[&Relationship]) -> Result<Vec<Found>, 
         .query(&session.fixed.find, &keys.parameters())
         .await?;
     rows.iter().map(|row| Ok(found(row)?)).collect()
+}
+
+async fn hashes(
+    session: &Session,
+    revisions: &[Revision],
+) -> Result<HashMap<Revision, CommitHash>, Failure> {
+    let revisions: Vec<i64> = revisions.iter().copied().map(revision_sql).collect();
+    let rows = session
+        .client
+        .query(&session.fixed.hashes, &[&revisions])
+        .await?;
+    let hashes = rows
+        .iter()
+        .map(|row| Ok((revision(column(row, 0)?)?, codec::hash(column(row, 1)?)?)));
+    hashes.collect()
 }
 
 async fn replays(

@@ -24,6 +24,7 @@ pub(super) struct Session {
 pub(super) struct Fixed {
     pub(super) lock: Statement,
     pub(super) find: Statement,
+    pub(super) hashes: Statement,
     pub(super) replayed: Statement,
     pub(super) insert: Statement,
     pub(super) replace: Statement,
@@ -34,9 +35,10 @@ pub(super) struct Fixed {
 
 impl Session {
     pub(super) async fn new(client: Client) -> Result<Self, Error> {
-        let (lock, find, replayed, insert, replace, delete, log, head) = tokio::try_join!(
+        let (lock, find, hashes, replayed, insert, replace, delete, log, head) = tokio::try_join!(
             client.prepare(group::LOCK),
             client.prepare(group::FIND),
+            client.prepare(group::HASHES),
             client.prepare(group::REPLAYED),
             client.prepare(write::INSERT),
             client.prepare(write::REPLACE),
@@ -49,6 +51,7 @@ impl Session {
             fixed: Fixed {
                 lock,
                 find,
+                hashes,
                 replayed,
                 insert,
                 replace,

@@ -388,13 +388,7 @@ async fn check_known(session: &Session, known: Head) -> Result<(), Failure> {
     if is_there {
         return Ok(());
     }
-    Err(StoreError::Diverged {
-        detail: format!(
-            "it does not have revision {} as this node knows it",
-            known.revision
-        ),
-    }
-    .into())
+    Err(StoreError::lacks(known.revision).into())
 }
 
 fn answer_all(group: Vec<CommitJob>, results: Results) {

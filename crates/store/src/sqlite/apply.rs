@@ -7,6 +7,7 @@ use super::codec::{
     KEY_CONDITION, bind_condition, bind_key, bind_traits, hash, relationship, revision,
     revision_sql, timestamp,
 };
+use super::read;
 use crate::commit::canonical::EntryHeader;
 use crate::commit::changes::{Found, key_bytes};
 use crate::commit::draft::{self, Decided, Draft, check_size};
@@ -26,9 +27,15 @@ pub(super) fn apply(
     {
         return Ok((committed, head));
     }
+    let known = request.base.known.revision;
+    let stored = if known == head.revision {
+        Some(head.hash)
+    } else {
+        read::stored_hash(connection, known)?.map(hash)
+    };
     let mut work = Work {
         connection,
-        draft: Draft::begin(head, request)?,
+        draft: Draft::begin(head, request, stored)?,
     };
     for (index, precondition) in request.preconditions.iter().enumerate() {
         if !work.holds(precondition)? {

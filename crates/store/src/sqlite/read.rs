@@ -207,7 +207,10 @@ pub(super) fn verify(connection: &Connection, token: Token) -> Result<TokenVerdi
     log::verdict(head, found, token)
 }
 
-fn stored_hash(connection: &Connection, at: Revision) -> Result<Option<[u8; 32]>, StoreError> {
+pub(super) fn stored_hash(
+    connection: &Connection,
+    at: Revision,
+) -> Result<Option<[u8; 32]>, StoreError> {
     let mut statement =
         connection.prepare_cached("SELECT hash FROM log_entry WHERE revision = ?1")?;
     Ok(statement

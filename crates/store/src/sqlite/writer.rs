@@ -32,6 +32,10 @@ const GROUP_CHANGES_MAX: usize = 50_000;
 const TRIM_STEP_ENTRIES: i64 = 256;
 
 /// What the writer is asked.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every command is a commit"
+)]
 pub(super) enum Command {
     Commit(CommitJob),
     TrimStep {

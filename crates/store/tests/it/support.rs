@@ -20,10 +20,7 @@ pub(crate) fn update(operation: Operation, text: &str) -> ChangeRequest {
 /// A request on a store without a schema.
 pub(crate) fn request(changes: Vec<ChangeRequest>) -> CommitRequest {
     CommitRequest {
-        base: Base {
-            schema_revision: Revision(0),
-            head: None,
-        },
+        base: Base::of_schema(Revision(0)),
         preconditions: Vec::new(),
         changes,
         idempotency_key: None,

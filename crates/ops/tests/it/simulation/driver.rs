@@ -270,10 +270,7 @@ pub(crate) fn commit_at_store(
     let store = world.current_store();
     let changes = updates.iter().cloned().map(ChangeRequest::Relationship);
     let request = CommitRequest {
-        base: Base {
-            schema_revision: store.head_now().unwrap().schema_revision,
-            head: None,
-        },
+        base: Base::of_schema(store.head_now().unwrap().schema_revision),
         preconditions: Vec::new(),
         changes: changes.collect(),
         idempotency_key: None,

@@ -12,8 +12,8 @@ use model::{
 use store::commit::canonical;
 use store::{
     ChangeRequest, CommitError, CommitRequest, Committed, Head, LogEntry, LogError, LogQuery,
-    Record, RecordChange, RecordKey, ScanHeader, ScanRow, SchemaChange, Store, StoreError,
-    StoreFuture, StoreIdentity, StoredSchema, TokenRefused, TokenVerdict, Trimmed,
+    Position, Record, RecordChange, RecordKey, ScanHeader, ScanRow, SchemaChange, Store,
+    StoreError, StoreFuture, StoreIdentity, StoredSchema, TokenRefused, TokenVerdict, Trimmed,
 };
 use tokio::sync::watch;
 
@@ -161,8 +161,19 @@ impl State {
             };
         }
         let head = self.head();
+        let known = request.base.known;
+        let is_there = known == Position::START
+            || known.revision < self.oldest()
+            || self
+                .log
+                .iter()
+                .any(|logged| logged.committed.position() == known);
+        if !is_there {
+            let detail = format!("it does not have revision {}", known.revision);
+            return Err(StoreError::Diverged { detail }.into());
+        }
         let is_moved = request.base.schema_revision != head.schema_revision
-            || request.base.head.is_some_and(|base| base != head.revision);
+            || (request.base.is_evaluated && known.revision != head.revision);
         if is_moved {
             return Err(CommitError::Conflict {
                 head: head.revision,
