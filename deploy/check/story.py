@@ -112,7 +112,7 @@ def node(remit, service, secrets, log):
     grpc, http = free_port(), free_port()
     environment = {name: value.replace("/run/secrets/", f"{secrets}/") for name, value in service["environment"].items()}
     expect(environment["REMIT_GRPC_ADDR"] == "0.0.0.0:50051", "the nodes listen elsewhere")
-    environment |= {"REMIT_GRPC_ADDR": f"127.0.0.1:{grpc}", "REMIT_HTTP_ADDR": f"127.0.0.1:{http}"}
+    environment |= {"REMIT_GRPC_ADDR": f"127.0.0.1:{grpc}", "REMIT_HTTP_ADDR": f"127.0.0.1:{http}", "REMIT_METRICS_ADDR": "none"}
     command = [remit, *words_of(service["command"], secrets)]
     with open(log, "w") as output:
         process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=output)

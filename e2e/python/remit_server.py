@@ -21,7 +21,7 @@ def serve(remit, key, store=None, arguments=(), http="none"):
     address = f"127.0.0.1:{free_port()}"
     http = address if http == "same" else http
     with tempfile.TemporaryDirectory() as folder:
-        command = [remit, "serve", "--grpc-addr", address, "--http-addr", http]
+        command = [remit, "serve", "--grpc-addr", address, "--http-addr", http, "--metrics-addr", "none"]
         command += ["--store", store or f"sqlite:{folder}/remit.db", *arguments]
         environment = {**os.environ, "REMIT_PRESHARED_KEY": key}
         server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=folder, env=environment)

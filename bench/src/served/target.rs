@@ -136,7 +136,14 @@ impl Store {
         let store = format!("sqlite:{}", self.data.path().join("remit.db").display());
         let child = Command::new(&self.program)
             .args(["serve", "--insecure-no-auth", "--store", &store])
-            .args(["--grpc-addr", &address, "--http-addr", "none"])
+            .args([
+                "--grpc-addr",
+                &address,
+                "--http-addr",
+                "none",
+                "--metrics-addr",
+                "none",
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)

@@ -2,6 +2,7 @@
 
 mod bulk_check;
 mod lookup;
+mod node;
 mod serve;
 mod store;
 
@@ -12,8 +13,9 @@ use model::{ObjectRef, Relationship, SubjectRef};
 
 pub(crate) use bulk_check::{Answer, BulkCheck};
 pub(crate) use lookup::{Lookup, LookupOptions, LookupResources, LookupSubjects};
-pub(crate) use serve::{HttpAddr, LogFormat, Serve};
-pub(crate) use store::{Copy, Migrate, Status, StoreCommand};
+pub(crate) use node::{NodeCommand, NodeDigest};
+pub(crate) use serve::{LogFormat, OptionalAddr, Serve};
+pub(crate) use store::{Copy, Migrate, RenewHistory, Status, StoreCommand};
 
 /// The parser, to which the configuration file adds its defaults.
 pub(crate) fn command() -> clap::Command {
@@ -74,6 +76,9 @@ pub(crate) enum Command {
     Export(Export),
     /// Run validation files offline: no server needed.
     Validate(Validate),
+    /// Ask one node about itself.
+    #[command(subcommand)]
+    Node(NodeCommand),
     /// Copy a SQLite store while it is in use.
     Backup(Backup),
     /// Migrate a database, and see what a store is.

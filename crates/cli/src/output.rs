@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use anyhow::Context as _;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_BORDERS_ONLY;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 /// Prints a line.
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
@@ -38,4 +38,24 @@ pub(crate) fn table(
         table.add_row(row);
     }
     line(&table.to_string())
+}
+
+/// Prints the digest of all relationships at a revision.
+pub(crate) fn digest(
+    is_json: bool,
+    (revision, token): (u64, &str),
+    count: u64,
+    digest: &str,
+) -> anyhow::Result<()> {
+    if is_json {
+        return json(&json!({
+            "revision": revision,
+            "token": token,
+            "relationships": count,
+            "digest": digest,
+        }));
+    }
+    line(&format!(
+        "{count} relationships at revision {revision}, digest {digest}\ntoken {token}"
+    ))
 }

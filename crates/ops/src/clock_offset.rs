@@ -42,6 +42,11 @@ impl ClockOffset {
         Ok(true)
     }
 
+    /// The newest measurement, in seconds.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.0.load(Ordering::Relaxed) as f64 / 1e6
+    }
+
     /// Whether the node may answer, as far as its clock goes.
     ///
     /// # Errors

@@ -321,6 +321,7 @@ fn publish(node: &Node, published: Published, commits: Vec<Arc<Commit>>) {
             hashes.note(token.revision, token.hash);
         }
     }
+    let times: Vec<Timestamp> = commits.iter().map(|commit| commit.time()).collect();
     node.watches().push(commits);
     node.current.store(Arc::new(published));
     node.history
@@ -328,6 +329,7 @@ fn publish(node: &Node, published: Published, commits: Vec<Arc<Commit>>) {
         .unwrap_or_else(PoisonError::into_inner)
         .note(&snapshot, hash, node.clock().now());
     node.revision.send_replace(snapshot.revision());
+    node.metrics().note_applied(&times, node.clock().now());
 }
 
 /// The snapshot after `entries`, which follow `current`.

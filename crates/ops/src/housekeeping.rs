@@ -77,7 +77,7 @@ pub async fn remove_expired(node: &Node) -> Result<u64, Error> {
             },
             now: node.now(),
         };
-        let committed = node.store().commit(request).await;
+        let committed = node.make_durable(request).await;
         let committed = committed.map_err(|error| refused(node, error))?;
         removed += committed.deleted_count;
         if committed.deletion_complete {

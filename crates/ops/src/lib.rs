@@ -8,6 +8,7 @@ pub mod check;
 pub mod consistency;
 pub mod counter;
 pub mod cursor;
+pub mod digest;
 pub mod error;
 pub mod expand;
 pub mod housekeeping;
@@ -24,6 +25,7 @@ mod follow;
 mod generation;
 mod head;
 mod history;
+mod metrics;
 mod precondition;
 mod typing;
 

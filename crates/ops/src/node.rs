@@ -3,12 +3,16 @@
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use engine::graph::Snapshot;
 use model::{Clock, CommitHash, Limits, Revision, Timestamp, Token};
-use store::{Base, CommitError, Head, Position, Store, StoreIdentity, TokenRefused, TokenVerdict};
+use prometheus_client::registry::Registry;
+use store::{
+    Base, CommitError, CommitRequest, Committed, Head, Position, Store, StoreIdentity,
+    TokenRefused, TokenVerdict,
+};
 use tokio::sync::watch;
 
 use crate::clock_offset::{self, ClockOffset, NODES_APART_MAX};
@@ -20,6 +24,7 @@ use crate::follow::{self, FollowError, Follower, RecentHashes};
 use crate::head::HeadQuestions;
 use crate::history::History;
 use crate::lookup::{Kept, Turns};
+use crate::metrics::{CommitOutcome, Metrics, NodeCollector};
 use crate::watch::Watches;
 
 /// What a node is set to.
@@ -94,6 +99,9 @@ pub struct Node {
     stopping: watch::Sender<bool>,
     kept_look_ups: Kept,
     look_up_turns: Turns,
+    /// Held while a digest is worked out: more than one at a time would take too much of the machine.
+    digesting: tokio::sync::Mutex<()>,
+    metrics: Metrics,
 }
 
 impl Node {
@@ -134,6 +142,8 @@ impl Node {
             stopping: watch::Sender::new(false),
             kept_look_ups: Kept::default(),
             look_up_turns: Turns::default(),
+            digesting: tokio::sync::Mutex::new(()),
+            metrics: Metrics::default(),
             store,
             clock,
             settings,
@@ -173,6 +183,19 @@ impl Node {
         Arc::clone(&self.current.load().snapshot)
     }
 
+    /// Adds what can be measured of this node.
+    pub fn register_metrics(self: &Arc<Self>, registry: &mut Registry) {
+        self.metrics.register(registry);
+        registry.register_collector(Box::new(NodeCollector::new(self)));
+    }
+
+    /// How long ago this node was last confirmed to be at the head of its store; zero if it is so by a clock that was set back.
+    pub(crate) fn confirmed_ago(&self) -> Duration {
+        let confirmed_at = self.confirmed_at.load(Ordering::Relaxed);
+        let micros = self.clock.now().as_micros().saturating_sub(confirmed_at);
+        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    }
+
     /// Whether the node can answer, else why it cannot.
     ///
     /// # Errors
@@ -182,10 +205,8 @@ impl Node {
             return Err(stopped(why));
         }
         self.clock_offset.check()?;
-        let confirmed_at = self.confirmed_at.load(Ordering::Relaxed);
-        let behind_micros = self.clock.now().as_micros().saturating_sub(confirmed_at);
         let staleness_max = self.settings.staleness_max;
-        if u128::try_from(behind_micros).is_ok_and(|micros| micros > staleness_max.as_micros()) {
+        if self.confirmed_ago() > staleness_max {
             let message = format!(
                 "this node has not confirmed for over {} s that it is at the head of its store",
                 staleness_max.as_secs()
@@ -288,6 +309,18 @@ impl Node {
         &self.watches
     }
 
+    /// Hands a commit to the store.
+    pub(crate) async fn make_durable(
+        &self,
+        request: CommitRequest,
+    ) -> Result<Committed, CommitError> {
+        let begun = Instant::now();
+        let result = self.store.commit(request).await;
+        self.metrics
+            .note_commit(CommitOutcome::of(&result), begun.elapsed());
+        result
+    }
+
     /// The head of the store at some instant after the call.
     pub(crate) async fn ask_head(&self) -> Result<Head, Error> {
         self.heads.ask().await
@@ -298,6 +331,18 @@ impl Node {
         let current = self.current.load();
         let view = self.view_of(&current.snapshot, current.hash.short());
         (view, current.counters.clone())
+    }
+
+    pub(crate) fn identity(&self) -> StoreIdentity {
+        self.identity
+    }
+
+    pub(crate) fn digesting(&self) -> &tokio::sync::Mutex<()> {
+        &self.digesting
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     pub(crate) fn write_gate(&self) -> &tokio::sync::RwLock<()> {

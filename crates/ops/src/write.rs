@@ -210,7 +210,7 @@ pub(crate) async fn commit_at_head(
             provenance: provenance(caller, metadata.clone()),
             now: node.now(),
         };
-        match node.store().commit(request).await {
+        match node.make_durable(request).await {
             Ok(committed) => return Ok(committed),
             Err(CommitError::Conflict { head }) => node.reached(head).await?,
             Err(error) => return Err(refused(node, error)),
@@ -243,7 +243,7 @@ pub(crate) async fn commit(
             provenance: provenance(caller, metadata.clone()),
             now: node.now(),
         };
-        match node.store().commit(request).await {
+        match node.make_durable(request).await {
             Ok(committed) => return Ok(committed),
             Err(CommitError::Conflict { head }) => node.reached(head).await?,
             Err(error) => return Err(refused(node, error)),

@@ -9,6 +9,7 @@ use remit_proto::authzed::api::v1::permissions_service_client::PermissionsServic
 use remit_proto::authzed::api::v1::schema_service_client::SchemaServiceClient;
 use remit_proto::authzed::api::v1::watch_service_client::WatchServiceClient;
 use remit_proto::remit::v1::explain_service_client::ExplainServiceClient;
+use remit_proto::remit::v1::node_service_client::NodeServiceClient;
 use remit_proto::remit::v1::permissions_service_client::PermissionsServiceClient as RemitPermissionsClient;
 use remit_proto::remit::v1::schema_plan_service_client::SchemaPlanServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -16,6 +17,9 @@ use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 pub use remit_proto as proto;
 
@@ -162,6 +166,22 @@ impl Client {
     #[must_use]
     pub fn explain(&self) -> ExplainServiceClient<Authenticated> {
         ExplainServiceClient::new(self.channel.clone())
+    }
+
+    /// What one node says of itself; only a Remit server has it.
+    #[must_use]
+    pub fn node(&self) -> NodeServiceClient<Authenticated> {
+        NodeServiceClient::new(self.channel.clone())
+    }
+
+    /// Whether the server says that it answers.
+    ///
+    /// # Errors
+    /// [`Status`] if it does not say.
+    pub async fn is_serving(&self) -> Result<bool, Status> {
+        let mut health = HealthClient::new(self.channel.clone());
+        let answer = health.check(HealthCheckRequest::default()).await?;
+        Ok(answer.into_inner().status() == ServingStatus::Serving)
     }
 
     /// Plans of schema changes; only a Remit server has them.

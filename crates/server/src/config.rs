@@ -13,6 +13,8 @@ pub struct Config {
     pub grpc_addr: SocketAddr,
     /// Where the same services are served as JSON over HTTP.
     pub http_addr: HttpAddress,
+    /// Where metrics and health are told to anybody who asks; none for nowhere.
+    pub metrics_addr: Option<SocketAddr>,
     /// How connections are protected; none for plaintext.
     pub tls: Option<Tls>,
     /// Who may call.

@@ -23,6 +23,7 @@ use tower::Service as _;
 
 use crate::calls::{Answer, Calls};
 use crate::gateway::Gateway;
+use crate::metrics::Metrics;
 
 /// Streams that may be cancelled before they are read: a client that gives up on many calls at once is no attack.
 const PENDING_RESETS_MAX: usize = 1_024;
@@ -46,6 +47,8 @@ pub(crate) enum Front {
     Http(Arc<Gateway>),
     /// Both, told apart by the type of the content.
     Both(Calls, Arc<Gateway>),
+    /// Metrics and health.
+    Metrics(Arc<Metrics>),
 }
 
 impl Front {
@@ -53,7 +56,15 @@ impl Front {
     pub(crate) fn protocols(&self) -> &'static [&'static str] {
         match self {
             Self::Grpc(_) => &["h2"],
-            Self::Http(_) | Self::Both(..) => &["h2", "http/1.1"],
+            Self::Http(_) | Self::Both(..) | Self::Metrics(_) => &["h2", "http/1.1"],
+        }
+    }
+
+    /// Whether a certificate is asked of callers, where one is asked at all: those who watch over a server have none.
+    pub(crate) fn asks_callers(&self) -> bool {
+        match self {
+            Self::Grpc(_) | Self::Http(_) | Self::Both(..) => true,
+            Self::Metrics(_) => false,
         }
     }
 
@@ -65,6 +76,10 @@ impl Front {
             Self::Http(gateway) | Self::Both(_, gateway) => {
                 let gateway = Arc::clone(gateway);
                 Box::pin(async move { Ok(gateway.answer(request).await) })
+            }
+            Self::Metrics(metrics) => {
+                let answer = metrics.answer(&request);
+                Box::pin(std::future::ready(Ok(answer)))
             }
         }
     }

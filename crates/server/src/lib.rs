@@ -15,6 +15,7 @@ mod error;
 mod gateway;
 mod guard;
 mod metadata;
+mod metrics;
 mod remit;
 mod serve;
 mod tls;

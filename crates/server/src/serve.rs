@@ -12,6 +12,7 @@ use remit_proto::authzed::api::v1::permissions_service_server::PermissionsServic
 use remit_proto::authzed::api::v1::schema_service_server::SchemaServiceServer;
 use remit_proto::authzed::api::v1::watch_service_server::WatchServiceServer;
 use remit_proto::remit::v1::explain_service_server::ExplainServiceServer;
+use remit_proto::remit::v1::node_service_server::NodeServiceServer;
 use remit_proto::remit::v1::permissions_service_server::PermissionsServiceServer as RemitPermissionsServer;
 use remit_proto::remit::v1::schema_plan_service_server::SchemaPlanServiceServer;
 use tokio::net::TcpListener;
@@ -25,7 +26,8 @@ use crate::calls::Calls;
 use crate::config::{Config, HttpAddress};
 use crate::connections::{self, Front};
 use crate::gateway::{Gateway, RoutesError};
-use crate::remit::{ExplainApi, RemitPermissionsApi, SchemaPlanApi};
+use crate::metrics::Metrics;
+use crate::remit::{ExplainApi, NodeApi, RemitPermissionsApi, SchemaPlanApi};
 use crate::tls::{self, TlsError};
 
 /// Why a server could not be started.
@@ -62,6 +64,7 @@ pub struct Listening {
     address: SocketAddr,
     http: Option<TcpListener>,
     http_address: Option<SocketAddr>,
+    metrics: Option<(TcpListener, SocketAddr)>,
 }
 
 /// Begins to listen; calls wait until [`Listening::serve`].
@@ -78,6 +81,10 @@ pub async fn listen(node: Arc<Node>, config: Config) -> Result<Listening, ServeE
             (Some(listener), Some(address))
         }
     };
+    let metrics = match config.metrics_addr {
+        None => None,
+        Some(wanted) => Some(bind(wanted).await?),
+    };
     Ok(Listening {
         node,
         config,
@@ -85,6 +92,7 @@ pub async fn listen(node: Arc<Node>, config: Config) -> Result<Listening, ServeE
         address,
         http,
         http_address,
+        metrics,
     })
 }
 
@@ -111,6 +119,12 @@ impl Listening {
         self.http_address
     }
 
+    /// The address that metrics are told on; none if they are not.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(_, address)| *address)
+    }
+
     /// Serves until `stop` is done, then lets the calls that are under way end within the grace.
     ///
     /// # Errors
@@ -121,6 +135,7 @@ impl Listening {
             config,
             grpc,
             http,
+            metrics,
             ..
         } = self;
         let grace = config.shutdown_grace;
@@ -140,6 +155,10 @@ impl Listening {
             HttpAddress::Own(_) | HttpAddress::Off => Front::Grpc(calls),
         };
         fronts.push((grpc, front));
+        if let Some((listener, _)) = metrics {
+            let metrics = Arc::new(Metrics::new(Arc::clone(&node)));
+            fronts.push((listener, Front::Metrics(metrics)));
+        }
         let mut serving = Vec::new();
         for (listener, front) in fronts {
             let tls = config.tls.as_ref();
@@ -169,6 +188,7 @@ fn services(node: &Arc<Node>, bytes_max: usize, routes: Routes) -> Result<Routes
     let watch = WatchServiceServer::new(WatchApi::new(Arc::clone(node)));
     let experimental = ExperimentalServiceServer::new(ExperimentalApi::new(Arc::clone(node)));
     let explain = ExplainServiceServer::new(ExplainApi::new(Arc::clone(node)));
+    let node_service = NodeServiceServer::new(NodeApi::new(Arc::clone(node)));
     let remit_permissions = RemitPermissionsServer::new(RemitPermissionsApi::new(Arc::clone(node)));
     let schema_plan = SchemaPlanServiceServer::new(SchemaPlanApi::new(Arc::clone(node)));
     Ok(routes
@@ -179,6 +199,7 @@ fn services(node: &Arc<Node>, bytes_max: usize, routes: Routes) -> Result<Routes
         .add_service(watch.max_decoding_message_size(bytes_max))
         .add_service(experimental.max_decoding_message_size(bytes_max))
         .add_service(explain.max_decoding_message_size(bytes_max))
+        .add_service(node_service.max_decoding_message_size(bytes_max))
         .add_service(remit_permissions.max_decoding_message_size(bytes_max))
         .add_service(schema_plan.max_decoding_message_size(bytes_max)))
 }
@@ -191,13 +212,14 @@ fn reflection<'a>() -> Result<tonic_reflection::server::Builder<'a>, ServeError>
 
 /// Tells by the health service whether this node can answer; not once it stops.
 async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Receiver<bool>) {
-    const SERVICES: [&str; 8] = [
+    const SERVICES: [&str; 9] = [
         "",
         "authzed.api.v1.PermissionsService",
         "authzed.api.v1.SchemaService",
         "authzed.api.v1.WatchService",
         "authzed.api.v1.ExperimentalService",
         "remit.v1.ExplainService",
+        "remit.v1.NodeService",
         "remit.v1.PermissionsService",
         "remit.v1.SchemaPlanService",
     ];

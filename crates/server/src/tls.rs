@@ -45,7 +45,8 @@ pub(crate) fn acceptor(tls: &Tls, front: &Front) -> Result<TlsAcceptor, TlsError
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Identity)?;
-    let builder = match &tls.client_authorities_pem {
+    let authorities = tls.client_authorities_pem.as_ref();
+    let builder = match authorities.filter(|_| front.asks_callers()) {
         None => builder.with_no_client_auth(),
         Some(authorities) => {
             let mut roots = RootCertStore::empty();

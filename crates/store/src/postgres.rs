@@ -129,6 +129,16 @@ impl PostgresStore {
         Threads::start()?.wait(work).ok_or_else(ended)?
     }
 
+    /// Gives a restored database a history of its own, as the role that owns it: no token from before is good for it then. Blocks.
+    ///
+    /// # Errors
+    /// [`PostgresOpenError`] if it cannot be reached, or that is not this role's to do.
+    pub fn renew_history(config: &PostgresConfig) -> Result<(), PostgresOpenError> {
+        let config = config.clone();
+        let work = async move { migrate::renew(&config).await };
+        Threads::start()?.wait(work).ok_or_else(ended)?
+    }
+
     /// Does `work` within one transaction, on the store's threads; once more if the connection turns out to be gone.
     fn read<T, E>(
         &self,

@@ -35,7 +35,16 @@ pub(crate) struct Serve {
         default_value = "127.0.0.1:8443",
         value_name = "IP:PORT"
     )]
-    pub(crate) http_addr: HttpAddr,
+    pub(crate) http_addr: OptionalAddr,
+    /// The address of metrics (`/metrics`, for Prometheus) and of health (`/healthz`), told to anybody who asks; `none` for
+    /// nowhere.
+    #[arg(
+        long,
+        env = "REMIT_METRICS_ADDR",
+        default_value = "127.0.0.1:9090",
+        value_name = "IP:PORT"
+    )]
+    pub(crate) metrics_addr: OptionalAddr,
     /// A key that callers present; `NAME:KEY` names it in records. Repeat for several.
     #[arg(
         long,
@@ -106,6 +115,15 @@ pub(crate) struct Serve {
         value_name = "SECONDS"
     )]
     pub(crate) staleness_seconds_max: u64,
+    /// Hours between two comparisons of this node with its store, by a digest of all relationships; 0 for none. A node that
+    /// differs is no longer ready.
+    #[arg(
+        long,
+        env = "REMIT_COMPARE_HOURS",
+        default_value_t = 24,
+        value_name = "HOURS"
+    )]
+    pub(crate) compare_hours: u32,
     /// Seconds for which a replaced snapshot can still be asked for.
     #[arg(
         long,
@@ -141,16 +159,25 @@ pub(crate) struct Serve {
     pub(crate) log: String,
 }
 
-/// Where HTTP is served.
+/// Where something is served that need not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HttpAddr {
+pub(crate) enum OptionalAddr {
     /// Nowhere.
     None,
     /// On this address.
     At(SocketAddr),
 }
 
-impl FromStr for HttpAddr {
+impl OptionalAddr {
+    pub(crate) fn get(self) -> Option<SocketAddr> {
+        match self {
+            Self::None => None,
+            Self::At(address) => Some(address),
+        }
+    }
+}
+
+impl FromStr for OptionalAddr {
     type Err = AddrParseError;
 
     fn from_str(text: &str) -> Result<Self, AddrParseError> {

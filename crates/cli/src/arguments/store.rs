@@ -13,8 +13,10 @@ pub(crate) enum StoreCommand {
     Status(Status),
     /// Move to another store, while the first is in use.
     Copy(Copy),
-    /// Digest all relationships of a store, to compare it with another.
+    /// Digest all relationships of a store, to compare it with another, or with a node.
     Digest(Status),
+    /// Give a database that was restored from a backup a history of its own.
+    RenewHistory(RenewHistory),
 }
 
 #[derive(Debug, Args)]
@@ -37,6 +39,21 @@ pub(crate) struct Migrate {
 
 #[derive(Debug, Args)]
 pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+    /// Print JSON.
+    #[arg(long, env = "REMIT_JSON")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  remit store renew-history --store postgres://owner@localhost/remit_restored
+
+For a database that was restored and whose original may still be in use, or went on after the backup: tokens, cursors and
+positions of watches from before are refused by it afterwards, rather than taken for its own. Stop the nodes on it first. A copy
+that `remit backup` or `remit store copy` made has a history of its own already.")]
+pub(crate) struct RenewHistory {
     #[command(flatten)]
     pub(crate) store: StorePlace,
     /// Print JSON.

@@ -3,6 +3,7 @@
 mod demo;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::arguments::{HttpAddr, LogFormat, Serve};
+use crate::arguments::{LogFormat, OptionalAddr, Serve};
 use crate::exit::Outcome;
 use crate::place::Place;
 
@@ -50,9 +51,14 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         Arc::clone(&node),
         Duration::from_secs(arguments.log_retained_seconds),
     ));
+    if arguments.compare_hours > 0 {
+        let every = Duration::from_secs(u64::from(arguments.compare_hours) * 60 * 60);
+        tokio::spawn(ops::digest::run(Arc::clone(&node), every));
+    }
     let config = Config {
         grpc_addr: arguments.grpc_addr,
         http_addr: http_address(&arguments),
+        metrics_addr: arguments.metrics_addr.get(),
         tls: tls(&arguments)?,
         authentication,
         request_bytes_max: arguments.limits.request_bytes_max,
@@ -62,10 +68,14 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     let listening = server::listen(Arc::clone(&node), config).await?;
     let address = listening.address();
     let http = listening.http_address();
-    let told_http = http.map_or("no HTTP".to_owned(), |http| format!("HTTP on {http}"));
+    let on = |what, address: Option<SocketAddr>| match address {
+        Some(address) => format!("{what} on {address}"),
+        None => format!("no {what}"),
+    };
+    let (told_http, told_metrics) = (on("HTTP", http), on("metrics", listening.metrics_address()));
     let snapshot = node.snapshot();
     eprintln!(
-        "remit is ready: gRPC on {address}, {told_http}, {} relationships at revision {}",
+        "remit is ready: gRPC on {address}, {told_http}, {told_metrics}, {} relationships at revision {}",
         snapshot.relationship_count(),
         snapshot.revision()
     );
@@ -99,11 +109,8 @@ fn start_log(arguments: &Serve) -> anyhow::Result<()> {
 
 /// Refuses to be reachable without protection, unless that is said aloud.
 fn check_exposure(arguments: &Serve) -> anyhow::Result<()> {
-    let http = match arguments.http_addr {
-        HttpAddr::None => None,
-        HttpAddr::At(address) => Some(address),
-    };
-    let mut addresses = [Some(arguments.grpc_addr), http].into_iter().flatten();
+    let others = [arguments.http_addr.get(), arguments.metrics_addr.get()];
+    let mut addresses = std::iter::once(arguments.grpc_addr).chain(others.into_iter().flatten());
     let Some(address) = addresses.find(|address| !address.ip().is_loopback()) else {
         return Ok(());
     };
@@ -120,9 +127,9 @@ fn check_exposure(arguments: &Serve) -> anyhow::Result<()> {
 
 fn http_address(arguments: &Serve) -> HttpAddress {
     match arguments.http_addr {
-        HttpAddr::None => HttpAddress::Off,
-        HttpAddr::At(address) if address == arguments.grpc_addr => HttpAddress::WithGrpc,
-        HttpAddr::At(address) => HttpAddress::Own(address),
+        OptionalAddr::None => HttpAddress::Off,
+        OptionalAddr::At(address) if address == arguments.grpc_addr => HttpAddress::WithGrpc,
+        OptionalAddr::At(address) => HttpAddress::Own(address),
     }
 }
 

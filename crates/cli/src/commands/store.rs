@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use store::{PostgresFormat, PostgresStore};
 
-use crate::arguments::{Migrate, Status, StoreCommand};
+use crate::arguments::{Migrate, RenewHistory, Status, StoreCommand};
 use crate::exit::Outcome;
 use crate::output;
 use crate::place::Place;
@@ -17,6 +17,7 @@ pub(crate) async fn run(command: StoreCommand) -> anyhow::Result<Outcome> {
         StoreCommand::Status(arguments) => status(&arguments).await,
         StoreCommand::Copy(arguments) => copy::run(arguments).await,
         StoreCommand::Digest(arguments) => copy::digest(arguments).await,
+        StoreCommand::RenewHistory(arguments) => renew_history(arguments).await,
     }
 }
 
@@ -44,6 +45,16 @@ fn migrate(arguments: &Migrate) -> anyhow::Result<Outcome> {
         ))?;
     }
     Ok(Outcome::Success)
+}
+
+async fn renew_history(arguments: RenewHistory) -> anyhow::Result<Outcome> {
+    let place = arguments.store.place()?;
+    PostgresStore::renew_history(place.postgres()?)?;
+    let shown = Status {
+        store: arguments.store,
+        json: arguments.json,
+    };
+    status(&shown).await
 }
 
 async fn status(arguments: &Status) -> anyhow::Result<Outcome> {

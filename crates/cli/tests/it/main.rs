@@ -63,7 +63,7 @@ fn serve_at(folder: &Path, store: &str, address: &str) -> Served {
 fn serve_with(folder: &Path, store: &str, address: &str, keys: &[&str]) -> Served {
     let mut child = Command::new(REMIT)
         .args(["serve", "--grpc-addr", address, "--store", store])
-        .args(["--http-addr", address])
+        .args(["--http-addr", address, "--metrics-addr", "127.0.0.1:0"])
         .args(keys)
         .current_dir(folder)
         .stderr(Stdio::piped())

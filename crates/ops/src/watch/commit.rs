@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use model::{DefinitionName, Operation, RelationshipUpdate, Token, Value};
+use model::{DefinitionName, Operation, RelationshipUpdate, Timestamp, Token, Value};
 use store::{Change, LogEntry, StoreIdentity};
 
 use super::{Filter, Rows};
@@ -17,6 +17,7 @@ const PART_BYTES_MAX: usize = 1 << 20;
 pub(crate) struct Commit {
     token: Token,
     before: Token,
+    time: Timestamp,
     is_schema_changed: bool,
     metadata: Option<Arc<str>>,
     updates: Vec<RelationshipUpdate>,
@@ -56,12 +57,18 @@ impl Commit {
         Self {
             token: identity.token(entry.revision, &entry.hash),
             before,
+            time,
             is_schema_changed: entry.schema.is_some(),
             metadata: entry.provenance.metadata.map(Arc::from),
             bytes: updates.iter().map(message_bytes).sum(),
             definitions: definitions(&updates),
             updates,
         }
+    }
+
+    /// When it was made.
+    pub(crate) fn time(&self) -> Timestamp {
+        self.time
     }
 
     /// Its token.

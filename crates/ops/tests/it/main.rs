@@ -8,6 +8,7 @@
 
 mod agreement;
 mod clock_offset;
+mod digest;
 mod running;
 mod simulation;
 mod snapshots;

@@ -30,7 +30,7 @@ impl Clock for Hand {
 pub(crate) struct Running {
     pub(crate) node: Arc<Node>,
     pub(crate) store: Arc<dyn Store>,
-    clock: Arc<Hand>,
+    pub(crate) clock: Arc<Hand>,
 }
 
 /// A node with a schema, at revision 1.

@@ -16,6 +16,7 @@ mod http_client;
 mod life;
 mod lookup;
 mod metadata;
+mod metrics;
 mod older_names;
 mod peer;
 mod reflection;

@@ -30,6 +30,7 @@ pub(crate) struct Running {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) endpoint: String,
     pub(crate) http: SocketAddr,
+    pub(crate) metrics: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), server::ServeError>>,
 }
@@ -87,6 +88,7 @@ async fn start_fully(
     let config = Config {
         grpc_addr: "127.0.0.1:0".parse().unwrap(),
         http_addr,
+        metrics_addr: Some("127.0.0.1:0".parse().unwrap()),
         tls,
         authentication: Authentication::PresharedKeys(Arc::new(keys)),
         request_bytes_max: 4 << 20,
@@ -96,6 +98,7 @@ async fn start_fully(
     let listening = server::listen(Arc::clone(&node), config).await.unwrap();
     let endpoint = listening.address().to_string();
     let http = listening.http_address().unwrap();
+    let metrics = listening.metrics_address().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(listening.serve(async {
         let _asked = stopped.await;
@@ -105,6 +108,7 @@ async fn start_fully(
         store,
         endpoint,
         http,
+        metrics,
         stop,
         serving,
     }

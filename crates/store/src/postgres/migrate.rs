@@ -13,6 +13,7 @@ use super::config::PostgresConfig;
 use super::connect::{Purpose, connect};
 use super::failure::Failure;
 use super::open::PostgresOpenError;
+use super::shared::random_bytes;
 
 /// A step to the next form. A released one never changes.
 struct Migration {
@@ -29,6 +30,9 @@ const MIGRATIONS: &[Migration] = &[Migration {
 /// The oldest form that this version can serve.
 const FORMAT_MIN: i32 = 1;
 const SERVER_VERSION_MIN: i32 = 130_000;
+
+/// The id of a store, or of a history.
+const ID_BYTES: usize = 8;
 
 /// Taken while migrating, so that two who do it at once do it once. Any number, the same for all versions.
 const LOCK: i64 = 0x0052_454d_4954;
@@ -182,18 +186,30 @@ pub(super) async fn migrate(
     read_format(&client, &place).await
 }
 
+/// Gives the store a history of its own.
+///
+/// # Errors
+/// [`PostgresOpenError`] if that is not this role's to do.
+pub(super) async fn renew(config: &PostgresConfig) -> Result<(), PostgresOpenError> {
+    let renewed = async {
+        let client = connect(config, Purpose::Own, None).await?;
+        let sql = "UPDATE identity SET history_id = $1";
+        Ok::<_, Failure>(client.execute(sql, &[&random_bytes(ID_BYTES)?]).await?)
+    };
+    match renewed.await {
+        Ok(_) => Ok(()),
+        Err(failure) => Err(PostgresOpenError::failed(&config.place(), failure)),
+    }
+}
+
 async fn step(client: &mut Client, migration: &Migration, number: i32) -> Result<(), Failure> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(migration.sql).await?;
     if number == 1 {
-        let mut ids = [0; 16];
-        getrandom::fill(&mut ids).map_err(|error| crate::error::StoreError::Unavailable {
-            detail: "the system gives no random numbers",
-            source: error.to_string().into(),
-        })?;
-        let (store, history) = ids.split_at(8);
         let sql = "INSERT INTO identity VALUES (true, $1, $2)";
-        transaction.execute(sql, &[&store, &history]).await?;
+        transaction
+            .execute(sql, &[&random_bytes(ID_BYTES)?, &random_bytes(ID_BYTES)?])
+            .await?;
     }
     let sql = "INSERT INTO migration (number, checksum, compatible_from) VALUES ($1, $2, $3)";
     let checksum = blake3::hash(migration.sql.as_bytes());

@@ -135,3 +135,13 @@ pub(super) async fn read_once<T, E: From<StoreError>>(
     // It has changed nothing, so it need not be ended in any way: the connection takes care of that.
     work(&transaction).await
 }
+
+/// Bytes that nobody can guess.
+pub(super) fn random_bytes(count: usize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = vec![0; count];
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::Unavailable {
+        detail: "the system gives no random numbers",
+        source: error.to_string().into(),
+    })?;
+    Ok(bytes)
+}

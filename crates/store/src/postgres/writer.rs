@@ -22,7 +22,7 @@ use super::connect::{Purpose, connect};
 use super::failure::{Failure, damaged};
 use super::group::{Entry, Group};
 use super::session::Session;
-use super::shared::Shared;
+use super::shared::{Shared, random_bytes};
 use super::write;
 use crate::commit::{CommitRequest, Committed};
 use crate::error::{CommitError, StoreError};
@@ -38,6 +38,8 @@ const WAIT_PART: u32 = 4;
 const WAIT_MAX: Duration = Duration::from_millis(2);
 /// How long a group is tried.
 const TRY_MAX: Duration = Duration::from_secs(10);
+/// The mark of a group.
+const MARK_BYTES: usize = 8;
 /// The wait before the next try, which doubles each time.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -260,7 +262,7 @@ async fn commit(session: &Session, group: &[CommitJob]) -> Result<Outcome, Attem
         });
     };
     let first = revision_sql(first.decided.header.revision);
-    let mark = (drawn_mark()?, first);
+    let mark = (random_bytes(MARK_BYTES)?, first);
     match make_durable(session, decided, &mark.0).await {
         Ok(()) => Ok(Outcome {
             results,
@@ -280,16 +282,6 @@ async fn commit(session: &Session, group: &[CommitJob]) -> Result<Outcome, Attem
             })
         }
     }
-}
-
-/// The mark of a group.
-fn drawn_mark() -> Result<Vec<u8>, Failure> {
-    let mut mark = vec![0; 8];
-    getrandom::fill(&mut mark).map_err(|error| StoreError::Unavailable {
-        detail: "the system gives no random numbers",
-        source: error.to_string().into(),
-    })?;
-    Ok(mark)
 }
 
 /// A group that nobody said is durable.

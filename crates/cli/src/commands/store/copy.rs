@@ -98,25 +98,21 @@ pub(super) async fn digest(arguments: Status) -> anyhow::Result<Outcome> {
     let place = arguments.store.place()?;
     let digesting = tokio::task::spawn_blocking(move || {
         let mut digest = Digest::default();
-        let header = source(&place)?.scan(&mut |_, row| {
+        let source = source(&place)?;
+        let header = source.scan(&mut |_, row| {
             digest.add_row(&row);
             ControlFlow::Continue(())
         });
-        anyhow::Ok((header.context("the store cannot be read")?.head, digest))
+        let head = header.context("the store cannot be read")?.head;
+        let token = source.identity().token(head.revision, &head.hash);
+        anyhow::Ok((token, digest))
     });
-    let (head, digest) = digesting.await.context("the digest was given up")??;
-    if arguments.json {
-        output::json(&json!({
-            "revision": head.revision.0,
-            "relationships": digest.count(),
-            "digest": digest.to_string(),
-        }))?;
-    } else {
-        output::line(&format!(
-            "{} relationships at revision {}, digest {digest}",
-            digest.count(),
-            head.revision
-        ))?;
-    }
+    let (token, digest) = digesting.await.context("the digest was given up")??;
+    output::digest(
+        arguments.json,
+        (token.revision.0, &token.to_string()),
+        digest.count(),
+        &digest.to_string(),
+    )?;
     Ok(Outcome::Success)
 }

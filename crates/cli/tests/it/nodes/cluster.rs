@@ -226,7 +226,12 @@ impl Node {
     pub(super) fn start(&mut self) {
         let mut process = Command::new(REMIT)
             .args(["serve", "--grpc-addr", "127.0.0.1:0"])
-            .args(["--http-addr", "127.0.0.1:0"])
+            .args([
+                "--http-addr",
+                "127.0.0.1:0",
+                "--metrics-addr",
+                "127.0.0.1:0",
+            ])
             .args(["--preshared-key", KEY, "--store", &self.store])
             .env("NO_COLOR", "1")
             .stderr(Stdio::piped())
