@@ -108,7 +108,7 @@ def words_of(command, secrets):
 
 @contextlib.contextmanager
 def node(remit, service, secrets, log):
-    """One of the three, on ports of its own; yields the file by which its health is asked for."""
+    """One of the three, on ports of its own; yields the file of a client of it."""
     grpc, http = free_port(), free_port()
     environment = {name: value.replace("/run/secrets/", f"{secrets}/") for name, value in service["environment"].items()}
     expect(environment["REMIT_GRPC_ADDR"] == "0.0.0.0:50051", "the nodes listen elsewhere")
@@ -116,18 +116,21 @@ def node(remit, service, secrets, log):
     command = [remit, *words_of(service["command"], secrets)]
     with open(log, "w") as output:
         process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=output)
-    client = log.with_suffix(".toml")
-    client.write_text((secrets / "probe.toml").read_text().replace("localhost:50051", f"localhost:{grpc}"))
+    files = {}
+    for name in ("probe", "client"):
+        files[name] = log.with_suffix(f".{name}.toml")
+        text = (secrets / f"{name}.toml").read_text()
+        files[name].write_text(text.replace("localhost:50051", f"localhost:{grpc}"))
     test = service["healthcheck"]["test"]
     expect(test[:2] == ["CMD", "remit"], "health is asked for otherwise")
-    health = [remit, *(word.replace("/run/secrets/probe.toml", str(client)) for word in test[2:])]
+    health = [remit, *(word.replace("/run/secrets/probe.toml", str(files["probe"])) for word in test[2:])]
 
     def is_healthy():
         return subprocess.run(health, capture_output=True).returncode == 0
 
     try:
         wait_until(is_healthy, lambda: log.read_text())
-        yield client
+        yield files["client"]
     finally:
         process.terminate()
         expect(process.wait(timeout=30) == 0, f"a node did not end well:\n{log.read_text()}")

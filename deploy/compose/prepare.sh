@@ -27,7 +27,7 @@ certificate() {
 certificate tls remit localhost node-1 node-2 node-3 "$@"
 certificate database database
 
-owner=$(random) serving=$(random) probe=$(random) admin=$(random)
+owner=$(random) serving=$(random) admin=$(random)
 random > database.password
 cat > roles.sql <<SQL
 CREATE ROLE remit_owner LOGIN PASSWORD '$owner';
@@ -39,8 +39,8 @@ SQL
 tls='sslmode=verify-full&sslrootcert=/run/secrets/ca.crt'
 echo "store = \"postgres://remit_owner:$owner@database/remit?$tls\"" > migrate.toml
 echo "store = \"postgres://remit:$serving@database/remit?$tls\"" > node.toml
-printf 'admin:%s\nprobe:%s\n' "$admin" "$probe" > keys
-printf 'endpoint = "localhost:50051"\ntoken = "%s"\ntls-ca = "/run/secrets/ca.crt"\n' "$probe" > probe.toml
+printf 'admin:%s\n' "$admin" > keys
+printf 'endpoint = "localhost:50051"\ntls-ca = "/run/secrets/ca.crt"\n' > probe.toml
 # For the command line on this machine.
 printf 'endpoint = "localhost:50051"\ntoken = "%s"\ntls-ca = "%s/ca.crt"\n' "$admin" "$PWD" > client.toml
 

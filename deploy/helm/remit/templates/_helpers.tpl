@@ -66,7 +66,7 @@ capabilities:
 {{- define "remit.health" -}}
 httpGet:
   path: /healthz
-  port: http
+  port: metrics
   scheme: {{ ternary "HTTPS" "HTTP" .Values.tls.enabled }}
 timeoutSeconds: 3
 {{- end }}
