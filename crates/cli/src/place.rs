@@ -51,7 +51,7 @@ impl Place {
             Self::Postgres(config) => Ok(config),
             Self::Memory | Self::Sqlite(_) => {
                 bail!(
-                    "a store in SQLite is migrated when it is opened; this is for `postgres://...`"
+                    "this is for `postgres://...`: a store in SQLite is migrated when it is opened, and each copy of it has a history of its own"
                 )
             }
         }

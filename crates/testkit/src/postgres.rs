@@ -53,20 +53,95 @@ impl Server {
     #[must_use]
     pub fn standby(&self) -> Self {
         let mut standby = Self::new(self.settings.clone());
-        run(program("pg_basebackup")
-            .args([
-                "--write-recovery-conf",
-                "--checkpoint=fast",
-                "--no-sync",
-                "-U",
-                OWNER,
-                "-h",
-            ])
-            .arg(&self.folder)
-            .arg("--pgdata")
-            .arg(standby.data()));
+        self.copy_to(&standby, &["--write-recovery-conf"]);
         standby.resume();
         standby
+    }
+
+    fn copy_to(&self, other: &Self, options: &[&str]) {
+        run(program("pg_basebackup")
+            .args(options)
+            .args(["--checkpoint=fast", "--no-sync", "-U", OWNER, "-h"])
+            .arg(&self.folder)
+            .arg("--pgdata")
+            .arg(other.data()));
+    }
+
+    /// Writes a dump of the database of `url`.
+    ///
+    /// # Panics
+    /// If one of them cannot be done.
+    pub fn dump_to(&self, url: &str, file: &Path) {
+        let dumped = program("pg_dump")
+            .args(["--format=custom", "-U", OWNER, "-h"])
+            .arg(&self.folder)
+            .arg(database_of(url))
+            .output()
+            .expect("pg_dump runs");
+        assert!(dumped.status.success(), "{dumped:?}");
+        fs::write(file, dumped.stdout).expect("a file for the dump");
+    }
+
+    /// Puts what is in a dump into the empty database of `url`.
+    ///
+    /// # Panics
+    /// If that cannot be done.
+    pub fn restore_from(&self, file: &Path, url: &str) {
+        let dump = fs::File::open(file).expect("the dump");
+        let restored = program("pg_restore")
+            .args(["--exit-on-error", "-U", OWNER, "-h"])
+            .arg(&self.folder)
+            .args(["--dbname", database_of(url)])
+            .stdin(dump)
+            .output()
+            .expect("pg_restore runs");
+        assert!(restored.status.success(), "{restored:?}");
+    }
+
+    /// A server that keeps its log in an archive, for what [`Self::base_backup`] needs to be brought to a later point.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_with_archive(archive: &Path, settings: &[&str]) -> Self {
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(archive));
+        }
+        let command = format!("archive_command=cp %p {}/%f", archive.display());
+        let mut all = vec!["archive_mode=on", &command];
+        all.extend(settings);
+        Self::start(&all)
+    }
+
+    /// A copy of this server as it is, which does not run.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn base_backup(&self) -> Self {
+        let backup = Self::new(Vec::new());
+        self.copy_to(&backup, &["--wal-method=none"]);
+        backup
+    }
+
+    /// Starts a base backup, brought by the archive to the point of that name, as a primary of its own.
+    ///
+    /// # Panics
+    /// If there is no such point in the archive.
+    pub fn recover_to(&mut self, archive: &Path, point: &str) {
+        let data = self.data();
+        self.settings = vec![
+            format!("restore_command=cp {}/%f %p", archive.display()),
+            format!("recovery_target_name={point}"),
+            "recovery_target_action=promote".to_owned(),
+        ];
+        fs::write(data.join("recovery.signal"), "").expect("the signal to recover");
+        self.resume();
+        let begun = Instant::now();
+        while self.sql("postgres", "SELECT pg_is_in_recovery()").stdout != b"f\n" {
+            assert!(begun.elapsed() < START_MAX, "the recovery does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Makes the primary of a standby.
@@ -188,6 +263,12 @@ impl Server {
 
     fn url(&self, database: &str) -> String {
         format!("postgres://{OWNER}@{}/{database}", host(&self.folder))
+    }
+
+    /// The URL here of the database that a URL of another server names.
+    #[must_use]
+    pub fn url_of(&self, other: &str) -> String {
+        self.url(database_of(other))
     }
 
     /// Where the server's socket is.
