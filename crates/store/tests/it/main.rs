@@ -14,4 +14,6 @@ mod open;
 #[cfg(test)]
 mod postgres;
 #[cfg(test)]
+mod power;
+#[cfg(test)]
 mod support;
