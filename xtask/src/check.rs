@@ -25,6 +25,7 @@ pub fn check() -> anyhow::Result<()> {
         ],
     )?;
     install_postgresql()?;
+    install_strace()?;
     run("cargo", &["test", "--workspace"])?;
     mutants()?;
     fuzz()?;
@@ -40,6 +41,15 @@ fn install_postgresql() -> anyhow::Result<()> {
     }
     let installed = run("apt-get", &["install", "--yes", "postgresql"]);
     installed.context("the tests of the store need PostgreSQL")
+}
+
+/// Installs strace where there is none; the tests record what a store asks of its disk.
+fn install_strace() -> anyhow::Result<()> {
+    if std::path::Path::new("/usr/bin/strace").exists() {
+        return Ok(());
+    }
+    let installed = run("apt-get", &["install", "--yes", "strace"]);
+    installed.context("the tests of losses of power need strace")
 }
 
 /// Mends what can be mended by a program.
