@@ -1,7 +1,32 @@
 //! Who calls. This crate is the only maker of a [`Caller`]: whoever holds one has been let in by a rule that stands here.
+//!
+//! [`Authenticator`] ties the rules together: [`PresharedKeys`], tokens of issuers (`token`), workloads with SVIDs (`spiffe`).
+//! [`Settings`] is the file that says whose tokens and workloads are let in; `keys` fetches what issuers sign with.
 
+mod authenticator;
+mod cache;
 mod caller;
+mod challenge;
+mod error;
+mod jose;
+mod json;
+mod keys;
+mod object_id;
+mod peer;
 mod preshared;
+mod settings;
+mod spiffe;
+mod token;
 
-pub use caller::Caller;
-pub use preshared::{AuthenticateError, KeyError, PresharedKeys, generate_key};
+pub use authenticator::{Authenticator, Authorization, Presented};
+pub use caller::{Caller, Credential};
+pub use challenge::ResourceMetadata;
+pub use error::AuthenticateError;
+pub use jose::{FormError, KeySetError, LookupError, Part};
+pub use json::JsonError;
+pub use keys::UrlError;
+pub use peer::PeerCertificate;
+pub use preshared::{KeyError, PresharedKeys, generate_key};
+pub use settings::{Problem, Settings, SettingsError};
+pub use spiffe::{BundleError, SpiffeIdError, SvidError};
+pub use token::TokenError;

@@ -19,24 +19,12 @@ pub struct PresharedKeys {
 #[derive(Clone)]
 struct Key {
     name: String,
+    /// Whom the key lets in.
+    caller: Caller,
     hash: Hash,
     is_short: bool,
     /// Which of the keys, or which line of a file, from 1.
     number: usize,
-}
-
-/// Why nobody was let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AuthenticateError {
-    /// There is no key.
-    #[error("no key was presented")]
-    Missing,
-    /// The header is not `Bearer KEY`.
-    #[error("the authorization header is not `Bearer KEY`")]
-    Malformed,
-    /// The key is not one of the server's.
-    #[error("the key is not known")]
-    UnknownKey,
 }
 
 /// Why a text is no list of keys. The key itself is never told.
@@ -148,28 +136,26 @@ impl PresharedKeys {
         short.map(|key| key.name.clone()).collect()
     }
 
-    /// Lets a caller in by the value of an `authorization` header.
+    /// The caller whose key has this hash, which [`hash`] makes.
     ///
-    /// # Errors
-    /// [`AuthenticateError`] without a header, with one of another form, and with a key that is not one of these.
     /// # Cost
-    /// One hash, and a comparison in constant time with every key.
-    pub fn authenticate(&self, header: Option<&str>) -> Result<Caller, AuthenticateError> {
-        let header = header.ok_or(AuthenticateError::Missing)?;
-        let (scheme, key) = header.split_once(' ').ok_or(AuthenticateError::Malformed)?;
-        if !scheme.eq_ignore_ascii_case("bearer") || key.is_empty() {
-            return Err(AuthenticateError::Malformed);
-        }
-        let presented = blake3::hash(key.as_bytes());
+    /// A comparison in constant time with every key.
+    pub(crate) fn find(&self, presented: &Hash) -> Option<Caller> {
+        let keys = self.keys.load();
         let mut found = None;
-        for known in self.keys.load().iter() {
+        for known in keys.iter() {
             // `Hash` compares in constant time; the loop goes on after a match.
-            if known.hash == presented {
-                found = Some(Caller::new(&known.name));
+            if known.hash == *presented {
+                found = Some(&known.caller);
             }
         }
-        found.ok_or(AuthenticateError::UnknownKey)
+        found.cloned()
     }
+}
+
+/// What is kept and compared instead of a key or a token.
+pub(crate) fn hash(credential: &str) -> Hash {
+    blake3::hash(credential.as_bytes())
 }
 
 fn parse<'a>(
@@ -189,8 +175,9 @@ fn parse<'a>(
             return Err(KeyError::Empty { number });
         }
         let key = Key {
+            caller: Caller::of_key(&name),
             name,
-            hash: blake3::hash(key.as_bytes()),
+            hash: hash(key),
             is_short: key.len() <= SHORT_BYTES_MAX,
             number,
         };
@@ -251,26 +238,18 @@ impl fmt::Debug for PresharedKeys {
 mod tests {
     use super::*;
 
+    fn name(keys: &PresharedKeys, key: &str) -> Option<String> {
+        let caller = keys.find(&hash(key));
+        caller.map(|caller| caller.name().to_owned())
+    }
+
     #[test]
     fn every_key_lets_its_caller_in_and_nothing_else_does() {
         let keys = PresharedKeys::new(["billing:aaa", "bbb"]).unwrap();
-        assert_eq!(
-            keys.authenticate(Some("Bearer aaa")).unwrap().name(),
-            "billing"
-        );
-        assert_eq!(
-            keys.authenticate(Some("bearer bbb")).unwrap().name(),
-            "key-2"
-        );
-        for (header, error) in [
-            (None, AuthenticateError::Missing),
-            (Some("aaa"), AuthenticateError::Malformed),
-            (Some("Basic aaa"), AuthenticateError::Malformed),
-            (Some("Bearer "), AuthenticateError::Malformed),
-            (Some("Bearer aa"), AuthenticateError::UnknownKey),
-            (Some("Bearer aaaa"), AuthenticateError::UnknownKey),
-        ] {
-            assert_eq!(keys.authenticate(header), Err(error), "{header:?}");
+        assert_eq!(name(&keys, "aaa").unwrap(), "billing");
+        assert_eq!(name(&keys, "bbb").unwrap(), "key-2");
+        for key in ["", "aa", "aaaa", "billing", "billing:aaa", "AAA"] {
+            assert_eq!(name(&keys, key), None, "{key}");
         }
     }
 
@@ -278,15 +257,9 @@ mod tests {
     fn keys_are_rotated_at_once() {
         let keys = PresharedKeys::new(["old"]).unwrap();
         keys.replace(PresharedKeys::from_file_text("# rotated\n\nnew\nops:other\n").unwrap());
-        assert_eq!(
-            keys.authenticate(Some("Bearer old")),
-            Err(AuthenticateError::UnknownKey)
-        );
-        assert!(keys.authenticate(Some("Bearer new")).is_ok());
-        assert_eq!(
-            keys.authenticate(Some("Bearer other")).unwrap().name(),
-            "ops"
-        );
+        assert_eq!(name(&keys, "old"), None);
+        assert!(name(&keys, "new").is_some());
+        assert_eq!(name(&keys, "other").unwrap(), "ops");
     }
 
     #[test]
@@ -323,9 +296,8 @@ mod tests {
         let keys = PresharedKeys::new(["given"]).unwrap();
         let of_file = PresharedKeys::from_file_text("of-file\nops:of:ops\n").unwrap();
         let keys = keys.joined(&of_file).unwrap();
-        for (key, name) in [("given", "key-1"), ("of-file", "line-1"), ("of:ops", "ops")] {
-            let caller = keys.authenticate(Some(&format!("Bearer {key}"))).unwrap();
-            assert_eq!(caller.name(), name);
+        for (key, called) in [("given", "key-1"), ("of-file", "line-1"), ("of:ops", "ops")] {
+            assert_eq!(name(&keys, key).unwrap(), called);
         }
         let again = PresharedKeys::from_file_text("# twice\nx:given").unwrap();
         assert_eq!(
@@ -342,7 +314,7 @@ mod tests {
     fn short_keys_are_named_and_let_callers_in() {
         let keys = PresharedKeys::new(["weak:somerandomkey", "somerandomkeyhere"]).unwrap();
         assert_eq!(keys.short(), ["weak"]);
-        assert!(keys.authenticate(Some("Bearer somerandomkey")).is_ok());
+        assert!(name(&keys, "somerandomkey").is_some());
     }
 
     #[test]

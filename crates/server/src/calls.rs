@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use http::{Request, Response};
+use identity::{PeerCertificate, ResourceMetadata};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -47,6 +48,14 @@ impl Calls {
         }
     }
 
+    /// What says where to get a token, at a path of its own.
+    pub(crate) fn resource_metadata(&self) -> Option<ResourceMetadata> {
+        match &*self.authentication {
+            Authentication::Required(authenticator) => authenticator.resource_metadata(),
+            Authentication::None => None,
+        }
+    }
+
     async fn answer(self, mut request: Request<Body>) -> Response<Body> {
         let tag = Tag::put(&mut request);
         let response = self.pass(request, &tag).await;
@@ -56,11 +65,21 @@ impl Calls {
     async fn pass(mut self, mut request: Request<Body>, tag: &Tag) -> Response<Body> {
         let uri = request.uri().path_and_query().cloned();
         let path = uri.as_ref().map_or("", |uri| uri.path());
-        let caller = match guard::admit(&self.authentication, path, request.headers()) {
+        let certificate = request.extensions_mut().remove::<Arc<PeerCertificate>>();
+        let admitted =
+            guard::admit(&self.authentication, path, request.headers(), certificate).await;
+        let caller = match admitted {
             Ok(caller) => caller,
-            Err(status) => {
-                tracing::info!(call = path, request = tag.id(), code = ?status.code(), "refused a caller");
-                return status.into_http();
+            Err(refused) => {
+                let (code, reason) = (refused.status.code(), refused.status.message());
+                tracing::info!(
+                    call = path,
+                    request = tag.id(),
+                    ?code,
+                    reason,
+                    "refused a caller"
+                );
+                return refused.into_http();
             }
         };
         let deadline = match Deadline::of(request.headers(), self.call_max) {

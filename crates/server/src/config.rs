@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use identity::PresharedKeys;
+use identity::Authenticator;
 
 /// How the server listens and whom it lets in.
 #[derive(Debug)]
@@ -52,8 +52,8 @@ pub struct Tls {
 /// Who may call.
 #[derive(Debug, Clone)]
 pub enum Authentication {
-    /// Whoever presents one of these keys.
-    PresharedKeys(Arc<PresharedKeys>),
+    /// Whom this lets in.
+    Required(Arc<Authenticator>),
     /// Anybody. For loopback addresses.
     None,
 }

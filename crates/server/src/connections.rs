@@ -12,11 +12,11 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use identity::PeerCertificate;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service as _;
@@ -24,6 +24,7 @@ use tower::Service as _;
 use crate::calls::{Answer, Calls};
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
+use crate::tls::{Protocols, TlsHandle};
 
 /// Streams that may be cancelled before they are read: a client that gives up on many calls at once is no attack.
 const PENDING_RESETS_MAX: usize = 1_024;
@@ -52,19 +53,12 @@ pub(crate) enum Front {
 }
 
 impl Front {
-    /// The names of the protocols below, the preferred one first.
-    pub(crate) fn protocols(&self) -> &'static [&'static str] {
+    /// The protocols below.
+    fn protocols(&self) -> Protocols {
         match self {
-            Self::Grpc(_) => &["h2"],
-            Self::Http(_) | Self::Both(..) | Self::Metrics(_) => &["h2", "http/1.1"],
-        }
-    }
-
-    /// Whether a certificate is asked of callers, where one is asked at all: those who watch over a server have none.
-    pub(crate) fn asks_callers(&self) -> bool {
-        match self {
-            Self::Grpc(_) | Self::Http(_) | Self::Both(..) => true,
-            Self::Metrics(_) => false,
+            Self::Grpc(_) => Protocols::Grpc,
+            Self::Http(_) | Self::Both(..) => Protocols::GrpcAndHttp,
+            Self::Metrics(_) => Protocols::Metrics,
         }
     }
 
@@ -93,7 +87,7 @@ fn is_grpc(request: &Request<Body>) -> bool {
 /// Serves what comes to `listener` until `stopped`, and then what is under way.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<TlsHandle>>,
     front: Front,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -128,7 +122,7 @@ pub(crate) async fn serve(
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<TlsHandle>>,
     front: Front,
     stopped: watch::Receiver<bool>,
 ) {
@@ -137,10 +131,16 @@ async fn connection(
         return;
     }
     let Some(tls) = tls else {
-        return speak(stream, peer, front, stopped).await;
+        return speak(stream, (peer, None), front, stopped).await;
     };
-    match tokio::time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
-        Ok(Ok(stream)) => speak(stream, peer, front, stopped).await,
+    let acceptor = tls.acceptor(front.protocols());
+    match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let certificates = stream.get_ref().1.peer_certificates();
+            let certificates = certificates.map(|it| it.iter().map(|it| it.clone().into_owned()));
+            let certificate = certificates.and_then(|it| PeerCertificate::new(it.collect()));
+            speak(stream, (peer, certificate), front, stopped).await;
+        }
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
     }
@@ -149,13 +149,18 @@ async fn connection(
 /// Answers the requests of one connection until it ends, or the server does and they are answered.
 async fn speak(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
+    (peer, certificate): (SocketAddr, Option<Arc<PeerCertificate>>),
     front: Front,
     mut stopped: watch::Receiver<bool>,
 ) {
     let is_grpc_alone = matches!(front, Front::Grpc(_));
-    let service =
-        service_fn(move |request: Request<Incoming>| front.clone().answer(request.map(whole)));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(whole);
+        if let Some(certificate) = &certificate {
+            request.extensions_mut().insert(Arc::clone(certificate));
+        }
+        front.clone().answer(request)
+    });
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()

@@ -104,6 +104,12 @@ impl Gateway {
                 return Err(response::json(StatusCode::OK, self.openapi.clone()));
             }
             "/healthz" | "/openapi.json" => return Err(self.wrong_method("GET")),
+            path if is_read && path.starts_with("/.well-known/") => {
+                if let Some(metadata) = self.calls.resource_metadata().filter(|it| it.path == path)
+                {
+                    return Err(response::json(StatusCode::OK, metadata.json));
+                }
+            }
             _ => {}
         }
         let Some(route) = self.routes.get(head.uri.path()) else {

@@ -1,8 +1,14 @@
-//! Who calls: without a valid key a call does not reach its handler.
+//! Who calls: without a credential that is good a call does not reach its handler.
 
-use http::HeaderMap;
-use identity::{AuthenticateError, Caller};
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Response};
+use identity::{
+    AuthenticateError, Authenticator, Authorization, Caller, PeerCertificate, Presented,
+};
 use tonic::Status;
+use tonic::body::Body;
 
 use crate::config::Authentication;
 
@@ -13,31 +19,82 @@ const OPEN_SERVICES: [&str; 3] = [
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
 
-/// The caller of the method at `path`.
+/// Somebody who is not let in.
+pub(crate) struct Refused {
+    pub(crate) status: Status,
+    /// What to come back with, as HTTP says it.
+    challenge: Option<HeaderValue>,
+}
+
+/// The caller of the method at `path`, over a connection that was made with `certificate`.
 ///
 /// # Errors
-/// Unauthenticated without a key where there has to be one, PermissionDenied with one that is not known.
-pub(crate) fn admit(
+/// [`Refused`] without a credential where there has to be one, and with one that is not good.
+pub(crate) async fn admit(
     authentication: &Authentication,
     path: &str,
     headers: &HeaderMap,
-) -> Result<Caller, Status> {
-    let keys = match authentication {
+    certificate: Option<Arc<PeerCertificate>>,
+) -> Result<Caller, Refused> {
+    let authenticator = match authentication {
         Authentication::None => return Ok(Caller::without_authentication()),
-        Authentication::PresharedKeys(keys) => keys,
+        Authentication::Required(authenticator) => authenticator,
     };
     if OPEN_SERVICES.iter().any(|open| path.starts_with(open)) {
         return Ok(Caller::without_authentication());
     }
-    let header = headers
-        .get(http::header::AUTHORIZATION)
-        .and_then(|header| header.to_str().ok());
-    keys.authenticate(header).map_err(|error| match error {
-        AuthenticateError::Missing | AuthenticateError::Malformed => {
+    let presented = Presented {
+        authorization: authorization(headers),
+        certificate: certificate.as_deref(),
+    };
+    let caller = authenticator.authenticate(&presented).await;
+    caller.map_err(|error| Refused::of(&error, authenticator))
+}
+
+fn authorization(headers: &HeaderMap) -> Authorization<'_> {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    match (given.next(), given.next()) {
+        (None, _) => Authorization::None,
+        (Some(header), None) => match header.to_str() {
+            Ok(header) => Authorization::One(header),
+            Err(_) => Authorization::Unreadable,
+        },
+        (Some(_), Some(_)) => Authorization::Unreadable,
+    }
+}
+
+impl Refused {
+    fn of(error: &AuthenticateError, authenticator: &Authenticator) -> Self {
+        let challenge = authenticator.challenge(error);
+        Self {
+            status: status(error),
+            challenge: challenge.and_then(|text| HeaderValue::try_from(text).ok()),
+        }
+    }
+
+    /// The answer to the call.
+    pub(crate) fn into_http(self) -> Response<Body> {
+        let mut response = self.status.into_http();
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+fn status(error: &AuthenticateError) -> Status {
+    match error {
+        AuthenticateError::Missing | AuthenticateError::Malformed | AuthenticateError::Dpop => {
             Status::unauthenticated(format!("Request unauthenticated with bearer: {error}"))
         }
+        // As clients of the API know it, where there is nothing but keys.
         AuthenticateError::UnknownKey => {
             Status::permission_denied("invalid preshared key: invalid token")
         }
-    })
+        AuthenticateError::Unrecognized
+        | AuthenticateError::Token(_)
+        | AuthenticateError::Certificate(_) => Status::unauthenticated(error.to_string()),
+        AuthenticateError::InsufficientScope { .. } => Status::permission_denied(error.to_string()),
+        AuthenticateError::KeysUnavailable { .. } => Status::unavailable(error.to_string()),
+    }
 }

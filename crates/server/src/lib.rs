@@ -26,7 +26,7 @@ use tonic::{Request, Status};
 pub use config::{Authentication, Config, HttpAddress, Tls};
 pub use gateway::RoutesError;
 pub use serve::{Listening, ServeError, listen};
-pub use tls::TlsError;
+pub use tls::{TlsError, TlsHandle};
 
 /// The caller that the guard let in. A call that got here without one is refused.
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {

@@ -28,7 +28,7 @@ use crate::connections::{self, Front};
 use crate::gateway::{Gateway, RoutesError};
 use crate::metrics::Metrics;
 use crate::remit::{ExplainApi, NodeApi, RemitPermissionsApi, SchemaPlanApi};
-use crate::tls::{self, TlsError};
+use crate::tls::{TlsError, TlsHandle};
 
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -65,13 +65,17 @@ pub struct Listening {
     http: Option<TcpListener>,
     http_address: Option<SocketAddr>,
     metrics: Option<(TcpListener, SocketAddr)>,
+    tls: Option<Arc<TlsHandle>>,
 }
 
 /// Begins to listen; calls wait until [`Listening::serve`].
 ///
 /// # Errors
-/// [`ServeError::Listen`] if an address cannot be had.
+/// [`ServeError::Listen`] if an address cannot be had, [`ServeError::Tls`] if the certificate cannot be used.
 pub async fn listen(node: Arc<Node>, config: Config) -> Result<Listening, ServeError> {
+    let tls = config.tls.as_ref();
+    let tls = tls.map(|tls| TlsHandle::new(tls, &config.authentication));
+    let tls = tls.transpose()?.map(Arc::new);
     let (grpc, address) = bind(config.grpc_addr).await?;
     let (http, http_address) = match config.http_addr {
         HttpAddress::Off => (None, None),
@@ -93,6 +97,7 @@ pub async fn listen(node: Arc<Node>, config: Config) -> Result<Listening, ServeE
         http,
         http_address,
         metrics,
+        tls,
     })
 }
 
@@ -125,10 +130,16 @@ impl Listening {
         self.metrics.as_ref().map(|(_, address)| *address)
     }
 
+    /// What replaces the certificate while the server runs; none without TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<Arc<TlsHandle>> {
+        self.tls.clone()
+    }
+
     /// Serves until `stop` is done, then lets the calls that are under way end within the grace.
     ///
     /// # Errors
-    /// [`ServeError`] if the certificate or what the server describes of itself cannot be used.
+    /// [`ServeError`] if what the server describes of itself cannot be used.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self {
             node,
@@ -136,6 +147,7 @@ impl Listening {
             grpc,
             http,
             metrics,
+            tls,
             ..
         } = self;
         let grace = config.shutdown_grace;
@@ -161,9 +173,8 @@ impl Listening {
         }
         let mut serving = Vec::new();
         for (listener, front) in fronts {
-            let tls = config.tls.as_ref();
-            let tls = tls.map(|tls| tls::acceptor(tls, &front)).transpose()?;
-            serving.push(connections::serve(listener, tls, front, stopped.clone()));
+            let (tls, stopped) = (tls.clone(), stopped.clone());
+            serving.push(connections::serve(listener, tls, front, stopped));
         }
         let mut serving = futures_util::future::join_all(serving);
         tokio::select! {

@@ -1,15 +1,20 @@
-//! The server's side of TLS.
+//! The server's side of TLS: what handshakes are answered with, which can be replaced while the server runs.
+
+mod callers;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use identity::Authenticator;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::Tls;
-use crate::connections::Front;
+use crate::config::{Authentication, Tls};
+use callers::CallerVerifier;
 
 /// Why a certificate, a key or a list of authorities cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,11 +35,66 @@ pub enum TlsError {
     Authorities(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What answers handshakes for `front`, whose protocols it offers.
-///
-/// # Errors
-/// [`TlsError`] if a text cannot be used.
-pub(crate) fn acceptor(tls: &Tls, front: &Front) -> Result<TlsAcceptor, TlsError> {
+/// What the next handshake is answered with. Connections that were made stay as they are.
+#[derive(Debug)]
+pub struct TlsHandle {
+    authenticator: Option<Arc<Authenticator>>,
+    configs: ArcSwap<Configs>,
+}
+
+#[derive(Debug)]
+struct Configs {
+    /// For a listener of gRPC alone.
+    grpc: Arc<ServerConfig>,
+    /// For one that speaks HTTP as well.
+    http: Arc<ServerConfig>,
+    /// For those who watch over the server, who have no certificate.
+    metrics: Arc<ServerConfig>,
+}
+
+/// What a listener speaks, as far as TLS is concerned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Protocols {
+    Grpc,
+    GrpcAndHttp,
+    Metrics,
+}
+
+impl TlsHandle {
+    pub(crate) fn new(tls: &Tls, authentication: &Authentication) -> Result<Self, TlsError> {
+        let authenticator = match authentication {
+            Authentication::Required(authenticator) => Some(Arc::clone(authenticator)),
+            Authentication::None => None,
+        };
+        let configs = ArcSwap::from_pointee(configs(tls, authenticator.as_ref())?);
+        Ok(Self {
+            authenticator,
+            configs,
+        })
+    }
+
+    /// Takes another certificate, key and authorities for the handshakes to come. Sessions of the old ones are not resumed.
+    ///
+    /// # Errors
+    /// [`TlsError`] if a text cannot be used; then all stays as it was.
+    pub fn replace(&self, tls: &Tls) -> Result<(), TlsError> {
+        let configs = configs(tls, self.authenticator.as_ref())?;
+        self.configs.store(Arc::new(configs));
+        Ok(())
+    }
+
+    pub(crate) fn acceptor(&self, protocols: Protocols) -> TlsAcceptor {
+        let configs = self.configs.load();
+        let config = match protocols {
+            Protocols::Grpc => &configs.grpc,
+            Protocols::GrpcAndHttp => &configs.http,
+            Protocols::Metrics => &configs.metrics,
+        };
+        TlsAcceptor::from(Arc::clone(config))
+    }
+}
+
+fn configs(tls: &Tls, authenticator: Option<&Arc<Authenticator>>) -> Result<Configs, TlsError> {
     let chain = certificates("certificate", &tls.certificate_pem)?;
     let key =
         PrivateKeyDer::from_pem_slice(tls.key_pem.as_bytes()).map_err(|source| TlsError::Pem {
@@ -45,30 +105,45 @@ pub(crate) fn acceptor(tls: &Tls, front: &Front) -> Result<TlsAcceptor, TlsError
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Identity)?;
-    let authorities = tls.client_authorities_pem.as_ref();
-    let builder = match authorities.filter(|_| front.asks_callers()) {
-        None => builder.with_no_client_auth(),
-        Some(authorities) => {
-            let mut roots = RootCertStore::empty();
-            for authority in certificates("list of authorities", authorities)? {
-                let added = roots.add(authority);
-                added.map_err(|error| TlsError::Authorities(error.into()))?;
-            }
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-            let verifier = verifier.map_err(|error| TlsError::Authorities(error.into()))?;
-            builder.with_client_cert_verifier(verifier)
+    let authorities = tls.client_authorities_pem.as_deref();
+    let authorities = authorities.map(of_authorities).transpose()?;
+    let asks_nobody = builder.clone().with_no_client_auth();
+    let asks_callers = match (authenticator, authorities) {
+        (None, None) => builder.with_no_client_auth(),
+        (None, Some(authorities)) => builder.with_client_cert_verifier(authorities),
+        (Some(authenticator), authorities) => {
+            let verifier = CallerVerifier::new(Arc::clone(authenticator), authorities, &provider);
+            builder.with_client_cert_verifier(Arc::new(verifier))
         }
     };
-    let mut config = builder
+    let mut grpc = asks_callers
+        .with_single_cert(chain.clone(), key.clone_key())
+        .map_err(TlsError::Identity)?;
+    let mut metrics = asks_nobody
         .with_single_cert(chain, key)
         .map_err(TlsError::Identity)?;
-    config.alpn_protocols = front
-        .protocols()
-        .iter()
-        .map(|name| name.as_bytes().to_vec())
-        .collect();
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    let mut http = grpc.clone();
+    grpc.alpn_protocols = vec![b"h2".to_vec()];
+    for config in [&mut http, &mut metrics] {
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    }
+    Ok(Configs {
+        grpc: Arc::new(grpc),
+        http: Arc::new(http),
+        metrics: Arc::new(metrics),
+    })
+}
+
+/// What verifies the certificates of callers by a list of authorities.
+fn of_authorities(pem: &str) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates("list of authorities", pem)? {
+        let added = roots.add(authority);
+        added.map_err(|error| TlsError::Authorities(error.into()))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    verifier.map_err(|error| TlsError::Authorities(error.into()))
 }
 
 fn certificates(what: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {

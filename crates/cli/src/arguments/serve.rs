@@ -54,13 +54,22 @@ pub(crate) struct Serve {
         value_name = "KEY"
     )]
     pub(crate) preshared_key: Vec<String>,
-    /// A file of keys, one a line; read again on SIGHUP, so that keys can be rotated.
+    /// A file of keys, one a line; read again on SIGHUP and when it changes, so that keys can be rotated.
     #[arg(long, env = "REMIT_PRESHARED_KEY_FILE", value_name = "FILE")]
     pub(crate) preshared_key_file: Option<PathBuf>,
+    /// A file (TOML) that names the issuers of tokens and the trust domains of workloads that are let in, docs/identity.md;
+    /// read again, with the files that it names, on SIGHUP and when one of them changes.
+    #[arg(
+        long,
+        env = "REMIT_IDENTITY",
+        value_name = "FILE",
+        conflicts_with = "insecure_no_auth"
+    )]
+    pub(crate) identity: Option<PathBuf>,
     /// Ask no key of anybody. On loopback addresses only.
     #[arg(long, env = "REMIT_INSECURE_NO_AUTH")]
     pub(crate) insecure_no_auth: bool,
-    /// The server's certificate chain (PEM).
+    /// The server's certificate chain (PEM); read again on SIGHUP and when it changes, like its key and the authorities.
     #[arg(
         long,
         env = "REMIT_TLS_CERT",
@@ -76,7 +85,7 @@ pub(crate) struct Serve {
         requires = "tls_cert"
     )]
     pub(crate) tls_key: Option<PathBuf>,
-    /// Ask callers for a certificate of these authorities (PEM).
+    /// Demand from callers a certificate of these authorities (PEM), or one of a workload of a trust domain in `--identity`.
     #[arg(
         long,
         env = "REMIT_TLS_CLIENT_CA",

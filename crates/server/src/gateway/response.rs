@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
@@ -39,8 +39,10 @@ pub(super) async fn transcoded(
     } else {
         single(messages, errors).await
     };
-    if let Some(id) = head.headers.get(REQUEST_ID) {
-        response.headers_mut().insert(REQUEST_ID, id.clone());
+    for name in [REQUEST_ID, WWW_AUTHENTICATE] {
+        if let Some(value) = head.headers.get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
     }
     response
 }

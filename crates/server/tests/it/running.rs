@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use identity::PresharedKeys;
+use identity::{Authenticator, PresharedKeys};
 use model::{Clock, SystemClock, Timestamp};
 use ops::{Node, Settings};
 use remit_client::proto::authzed::api::v1 as wire;
@@ -81,7 +81,7 @@ async fn start_fully(
     settings: Settings,
     (http_addr, call_max): (HttpAddress, Duration),
 ) -> Running {
-    let node = Node::start(Arc::clone(&store), clock, settings)
+    let node = Node::start(Arc::clone(&store), Arc::clone(&clock), settings)
         .await
         .unwrap();
     let keys = PresharedKeys::new([KEY, "other:second-key"]).unwrap();
@@ -90,7 +90,11 @@ async fn start_fully(
         http_addr,
         metrics_addr: Some("127.0.0.1:0".parse().unwrap()),
         tls,
-        authentication: Authentication::PresharedKeys(Arc::new(keys)),
+        authentication: Authentication::Required(Authenticator::new(
+            Some(Arc::new(keys)),
+            identity::Settings::default(),
+            clock,
+        )),
         request_bytes_max: 4 << 20,
         call_max,
         shutdown_grace: Duration::from_secs(5),

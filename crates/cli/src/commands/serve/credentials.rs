@@ -1,0 +1,255 @@
+//! What callers are judged by, and what the server proves itself with: read at the start, and again while it runs.
+//!
+//! Files are read again on SIGHUP, and when one of them changed: certificates and bundles of workloads are replaced by programs,
+//! every hour or so, which do not tell. What cannot be read leaves what there was.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, anyhow, bail};
+use identity::{Authenticator, PresharedKeys, Settings};
+use model::Clock;
+use server::{Authentication, Tls, TlsHandle};
+use tokio::signal::unix::Signal;
+
+use crate::arguments::Serve;
+
+/// How often it is looked whether a file changed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Where it all comes from.
+#[derive(Debug, Clone)]
+pub(super) struct Sources {
+    given_keys: Vec<String>,
+    key_file: Option<PathBuf>,
+    settings: Option<PathBuf>,
+    tls: Option<TlsFiles>,
+}
+
+#[derive(Debug, Clone)]
+struct TlsFiles {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_authorities: Option<PathBuf>,
+}
+
+/// What is in use, and can be replaced.
+#[derive(Debug)]
+pub(super) struct InUse {
+    keys: Option<Arc<PresharedKeys>>,
+    authenticator: Option<Arc<Authenticator>>,
+    pub(super) tls: Option<Arc<TlsHandle>>,
+    /// The files that the settings were read from.
+    settings_files: Vec<PathBuf>,
+}
+
+impl Sources {
+    pub(super) fn of(arguments: &Serve) -> Self {
+        let tls = arguments.tls_cert.clone().zip(arguments.tls_key.clone());
+        Self {
+            given_keys: arguments.preshared_key.clone(),
+            key_file: arguments.preshared_key_file.clone(),
+            settings: arguments.identity.clone(),
+            tls: tls.map(|(certificate, key)| TlsFiles {
+                certificate,
+                key,
+                client_authorities: arguments.tls_client_ca.clone(),
+            }),
+        }
+    }
+
+    /// Whether there is a file that could be read again.
+    pub(super) fn has_files(&self) -> bool {
+        self.key_file.is_some() || self.settings.is_some() || self.tls.is_some()
+    }
+
+    /// Who may call; a store that `is_empty` gets a key of its own if nothing says who.
+    pub(super) fn authentication(
+        &self,
+        is_empty: bool,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<(Authentication, InUse)> {
+        let settings = self.settings()?;
+        let keys = self.keys()?;
+        if let Some(keys) = &keys {
+            warn_of_short(keys);
+        }
+        let keys = match keys {
+            None if self.settings.is_none() => Some(key_of_this_run(is_empty)?),
+            keys => keys,
+        };
+        let keys = keys.map(Arc::new);
+        let settings_files = settings.files().to_vec();
+        let authenticator = Authenticator::new(keys.clone(), settings, clock);
+        if authenticator.has_trust_domains() && self.tls.is_none() {
+            tracing::warn!(
+                "there are trust domains and no TLS, so that no workload can present a certificate"
+            );
+        }
+        if self.settings.is_some() {
+            tokio::spawn(Arc::clone(&authenticator).keep_keys());
+        }
+        let in_use = InUse {
+            keys,
+            authenticator: Some(Arc::clone(&authenticator)),
+            tls: None,
+            settings_files,
+        };
+        Ok((Authentication::Required(authenticator), in_use))
+    }
+
+    pub(super) fn tls(&self) -> anyhow::Result<Option<Tls>> {
+        let Some(files) = &self.tls else {
+            return Ok(None);
+        };
+        let authorities = files.client_authorities.as_deref();
+        Ok(Some(Tls {
+            certificate_pem: read(&files.certificate)?,
+            key_pem: read(&files.key)?,
+            client_authorities_pem: authorities.map(read).transpose()?,
+        }))
+    }
+
+    fn settings(&self) -> anyhow::Result<Settings> {
+        match &self.settings {
+            Some(file) => Ok(Settings::read(file)?),
+            None => Ok(Settings::default()),
+        }
+    }
+
+    /// The keys that are given and those of the file; none if there are neither.
+    fn keys(&self) -> anyhow::Result<Option<PresharedKeys>> {
+        let of_file = self.key_file.as_deref().map(|path| {
+            PresharedKeys::from_file_text(&read(path)?)
+                .with_context(|| format!("`{}` is no file of keys", path.display()))
+        });
+        let of_file = of_file.transpose()?;
+        if self.given_keys.is_empty() {
+            return Ok(of_file);
+        }
+        let keys = PresharedKeys::new(self.given_keys.iter().map(String::as_str))?;
+        match of_file {
+            Some(of_file) => Ok(Some(keys.joined(&of_file)?)),
+            None => Ok(Some(keys)),
+        }
+    }
+
+    /// Replaces `in_use` by what the files hold each time that they are to be read again.
+    pub(super) async fn keep(self, mut hangups: Signal, mut in_use: InUse) {
+        let mut seen = self.marks(&in_use);
+        loop {
+            tokio::select! {
+                _ = hangups.recv() => {}
+                () = tokio::time::sleep(LOOK_INTERVAL) => {
+                    if self.marks(&in_use) == seen {
+                        continue;
+                    }
+                }
+            }
+            // Before they are read: a change that comes while they are is seen the next time.
+            seen = self.marks(&in_use);
+            let before = in_use.settings_files.clone();
+            self.read_again(&mut in_use);
+            if in_use.settings_files != before {
+                seen = self.marks(&in_use);
+            }
+        }
+    }
+
+    fn read_again(&self, in_use: &mut InUse) {
+        tell("keys", self.key_file.is_some(), || {
+            if let (Some(keys), Some(read)) = (&in_use.keys, self.keys()?) {
+                keys.replace(read);
+            }
+            Ok(())
+        });
+        let mut files = None;
+        tell("settings of identity", self.settings.is_some(), || {
+            let settings = self.settings()?;
+            files = Some(settings.files().to_vec());
+            if let Some(authenticator) = &in_use.authenticator {
+                authenticator.replace(settings);
+            }
+            Ok(())
+        });
+        if let Some(files) = files {
+            in_use.settings_files = files;
+        }
+        tell("certificate", self.tls.is_some(), || {
+            if let (Some(handle), Some(tls)) = (&in_use.tls, self.tls()?) {
+                handle.replace(&tls)?;
+            }
+            Ok(())
+        });
+    }
+
+    /// By what it is told that a file changed.
+    fn marks(&self, in_use: &InUse) -> Vec<Option<(SystemTime, u64)>> {
+        let tls = self.tls.iter().flat_map(|files| {
+            let authorities = files.client_authorities.iter();
+            [&files.certificate, &files.key]
+                .into_iter()
+                .chain(authorities)
+        });
+        let named = self.key_file.iter().chain(&self.settings).chain(tls);
+        let files = named.chain(&in_use.settings_files);
+        let mark = |file: &PathBuf| {
+            let metadata = fs::metadata(file).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        files.map(mark).collect()
+    }
+}
+
+impl InUse {
+    /// Where nobody is asked who they are.
+    pub(super) fn nothing() -> Self {
+        Self {
+            keys: None,
+            authenticator: None,
+            tls: None,
+            settings_files: Vec::new(),
+        }
+    }
+}
+
+fn tell(what: &str, is_there: bool, read: impl FnOnce() -> anyhow::Result<()>) {
+    if !is_there {
+        return;
+    }
+    match read() {
+        Ok(()) => tracing::info!(what, "read again"),
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::error!(what, error, "cannot be read again, and stays as it was");
+        }
+    }
+}
+
+/// Shown once and kept nowhere: whoever starts an empty store is its first administrator.
+fn key_of_this_run(is_empty: bool) -> anyhow::Result<PresharedKeys> {
+    if !is_empty {
+        bail!(
+            "no key is given: use `--preshared-key`, `--preshared-key-file`, `--identity`, or `--insecure-no-auth` on loopback"
+        );
+    }
+    let key =
+        identity::generate_key().map_err(|error| anyhow!("no random key can be made: {error}"))?;
+    eprintln!("no key was given and the store is empty; the key of this run is\n\n    {key}\n");
+    Ok(PresharedKeys::new([key.as_str()])?)
+}
+
+fn warn_of_short(keys: &PresharedKeys) {
+    for name in keys.short() {
+        tracing::warn!(
+            key = name,
+            "a preshared key is short enough to be guessed; use 32 random bytes"
+        );
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))
+}
