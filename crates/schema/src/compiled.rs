@@ -43,6 +43,8 @@ pub struct Definition {
     pub name: DefinitionName,
     /// Its doc comment with the comment markers, or empty.
     pub comment: String,
+    /// Whether it is part of every schema rather than of the text: [`BuiltIn`](crate::BuiltIn).
+    pub is_built_in: bool,
     /// Its relations and permissions, in the order of the source (those of a partial at the place of its `...`).
     pub members: Vec<MemberIx>,
     pub(crate) member_by_name: ByName<RelationName, MemberIx>,
@@ -213,7 +215,7 @@ impl fmt::Display for AllowedSubjectName {
 }
 
 impl Schema {
-    /// Every definition with its index, in the order of the source.
+    /// Every definition with its index, those that are built in first, then in the order of the source.
     pub fn definitions(&self) -> impl ExactSizeIterator<Item = (DefinitionIx, &Definition)> {
         self.definitions
             .iter()
@@ -237,10 +239,16 @@ impl Schema {
             .map(|(ix, caveat)| (CaveatIx(ix as u32), caveat))
     }
 
-    /// Whether nothing is defined.
+    /// Every definition of the text, in its order.
+    pub fn written_definitions(&self) -> impl Iterator<Item = (DefinitionIx, &Definition)> {
+        self.definitions()
+            .filter(|(_, definition)| !definition.is_built_in)
+    }
+
+    /// Whether the text defines nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.definitions.is_empty() && self.caveats.is_empty()
+        self.written_definitions().next().is_none() && self.caveats.is_empty()
     }
 
     /// The definition of that name.

@@ -76,7 +76,7 @@ impl<'a> Changes<'a> {
     fn definitions(&mut self) {
         let by_name = |schema: &'a Schema| -> BTreeMap<&'a str, &'a Definition> {
             schema
-                .definitions()
+                .written_definitions()
                 .map(|(_, definition)| (definition.name.as_str(), definition))
                 .collect()
         };

@@ -14,25 +14,40 @@ impl Schema {
     /// Compiling it yields the same schema, but for the order.
     #[must_use]
     pub fn to_text(&self) -> String {
+        self.to_text_of(|_| true, |_| true)
+    }
+
+    /// As [`Self::to_text`], without the definitions and caveats that are not to be kept.
+    #[must_use]
+    pub fn to_text_of(
+        &self,
+        keeps: impl Fn(&Definition) -> bool,
+        keeps_caveat: impl Fn(&Caveat) -> bool,
+    ) -> String {
         let mut items = Vec::new();
-        let expressions = || self.members().filter_map(|(_, member)| expression(member));
-        if expressions().any(Expression::has_self) {
-            items.push("use self".to_owned());
-        }
-        let mut allowed = self
-            .members()
-            .flat_map(|(_, member)| allowed_subjects(member));
-        if allowed.any(|subject| subject.expiration) {
-            items.push("use expiration".to_owned());
-        }
-        let mut caveats: Vec<&Caveat> = self.caveats().map(|(_, caveat)| caveat).collect();
-        caveats.sort_by(|left, right| left.name.cmp(&right.name));
-        items.extend(caveats.into_iter().map(caveat_text));
         let mut definitions: Vec<&Definition> = self
-            .definitions()
+            .written_definitions()
             .map(|(_, definition)| definition)
+            .filter(|definition| keeps(definition))
             .collect();
         definitions.sort_by(|left, right| left.name.cmp(&right.name));
+        let members = || {
+            let all = definitions.iter().flat_map(|each| &each.members);
+            all.map(|ix| self.member(*ix))
+        };
+        if members().filter_map(expression).any(Expression::has_self) {
+            items.push("use self".to_owned());
+        }
+        if members()
+            .flat_map(allowed_subjects)
+            .any(|subject| subject.expiration)
+        {
+            items.push("use expiration".to_owned());
+        }
+        let caveats = self.caveats().map(|(_, caveat)| caveat);
+        let mut caveats: Vec<&Caveat> = caveats.filter(|caveat| keeps_caveat(caveat)).collect();
+        caveats.sort_by(|left, right| left.name.cmp(&right.name));
+        items.extend(caveats.into_iter().map(caveat_text));
         items.extend(
             definitions
                 .into_iter()

@@ -28,4 +28,4 @@ pub use format::format;
 pub use parser::TEXT_BYTES_MAX;
 pub use reach::SubjectType;
 pub use reflect::{Selected, SelectedDefinition, Selector, SelectorError};
-pub use resolve::diagnose;
+pub use resolve::{BuiltIn, diagnose, diagnose_with};

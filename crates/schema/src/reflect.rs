@@ -102,7 +102,7 @@ impl Schema {
                     .any(|each| begins(name, of(each)) && begins(definition, &each.definition))
         };
         let mut definitions: Vec<SelectedDefinition> = self
-            .definitions()
+            .written_definitions()
             .filter(|(_, definition)| chooses(|each| &each.definition, definition.name.as_str()))
             .map(|(ix, _)| self.whole(ix))
             .collect();

@@ -37,7 +37,36 @@ impl Schema {
     /// [`SchemaError`], the first fault: of reading, of names, of caveats, of types; or past
     /// [`TEXT_BYTES_MAX`](crate::TEXT_BYTES_MAX).
     pub fn compile(text: &str) -> Result<Self, SchemaError> {
-        compile(text).map_err(SchemaError::first)
+        compile(text, None).map_err(SchemaError::first)
+    }
+
+    /// As [`Self::compile`], with the definitions that are built in, to which those of the text may refer.
+    ///
+    /// # Errors
+    /// As [`Self::compile`], and for a name under the prefix that is kept for what is built in.
+    pub fn compile_with(text: &str, built_in: &BuiltIn) -> Result<Self, SchemaError> {
+        compile(text, Some(built_in)).map_err(SchemaError::first)
+    }
+}
+
+/// Definitions that are part of every schema, whatever its text says: of the program rather than of its users.
+#[derive(Debug)]
+pub struct BuiltIn {
+    prefix: &'static str,
+    schema: Schema,
+}
+
+impl BuiltIn {
+    /// The definitions of `text`. A name that begins with `prefix` is kept for them.
+    ///
+    /// # Errors
+    /// [`SchemaError`] as [`Schema::compile`].
+    pub fn new(prefix: &'static str, text: &str) -> Result<Self, SchemaError> {
+        let mut schema = Schema::compile(text)?;
+        for definition in &mut schema.definitions {
+            definition.is_built_in = true;
+        }
+        Ok(Self { prefix, schema })
     }
 }
 
@@ -46,16 +75,28 @@ impl Schema {
 /// Faults of reading hide those of names, and these hide those of types: they would only follow from them.
 #[must_use]
 pub fn diagnose(text: &str) -> Vec<SchemaError> {
-    compile(text).err().unwrap_or_default()
+    compile(text, None).err().unwrap_or_default()
 }
 
-fn compile(text: &str) -> Result<Schema, Vec<SchemaError>> {
+/// As [`diagnose`], for a text that is compiled with what is built in.
+#[must_use]
+pub fn diagnose_with(text: &str, built_in: &BuiltIn) -> Vec<SchemaError> {
+    compile(text, Some(built_in)).err().unwrap_or_default()
+}
+
+fn compile(text: &str, built_in: Option<&BuiltIn>) -> Result<Schema, Vec<SchemaError>> {
     let file = parser::parse(text)?;
+    let schema = built_in.map_or_else(Schema::default, |built_in| built_in.schema.clone());
+    let nowhere = || Written {
+        name: 0..0,
+        annotation: Vec::new(),
+    };
     let mut resolver = Resolver {
         text,
         file: &file,
-        schema: Schema::default(),
-        members: Vec::new(),
+        kept_prefix: built_in.map(|built_in| built_in.prefix),
+        members: schema.members.iter().map(|_| nowhere()).collect(),
+        schema,
         faults: Vec::new(),
     };
     resolver.names()?;
@@ -84,6 +125,8 @@ struct Written {
 struct Resolver<'a> {
     text: &'a str,
     file: &'a File,
+    /// No name of the text may begin with it.
+    kept_prefix: Option<&'static str>,
     schema: Schema,
     /// One for each member of the schema.
     members: Vec<Written>,
@@ -133,6 +176,17 @@ impl<'a> Resolver<'a> {
             ItemKind::Definition(block) => (&block.name, "definition"),
             ItemKind::Caveat(caveat) => (&caveat.name, "caveat"),
         };
+        if let Some(prefix) = self
+            .kept_prefix
+            .filter(|prefix| name.text.starts_with(prefix))
+        {
+            let message = format!(
+                "found {kind} `{}`: names that begin with `{prefix}` are kept for what is built in",
+                name.text
+            );
+            let error = self.item_error(item, &name.text, &message);
+            return Err(error.marked(Some(name.span.clone())));
+        }
         let again = !seen.insert(&name.text);
         if kind != "partial" && partials.contains(name.text.as_str()) {
             let message = format!(
@@ -169,6 +223,7 @@ impl<'a> Resolver<'a> {
                 self.schema.definitions.push(Definition {
                     name: parsed,
                     comment: String::new(),
+                    is_built_in: false,
                     members: Vec::new(),
                     member_by_name: ByName::default(),
                 });
