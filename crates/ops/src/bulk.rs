@@ -2,8 +2,8 @@
 
 use identity::Caller;
 use model::{Operation, Relationship, RelationshipUpdate};
-use store::ChangeRequest;
 
+use crate::access::{Action, Permit};
 use crate::error::{Error, Kind};
 use crate::node::Node;
 use crate::write;
@@ -11,7 +11,7 @@ use crate::write;
 /// Relationships that are gathered and then created in one commit.
 #[derive(Debug, Default)]
 pub struct Import {
-    changes: Vec<ChangeRequest>,
+    updates: Vec<RelationshipUpdate>,
 }
 
 impl Import {
@@ -26,7 +26,7 @@ impl Import {
     ) -> Result<(), Error> {
         let count_max = node.settings().limits.import_relationships_max;
         for relationship in relationships {
-            if self.changes.len() == count_max {
+            if self.updates.len() == count_max {
                 let message = format!(
                     "an import takes at most {count_max} relationships; split it into several"
                 );
@@ -37,7 +37,7 @@ impl Import {
                 relationship,
             };
             write::check_context_size(node, &update)?;
-            self.changes.push(ChangeRequest::Relationship(update));
+            self.updates.push(update);
         }
         Ok(())
     }
@@ -47,11 +47,13 @@ impl Import {
     /// # Errors
     /// [`Error`] if one does not fit the schema, or exists already, or occurs twice. Then nothing is stored.
     pub async fn commit(self, node: &Node, caller: &Caller) -> Result<u64, Error> {
-        let count = self.changes.len() as u64;
+        let count = self.updates.len() as u64;
         if count == 0 {
             return Ok(0);
         }
-        let committed = write::commit(node, caller, Vec::new(), self.changes, None).await?;
+        Permit::of(node, caller)?.require_updates(Action::Import, &self.updates)?;
+        let more = (Vec::new(), None);
+        let committed = write::commit_updates(node, caller, more, self.updates).await?;
         node.published(committed.revision, committed.hash).await?;
         Ok(count)
     }

@@ -1,12 +1,16 @@
 //! May this subject do this to that resource?
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use engine::eval::{self, Environment, Explanation, Query};
+use engine::eval::{self, Environment, Explanation, Outcome, Query, Step};
 use identity::Caller;
-use model::{Context, Decision, ObjectRef, RelationName, Relationship, SubjectRef, Token};
+use model::{
+    Context, Decision, DefinitionName, ObjectRef, RelationName, Relationship, SubjectRef, Token,
+};
 use schema::MemberKind;
 
+use crate::access::{Action, Permit, Target};
 use crate::consistency::{Consistency, View};
 use crate::error::{Error, Kind, Reason};
 use crate::node::Node;
@@ -49,10 +53,11 @@ pub struct Explained {
 /// caveat that fails, and a snapshot that is not to be had. An error is never an allow.
 pub async fn check(
     node: &Node,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     question: &Question,
 ) -> Result<Answered<Decision>, Error> {
+    admit(&Permit::of(node, caller)?, question)?;
     let view = node.view(consistency).await?;
     Ok(Answered {
         answer: decide(node, &view, question)?,
@@ -66,14 +71,66 @@ pub async fn check(
 /// [`Error`] past `bulk_check_items_max` questions, and for a snapshot that is not to be had.
 pub async fn check_bulk(
     node: &Node,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     questions: &[Question],
 ) -> Result<Answered<Vec<Result<Decision, Error>>>, Error> {
+    let mut admission = Admission::of(Permit::of(node, caller)?);
     each(node, consistency, questions, |view, questions| {
-        decide_all(node, view, questions)
+        let mut answers = decide_all(node, view, questions);
+        for (answer, question) in answers.iter_mut().zip(questions) {
+            if let Err(refused) = admission.admit(question) {
+                *answer = Err(refused);
+            }
+        }
+        answers
     })
     .await
+}
+
+/// Lets a question through.
+pub(crate) fn admit(permit: &Permit<'_>, question: &Question) -> Result<(), Error> {
+    let resource = (
+        question.resource.definition.as_str(),
+        question.permission.as_str(),
+    );
+    permit.require_question(
+        Action::Check,
+        resource,
+        question.subject.definition.as_str(),
+    )
+}
+
+/// Lets the questions of one call through; what was let through once need not be judged again.
+pub(crate) struct Admission<'a> {
+    permit: Permit<'a>,
+    admitted: HashSet<(DefinitionName, String, DefinitionName)>,
+}
+
+impl<'a> Admission<'a> {
+    pub(crate) fn of(permit: Permit<'a>) -> Self {
+        Self {
+            permit,
+            admitted: HashSet::new(),
+        }
+    }
+
+    pub(crate) fn admit(&mut self, question: &Question) -> Result<(), Error> {
+        if self.permit.is_free() {
+            return Ok(());
+        }
+        let kind = (
+            question.resource.definition.clone(),
+            question.permission.clone(),
+            question.subject.definition.clone(),
+        );
+        if self.admitted.contains(&kind) {
+            return Ok(());
+        }
+        admit(&self.permit, question)?;
+        self.admitted.insert(kind);
+        Ok(())
+    }
 }
 
 /// Answers many questions on one snapshot with `answer`, in their order, some dozens at once.
@@ -125,11 +182,15 @@ pub struct Held {
 /// One check for each relation and permission of the definition.
 pub async fn held(
     node: &Node,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     (resource, subject): (&ObjectRef, &SubjectRef),
     context: &Context,
 ) -> Result<Answered<Vec<Held>>, Error> {
+    let permit = Permit::of(node, caller)?;
+    let of = Target::Definition(resource.definition.as_str());
+    permit.require(Action::Check, of)?;
+    permit.require_subject(resource.definition.as_str(), subject.definition.as_str())?;
     let view = node.view(consistency).await?;
     limit_context(node, context)?;
     let schema = Arc::clone(view.snapshot.schema());
@@ -138,6 +199,18 @@ pub async fn held(
         .ok_or_else(|| Error::unknown_definition(resource.definition.as_str()))?;
     let environment = environment(node, &view, context);
     let mut held = Vec::new();
+    if node.locked(subject).is_some() {
+        // Names that are not there are told all the same.
+        let member = schema.definition(definition).members.first();
+        if let Some(member) = member {
+            let member = schema.member(*member).name.as_str();
+            Query::resolve(&view.snapshot, resource, member, subject)?;
+        }
+        return Ok(Answered {
+            answer: held,
+            at: view.token,
+        });
+    }
     for member in &schema.definition(definition).members {
         let member = schema.member(*member);
         let query = Query::resolve(&view.snapshot, resource, member.name.as_str(), subject)?;
@@ -163,10 +236,11 @@ pub async fn held(
 /// As [`check`], but a failure of the evaluation itself is part of the explanation.
 pub async fn explain(
     node: &Node,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     question: &Question,
 ) -> Result<Answered<Explained>, Error> {
+    admit_explanation(&Permit::of(node, caller)?, question)?;
     let view = node.view(consistency).await?;
     let query = resolve(node, &view, question)?;
     let environment = environment(node, &view, &question.context);
@@ -177,6 +251,15 @@ pub async fn explain(
         &question.subject,
         environment,
     )?;
+    if let Some(reason) = node.locked(&question.subject) {
+        return Ok(Answered {
+            answer: Explained {
+                explanation: of_locked(question, explanation, &reason),
+                witness: Vec::new(),
+            },
+            at: view.token,
+        });
+    }
     let witness = match &explanation.decision {
         Ok(_) => eval::witness(&view.snapshot, &query, environment)?.1,
         Err(_) => Vec::new(),
@@ -190,6 +273,25 @@ pub async fn explain(
     })
 }
 
+/// The explanation for a subject that is locked; what would be decided otherwise stands below.
+fn of_locked(question: &Question, otherwise: Explanation, reason: &str) -> Explanation {
+    Explanation {
+        decision: Ok(Decision::Denied),
+        root: Step {
+            what: otherwise.root.what.clone(),
+            outcome: Outcome::No,
+            reason: Some(format!("`{}` is locked: {reason}", question.subject)),
+            below: vec![otherwise.root],
+        },
+    }
+}
+
+/// Lets a question through whose answer shows how it came about.
+pub(crate) fn admit_explanation(permit: &Permit<'_>, question: &Question) -> Result<(), Error> {
+    admit(permit, question)?;
+    permit.require_explanation(question.resource.definition.as_str(), &question.permission)
+}
+
 fn decide(node: &Node, view: &View, question: &Question) -> Result<Decision, Error> {
     let query = resolve(node, view, question)?;
     decide_resolved(node, view, &query, question)
@@ -201,6 +303,9 @@ fn decide_resolved(
     query: &Query,
     question: &Question,
 ) -> Result<Decision, Error> {
+    if node.locked(&question.subject).is_some() {
+        return Ok(Decision::Denied);
+    }
     let environment = environment(node, view, &question.context);
     Ok(eval::check(&view.snapshot, query, environment)?)
 }

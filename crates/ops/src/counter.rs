@@ -11,13 +11,14 @@ use model::{RelationshipFilter, Token};
 use store::commit::canonical;
 use store::{ChangeRequest, RecordKey};
 
+use crate::access::{Action, Permit};
 use crate::consistency::Consistency;
 use crate::error::{Error, Kind, Reason};
 use crate::node::Node;
 use crate::{precondition, typing, write};
 
 /// The kind of record that a counter is.
-const KIND: &str = "relationship_counter";
+pub(crate) const KIND: &str = "relationship_counter";
 
 /// The counters of one revision, by name. Cheap to copy.
 pub(crate) type Counters = Arc<BTreeMap<String, RelationshipFilter>>;
@@ -40,9 +41,6 @@ pub(crate) fn note(
     key: &RecordKey,
     value: Option<&[u8]>,
 ) -> Result<(), String> {
-    if key.kind() != KIND {
-        return Err("it is of an unknown kind".to_owned());
-    }
     let counters = Arc::make_mut(counters);
     match value {
         None => drop(counters.remove(key.key())),
@@ -64,6 +62,7 @@ pub async fn register(
     name: &str,
     filter: RelationshipFilter,
 ) -> Result<(), Error> {
+    Permit::of(node, caller)?.require_filter(Action::Read, &filter)?;
     let value = canonical::encode_filter(&filter);
     change(node, caller, name, Some(value), |schema, counters| {
         typing::filter(schema, &filter)?;
@@ -84,10 +83,22 @@ pub async fn register(
 /// # Errors
 /// [`Error`] for an empty name and one that is not registered.
 pub async fn unregister(node: &Node, caller: &Caller, name: &str) -> Result<(), Error> {
+    let permit = Permit::of(node, caller)?;
     change(node, caller, name, None, |_, counters| {
-        counters.get(name).map(|_| ()).ok_or_else(|| unknown(name))
+        of_caller(&permit, counters, name).map(|_| ())
     })
     .await
+}
+
+/// The counter of that name; one of relationships that the caller may not read is not there.
+fn of_caller<'c>(
+    permit: &Permit<'_>,
+    counters: &'c Counters,
+    name: &str,
+) -> Result<&'c RelationshipFilter, Error> {
+    let filter = counters.get(name).ok_or_else(|| unknown(name))?;
+    let may_read = permit.require_filter(Action::Read, filter);
+    may_read.map(|()| filter).map_err(|_| unknown(name))
 }
 
 /// Counts the relationships that match a counter at the head; those that have expired are not among them.
@@ -96,11 +107,12 @@ pub async fn unregister(node: &Node, caller: &Caller, name: &str) -> Result<(), 
 /// [`Error`] for an empty name and one that is not registered; the errors of [`Node::view`].
 /// # Cost
 /// A walk over the relationships that the pattern leads to, on a thread of its own.
-pub async fn count(node: &Node, _caller: &Caller, name: &str) -> Result<Counted, Error> {
+pub async fn count(node: &Node, caller: &Caller, name: &str) -> Result<Counted, Error> {
     check_name(name)?;
+    let permit = Permit::of(node, caller)?;
     node.view(Consistency::FullyConsistent).await?;
     let (view, counters) = node.view_with_counters();
-    let filter = counters.get(name).ok_or_else(|| unknown(name))?.clone();
+    let filter = of_caller(&permit, &counters, name)?.clone();
     let at = view.token;
     let walk = move || {
         let rows = view.snapshot.relationships(&filter);
@@ -124,7 +136,7 @@ async fn change(
     let key = RecordKey::new(KIND, name)
         .map_err(|error| Error::new(Kind::InvalidArgument, error.to_string()))?;
     let committed = write::commit_at_head(node, caller, (Vec::new(), None), |head| {
-        check(head.snapshot.schema(), &head.counters)?;
+        check(head.snapshot.schema(), &head.records.counters)?;
         Ok(vec![ChangeRequest::Record {
             key: key.clone(),
             value: value.clone(),

@@ -14,6 +14,7 @@ use model::{RelationshipFilter, Timestamp, Token};
 use store::{Digest, Head, Store, StoreError};
 use tokio::sync::oneshot;
 
+use crate::access::{Action, Permit, Target};
 use crate::consistency::{Consistency, View};
 use crate::error::{Error, Kind};
 use crate::metrics::ComparisonOutcome;
@@ -37,9 +38,10 @@ pub struct Digested {
 /// A walk over all relationships, some 500 ns each, on a thread of its own.
 pub async fn digest(
     node: &Node,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
 ) -> Result<Digested, Error> {
+    Permit::of(node, caller)?.require(Action::Operate, Target::System)?;
     let _alone = node.digesting().try_lock().map_err(|_| {
         let message = "a digest of this node is being worked out already; try again later";
         Error::new(Kind::Overloaded, message)

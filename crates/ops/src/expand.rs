@@ -4,6 +4,7 @@ use engine::eval::{self, ExpandError, Tree, TreeLimits};
 use identity::Caller;
 use model::{Context, ObjectRef};
 
+use crate::access::Permit;
 use crate::check::{Answered, environment};
 use crate::consistency::Consistency;
 use crate::error::{Error, Kind, Reason};
@@ -22,11 +23,13 @@ const LEVELS_MAX: u16 = 49;
 /// too deep or too large to be sent, and a snapshot that is not to be had.
 pub async fn expand(
     node: &Node,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     resource: &ObjectRef,
     permission: &str,
 ) -> Result<Answered<Tree>, Error> {
+    let permit = Permit::of(node, caller)?;
+    permit.require_explanation(resource.definition.as_str(), permission)?;
     let view = node.view(consistency).await?;
     let context = Context::default();
     let environment = environment(node, &view, &context);

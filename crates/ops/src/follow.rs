@@ -13,9 +13,10 @@ use schema::{Schema, SchemaError};
 use store::{Head, LogEntry, LogError, LogQuery, RecordKey, Store, StoreError};
 use tokio::sync::watch;
 
-use crate::counter::{self, Counters};
+use crate::access;
 use crate::error::{Error, Kind};
 use crate::node::{Node, Published};
+use crate::records::Records;
 use crate::watch::Commit;
 
 pub(crate) use load::load;
@@ -119,18 +120,20 @@ impl RecentHashes {
 
 /// Takes in what became of a record.
 fn note_record(
-    counters: &mut Counters,
+    records: &mut Records,
     key: &RecordKey,
     value: Option<&[u8]>,
 ) -> Result<(), FollowError> {
-    counter::note(counters, key, value).map_err(|detail| FollowError::Record {
-        key: key.clone(),
-        detail,
-    })
+    records
+        .note(key, value)
+        .map_err(|detail| FollowError::Record {
+            key: key.clone(),
+            detail,
+        })
 }
 
 fn compile(text: &str, revision: Revision) -> Result<Arc<Schema>, FollowError> {
-    let compiled = Schema::compile(text);
+    let compiled = access::compile(text);
     compiled
         .map(Arc::new)
         .map_err(|source| FollowError::Schema {
@@ -322,8 +325,13 @@ fn publish(node: &Node, published: Published, commits: Vec<Arc<Commit>>) {
         }
     }
     let times: Vec<Timestamp> = commits.iter().map(|commit| commit.time()).collect();
+    let locks = Arc::clone(&published.records.access);
     node.watches().push(commits);
-    node.current.store(Arc::new(published));
+    let before = node.current.swap(Arc::new(published));
+    if !Arc::ptr_eq(&locks, &before.records.access) {
+        // They were worked out for subjects that may be locked now.
+        node.kept_look_ups().clear();
+    }
     node.history
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -338,7 +346,7 @@ fn forward(current: &Published, entries: &[LogEntry]) -> Result<Published, Follo
         snapshot: Arc::clone(&current.snapshot),
         hash: current.hash,
         schema_revision: current.schema_revision,
-        counters: current.counters.clone(),
+        records: current.records.clone(),
     };
     let mut changes = Vec::new();
     for (place, entry) in entries.iter().enumerate() {
@@ -363,7 +371,7 @@ fn forward(current: &Published, entries: &[LogEntry]) -> Result<Published, Follo
             );
         }
         for record in &entry.records {
-            note_record(&mut at.counters, &record.key, record.after.as_deref())?;
+            note_record(&mut at.records, &record.key, record.after.as_deref())?;
         }
         at.hash = entry.hash;
         // One snapshot for a run of entries, cut where the schema changes.
@@ -439,7 +447,7 @@ pub(crate) async fn rebuild(
             snapshot: Arc::clone(from),
             hash: CommitHash::ZERO,
             schema_revision: Revision(0),
-            counters: Counters::default(),
+            records: Records::default(),
         };
         forward(&start, &upto).map(|published| published.snapshot)
     } else {

@@ -51,7 +51,7 @@ async fn rebuild(node: &Node) -> Result<Option<(Arc<Published>, usize)>, FollowE
             snapshot: Arc::new(current.snapshot.without_dead_ids(&definitions)),
             hash: current.hash,
             schema_revision: current.schema_revision,
-            counters: current.counters.clone(),
+            records: current.records.clone(),
         };
         let dead_count = worn.iter().map(|dead| dead.dead_count).sum();
         Some((Arc::new(rebuilt), dead_count))

@@ -3,6 +3,7 @@
 //! Protocols decode to the types here, call one function and encode what it returns; they have no thought of their own.
 //! [`Node`] is what the operations share: the store, the graph that follows it, the clock and the limits.
 
+pub mod access;
 pub mod bulk;
 pub mod check;
 pub mod consistency;
@@ -12,6 +13,7 @@ pub mod digest;
 pub mod error;
 pub mod expand;
 pub mod housekeeping;
+pub mod lock;
 pub mod lookup;
 pub mod node;
 pub mod read;
@@ -27,6 +29,7 @@ mod head;
 mod history;
 mod metrics;
 mod precondition;
+mod records;
 mod typing;
 
 pub use consistency::{Consistency, View};

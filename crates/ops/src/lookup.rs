@@ -17,6 +17,7 @@ use engine::graph::Snapshot;
 use identity::Caller;
 use model::{Context, DefinitionName, ObjectId, ObjectRef, RelationName, SubjectRef, Token};
 
+use crate::access::{Action, Permit};
 use crate::check;
 use crate::consistency::{Consistency, View};
 use crate::cursor::{Cursor, Cursors};
@@ -104,10 +105,13 @@ pub struct Page {
 /// much work; too many look-ups at once. What fails for single resources comes with [`Page::end`].
 pub async fn resources(
     node: &Arc<Node>,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     asked: &Resources,
 ) -> Result<Page, Error> {
+    let of = (asked.definition.as_str(), asked.permission.as_str());
+    let subject = asked.subject.definition.as_str();
+    Permit::of(node, caller)?.require_question(Action::LookUp, of, subject)?;
     let parameters = format!(
         "resources {} {} {}",
         asked.definition, asked.permission, asked.subject
@@ -128,8 +132,12 @@ pub async fn resources(
         .with("field", "subject_id"),
         QueryError::UnknownDefinition { .. } | QueryError::UnknownMember { .. } => error.into(),
     })?;
+    let is_locked = node.locked(&asked.subject).is_some();
     let look_up =
         move |snapshot: &Snapshot, environment: Environment<'_>, interrupt: &Interrupt| {
+            if is_locked {
+                return Ok(Found::nothing(resolved.definition()));
+            }
             eval::lookup_resources(snapshot, &resolved, environment, interrupt)
         };
     // No resource is everybody.
@@ -142,10 +150,15 @@ pub async fn resources(
 /// As [`resources`].
 pub async fn subjects(
     node: &Arc<Node>,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     asked: &Subjects,
 ) -> Result<Page, Error> {
+    let of = (
+        asked.resource.definition.as_str(),
+        asked.permission.as_str(),
+    );
+    Permit::of(node, caller)?.require_question(Action::LookUp, of, asked.definition.as_str())?;
     let parameters = format!(
         "subjects {} {} {} {:?} {}",
         asked.resource,
@@ -163,9 +176,11 @@ pub async fn subjects(
         asked.definition.as_str(),
         asked.relation.as_ref().map(RelationName::as_str),
     )?;
+    let locked = node.locked_of(&asked.definition);
     let look_up =
         move |snapshot: &Snapshot, environment: Environment<'_>, interrupt: &Interrupt| {
-            eval::lookup_subjects(snapshot, &resolved, environment, interrupt)
+            let found = eval::lookup_subjects(snapshot, &resolved, environment, interrupt)?;
+            Ok(found.without(snapshot, &locked))
         };
     let tells_everybody = !asked.is_without_everybody;
     place

@@ -25,6 +25,7 @@ use crate::head::HeadQuestions;
 use crate::history::History;
 use crate::lookup::{Kept, Turns};
 use crate::metrics::{CommitOutcome, Metrics, NodeCollector};
+use crate::records::Records;
 use crate::watch::Watches;
 
 /// What a node is set to.
@@ -60,7 +61,7 @@ pub(crate) struct Published {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) hash: CommitHash,
     pub(crate) schema_revision: Revision,
-    pub(crate) counters: Counters,
+    pub(crate) records: Records,
 }
 
 impl Published {
@@ -330,7 +331,7 @@ impl Node {
     pub(crate) fn view_with_counters(&self) -> (View, Counters) {
         let current = self.current.load();
         let view = self.view_of(&current.snapshot, current.hash.short());
-        (view, current.counters.clone())
+        (view, current.records.counters.clone())
     }
 
     pub(crate) fn identity(&self) -> StoreIdentity {

@@ -3,6 +3,7 @@
 use identity::Caller;
 use model::{Relationship, RelationshipFilter, RelationshipKey, Token};
 
+use crate::access::{Action, Permit};
 use crate::consistency::{Consistency, View};
 use crate::cursor::{Cursor, Cursors};
 use crate::error::{Error, Reason};
@@ -101,12 +102,13 @@ impl Reading {
 /// that is not to be had.
 pub async fn read(
     node: &Node,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     filter: RelationshipFilter,
     limit: u32,
     cursor: Option<&str>,
 ) -> Result<Reading, Error> {
+    Permit::of(node, caller)?.require_filter(Action::Read, &filter)?;
     let limit_max = node.settings().limits.page_size_max;
     if limit > limit_max {
         return Err(Error::limit_too_big(limit, limit_max));
@@ -123,12 +125,14 @@ pub async fn read(
 /// As [`read`], with pages of up to `export_page_size_max`.
 pub async fn export(
     node: &Node,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     filter: Option<RelationshipFilter>,
     page_size: u32,
     cursor: Option<&str>,
 ) -> Result<Reading, Error> {
+    let all = RelationshipFilter::default();
+    Permit::of(node, caller)?.require_filter(Action::Read, filter.as_ref().unwrap_or(&all))?;
     let page_size_max = node.settings().limits.export_page_size_max;
     if page_size > page_size_max {
         return Err(Error::limit_too_big(page_size, page_size_max));

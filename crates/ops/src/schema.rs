@@ -1,10 +1,13 @@
 //! Writing and reading the schema, and looking into it ([`reflect`]) and ahead ([`plan`]).
 
+use std::collections::HashSet;
+
 use identity::Caller;
-use model::Token;
-use schema::{Schema, SchemaError, SchemaErrorClass};
+use model::{DefinitionName, Token};
+use schema::{Caveat, Schema, SchemaError, SchemaErrorClass};
 use store::ChangeRequest;
 
+use crate::access::{self, Action, Permit, Target};
 use crate::consistency::Consistency;
 use crate::error::{Error, Kind, Reason};
 use crate::node::Node;
@@ -30,8 +33,9 @@ pub struct Read {
 /// [`Error`] for a text that is too long or wrong, and for a change that existing relationships forbid, with the one that
 /// does. Nothing has changed then.
 pub async fn write(node: &Node, caller: &Caller, text: &str) -> Result<Token, Error> {
+    Permit::of(node, caller)?.require(Action::WriteSchema, Target::System)?;
     check_length(node, text)?;
-    let schema = Schema::compile(text)?;
+    let schema = access::compile(text)?;
     let committed = write::commit_at_head(node, caller, (Vec::new(), None), |head| {
         evolution::check(&head.snapshot, &schema)?;
         Ok(vec![ChangeRequest::Schema(text.to_owned())])
@@ -56,17 +60,69 @@ fn check_length(node: &Node, text: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Kind::NotFound`] while there is none.
-pub async fn read(node: &Node, _caller: &Caller) -> Result<Read, Error> {
+pub async fn read(node: &Node, caller: &Caller) -> Result<Read, Error> {
     let view = node.view(Consistency::FullyConsistent).await?;
     let schema = view.snapshot.schema();
-    if schema.is_empty() {
+    let shown = Shown::to(&Permit::of(node, caller)?, schema)?;
+    let text = schema.to_text_of(
+        |definition| shown.has(&definition.name),
+        |caveat| shown.has_caveat(schema, caveat),
+    );
+    if text.is_empty() {
         let message = "no schema has been defined; please call WriteSchema to start";
         return Err(Error::new(Kind::NotFound, message));
     }
     Ok(Read {
-        text: schema.to_text(),
+        text,
         at: view.token,
     })
+}
+
+/// What of the schema a caller is shown: all of it, or the definitions whose schema it may read.
+enum Shown {
+    All,
+    Definitions(HashSet<DefinitionName>),
+}
+
+impl Shown {
+    fn to(permit: &Permit<'_>, schema: &Schema) -> Result<Self, Error> {
+        if permit.may(Action::ReadSchema, Target::System)? {
+            return Ok(Self::All);
+        }
+        let mut shown = HashSet::new();
+        for (_, definition) in schema.written_definitions() {
+            let name = &definition.name;
+            if permit.may(Action::ReadSchema, Target::Definition(name.as_str()))? {
+                shown.insert(name.clone());
+            }
+        }
+        Ok(Self::Definitions(shown))
+    }
+
+    fn has(&self, definition: &DefinitionName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Definitions(shown) => shown.contains(definition),
+        }
+    }
+
+    /// Whether a definition that is shown uses the caveat.
+    fn has_caveat(&self, schema: &Schema, caveat: &Caveat) -> bool {
+        match self {
+            Self::All => true,
+            Self::Definitions(shown) => {
+                schema
+                    .caveat_ix(caveat.name.as_str())
+                    .is_some_and(|caveat| {
+                        let mut members = schema.members().map(|(_, member)| member);
+                        members.any(|member| {
+                            shown.contains(&schema.definition(member.definition).name)
+                                && member.uses_caveat(caveat)
+                        })
+                    })
+            }
+        }
+    }
 }
 
 impl From<SchemaError> for Error {

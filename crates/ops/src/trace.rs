@@ -7,9 +7,11 @@ use engine::eval::{self, Trace, TreeLimits};
 use identity::Caller;
 use model::Decision;
 
+use crate::access::Permit;
 use crate::check::{self, Answered, Question};
 use crate::consistency::{Consistency, View};
 use crate::error::Error;
+use crate::lock;
 use crate::node::Node;
 
 /// An answer and how it came about.
@@ -37,10 +39,11 @@ const LEVELS_MAX: u16 = 40;
 /// As [`check::check`], but a failure of the evaluation itself comes with a trace as well.
 pub async fn check(
     node: &Node,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     question: &Question,
 ) -> Result<Answered<Traced>, Error> {
+    check::admit_explanation(&Permit::of(node, caller)?, question)?;
     let view = node.view(consistency).await?;
     let answer = Tracer::new(node).answer(&view, question)?;
     Ok(Answered {
@@ -55,14 +58,19 @@ pub async fn check(
 /// As [`check::check_bulk`].
 pub async fn check_bulk(
     node: &Node,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     questions: &[Question],
 ) -> Result<Answered<Vec<Result<Traced, Error>>>, Error> {
+    let permit = Permit::of(node, caller)?;
     let mut tracer = Tracer::new(node);
     check::each(node, consistency, questions, |view, questions| {
         let each = questions.iter();
-        each.map(|question| tracer.answer(view, question)).collect()
+        let answer = |question| {
+            check::admit_explanation(&permit, question)?;
+            tracer.answer(view, question)
+        };
+        each.map(answer).collect()
     })
     .await
 }
@@ -88,8 +96,11 @@ impl<'a> Tracer<'a> {
         let started = Instant::now();
         let query = check::resolve(self.node, view, question)?;
         let environment = check::environment(self.node, view, &question.context);
+        let locked = self.node.locked(&question.subject);
+        let locked = locked.as_deref();
         if self.bytes_left == 0 {
             let decision = eval::check(&view.snapshot, &query, environment);
+            let decision = decision.map(|decision| lock::decided(locked, decision));
             return Ok(Traced {
                 decision: decision.map_err(Error::from),
                 trace: None,
@@ -105,8 +116,10 @@ impl<'a> Tracer<'a> {
         let trace = eval::trace(&view.snapshot, &query, names, environment, limits);
         let took = started.elapsed();
         self.bytes_left = self.bytes_left.saturating_sub(trace.bytes);
+        let decision = trace.decision.clone();
+        let decision = decision.map(|decision| lock::decided(locked, decision));
         Ok(Traced {
-            decision: trace.decision.clone().map_err(Error::from),
+            decision: decision.map_err(Error::from),
             trace: Some(trace),
             schema_text: self.schema_text(view),
             took,

@@ -8,6 +8,7 @@
 //! A token in an event is always one to resume from: whoever has seen the event and resumes misses nothing and, but for
 //! the parts of a commit that was split, sees nothing twice.
 
+mod admission;
 mod commit;
 mod feed;
 mod recent;
@@ -23,6 +24,7 @@ use identity::Caller;
 use model::{DefinitionName, Relationship, RelationshipFilter, RelationshipUpdate, Token};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::access::Permit;
 use crate::error::{Error, Kind};
 use crate::node::Node;
 use crate::typing;
@@ -236,11 +238,15 @@ impl Watching {
 /// One question to the store; then about 5 KiB of memory, and a wake-up for each run of commits that the node applies (benches/watch.rs).
 pub async fn watch(
     node: &Arc<Node>,
-    _caller: &Caller,
-    request: Request,
+    caller: &Caller,
+    mut request: Request,
 ) -> Result<Watching, Error> {
     node.ready()?;
     check_filter(&request.filter)?;
+    let permit = Permit::of(node, caller)?;
+    request.filter = admission::narrowed(&permit, request.filter)?;
+    admission::admit(&permit, &request.filter)?;
+    drop(permit);
     let place = node.watches().place()?;
     let at = start::token(node, request.start).await?;
     let (sender, events) = mpsc::channel(EVENTS_WAITING_MAX);
@@ -249,7 +255,8 @@ pub async fn watch(
         let _is_sent = sender.try_send(Event::Checkpoint { through: at });
     }
     let (end, ended) = oneshot::channel();
-    tokio::spawn(feed::run(Arc::clone(node), request, at, sender, end, place));
+    let of = (Arc::clone(node), caller.clone());
+    tokio::spawn(feed::run(of, request, at, sender, end, place));
     Ok(Watching {
         events,
         ended: Some(ended),

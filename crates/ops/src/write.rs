@@ -1,16 +1,18 @@
 //! Writing and deleting relationships.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use identity::Caller;
 use model::{
-    ObjectRef, Operation, Precondition, RelationshipFilter, RelationshipKey, RelationshipUpdate,
-    ResourceIdFilter, SubjectFilter, SubjectId, SubjectRelationFilter, Token,
+    ObjectRef, Operation, Precondition, Relationship, RelationshipFilter, RelationshipKey,
+    RelationshipUpdate, ResourceIdFilter, SubjectFilter, SubjectId, SubjectRelationFilter, Token,
 };
 use schema::Schema;
 use store::{Base, ChangeRequest, CommitError, CommitRequest, Committed, Provenance, StoreError};
 
+use crate::access::{self, Action, Permit, Target};
 use crate::consistency::Consistency;
 use crate::error::{Error, Kind, Reason};
 use crate::node::{Node, Published};
@@ -77,13 +79,41 @@ pub async fn write(node: &Node, caller: &Caller, write: Write) -> Result<Token, 
     for update in &write.updates {
         check_context_size(node, update)?;
     }
-    let changes = write
-        .updates
+    let permit = Permit::of(node, caller)?;
+    for precondition in &write.preconditions {
+        permit.require_precondition(precondition.filter())?;
+    }
+    permit.require_updates(Action::Write, &write.updates)?;
+    let more = (write.preconditions, write.metadata);
+    let committed = commit_updates(node, caller, more, write.updates).await?;
+    node.published(committed.revision, committed.hash).await
+}
+
+/// Commits updates that were let through; those that give rights, or take them away, only if the caller may at the head.
+pub(crate) async fn commit_updates(
+    node: &Node,
+    caller: &Caller,
+    (preconditions, metadata): (Vec<Precondition>, Option<String>),
+    updates: Vec<RelationshipUpdate>,
+) -> Result<Committed, Error> {
+    let mut definitions = updates
+        .iter()
+        .map(|update| &update.relationship.resource.definition);
+    let gives_rights = definitions.any(|definition| access::is_own(definition.as_str()));
+    let changes: Vec<ChangeRequest> = updates
         .into_iter()
         .map(ChangeRequest::Relationship)
         .collect();
-    let committed = commit(node, caller, write.preconditions, changes, write.metadata).await?;
-    node.published(committed.revision, committed.hash).await
+    if !gives_rights {
+        return commit(node, caller, preconditions, changes, metadata).await;
+    }
+    commit_at_head(node, caller, (preconditions, metadata), |head| {
+        let mut changes = changes.clone();
+        check_against(head.snapshot.schema(), &[], &changes)?;
+        access::check_changes(node, caller, head, &mut changes)?;
+        Ok(changes)
+    })
+    .await
 }
 
 /// Deletes the relationships that match a pattern, in one commit.
@@ -97,6 +127,18 @@ pub async fn delete(node: &Node, caller: &Caller, deletion: Deletion) -> Result<
     }
     check_metadata(node, deletion.metadata.as_deref())?;
     check_precondition_count(node, &deletion.preconditions)?;
+    let permit = Permit::of(node, caller)?;
+    for precondition in &deletion.preconditions {
+        permit.require_precondition(precondition.filter())?;
+    }
+    match &deletion.filter.definition {
+        Some(definition) if access::is_own(definition.as_str()) => {
+            return delete_rights(node, caller, deletion).await;
+        }
+        // It may match what is built in.
+        None => permit.require_administrator()?,
+        Some(_) => permit.require_filter(Action::Write, &deletion.filter)?,
+    }
     let change = ChangeRequest::DeleteMatching {
         filter: deletion.filter.clone(),
         limit: (deletion.limit > 0).then_some(deletion.limit),
@@ -124,6 +166,46 @@ pub async fn delete(node: &Node, caller: &Caller, deletion: Deletion) -> Result<
     })
 }
 
+/// Deletes relationships of what is built in: each has to be one that the caller may take away.
+async fn delete_rights(node: &Node, caller: &Caller, deletion: Deletion) -> Result<Deleted, Error> {
+    let count = AtomicU64::new(0);
+    let limit_max = node.settings().limits.updates_max;
+    let more = (deletion.preconditions, deletion.metadata);
+    let committed = commit_at_head(node, caller, more, |head| {
+        typing::filter(head.snapshot.schema(), &deletion.filter)?;
+        let now = node.now();
+        let rows = head.snapshot.relationships(&deletion.filter);
+        let rows = rows.filter(|row| !row.is_expired(now));
+        let mut changes: Vec<ChangeRequest> = rows.take(limit_max + 1).map(deleted).collect();
+        if changes.len() > limit_max
+            || (deletion.limit > 0 && changes.len() > deletion.limit as usize)
+        {
+            let limit = limit_max.min(deletion.limit as usize).max(1);
+            let message = format!("more than {limit} rights match; name them more closely");
+            return Err(Error::invalid(
+                Reason::TooManyRelationshipsForTransactionalDelete,
+                message,
+            ));
+        }
+        count.store(changes.len() as u64, Ordering::Relaxed);
+        access::check_changes(node, caller, head, &mut changes)?;
+        Ok(changes)
+    })
+    .await?;
+    Ok(Deleted {
+        at: node.published(committed.revision, committed.hash).await?,
+        count: count.into_inner(),
+        is_complete: true,
+    })
+}
+
+fn deleted(relationship: Relationship) -> ChangeRequest {
+    ChangeRequest::Relationship(RelationshipUpdate {
+        operation: Operation::Delete,
+        relationship,
+    })
+}
+
 /// Deletes every relationship of an object, as resource and as subject, in one commit.
 ///
 /// # Errors
@@ -139,6 +221,8 @@ pub async fn delete_object(
 ) -> Result<Deleted, Error> {
     check_metadata(node, metadata.as_deref())?;
     check_precondition_count(node, &preconditions)?;
+    // It tells of relationships of whatever definition.
+    Permit::of(node, caller)?.require(Action::Write, Target::System)?;
     let as_resource = RelationshipFilter {
         definition: Some(object.definition.clone()),
         resource_id: Some(ResourceIdFilter::Exact(object.id.clone())),
@@ -164,15 +248,14 @@ pub async fn delete_object(
             .into_iter()
             .flatten()
             .filter(|row| keys.insert(row.key()));
-        let updates = rows.map(|relationship| {
+        let changes = rows.map(|relationship| {
             // The expired ones go too, and are as if they had not been there.
             count.fetch_add(u64::from(!relationship.is_expired(now)), Ordering::Relaxed);
-            RelationshipUpdate {
-                operation: Operation::Delete,
-                relationship,
-            }
+            deleted(relationship)
         });
-        Ok(updates.map(ChangeRequest::Relationship).collect())
+        let mut changes = changes.collect();
+        access::check_changes(node, caller, head, &mut changes)?;
+        Ok(changes)
     })
     .await?;
     Ok(Deleted {
@@ -188,7 +271,7 @@ pub(crate) async fn commit_at_head(
     node: &Node,
     caller: &Caller,
     (preconditions, metadata): (Vec<Precondition>, Option<String>),
-    work_out: impl Fn(&Published) -> Result<Vec<ChangeRequest>, Error>,
+    work_out: impl Fn(&Arc<Published>) -> Result<Vec<ChangeRequest>, Error>,
 ) -> Result<Committed, Error> {
     /// Commits of other nodes that may come in between.
     const TRIES_MAX: usize = 16;

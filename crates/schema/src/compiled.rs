@@ -148,6 +148,19 @@ pub struct Caveat {
     pub program: Program,
 }
 
+impl Member {
+    /// Whether it is a relation that takes subjects with that caveat.
+    #[must_use]
+    pub fn uses_caveat(&self, caveat: CaveatIx) -> bool {
+        match &self.kind {
+            MemberKind::Relation(allowed) => {
+                allowed.iter().any(|subject| subject.caveat == Some(caveat))
+            }
+            MemberKind::Permission(_) => false,
+        }
+    }
+}
+
 /// One kind of subject that a relation takes, with names in place of indices: it outlives its schema.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AllowedSubjectName {

@@ -94,6 +94,14 @@ impl ResourcesQuery {
     }
 }
 
+impl ResourcesQuery {
+    /// The definition of the resources that are asked for.
+    #[must_use]
+    pub fn definition(&self) -> DefinitionIx {
+        self.definition
+    }
+}
+
 impl SubjectsQuery {
     /// Resolves a question. `subject_relation` asks for subject sets of that relation instead of objects.
     ///

@@ -13,9 +13,9 @@ use model::{CaveatName, CaveatRef, Context, Revision, Timestamp};
 use store::{ScanHeader, ScanRow, Store};
 
 use super::{FollowError, compile, note_record};
-use crate::counter::Counters;
 use crate::error::{Error, Kind};
 use crate::node::Published;
+use crate::records::Records;
 
 /// Rows of a chunk: what they read in the dictionaries fits the cache of a core.
 const CHUNK_ROWS: usize = 128;
@@ -62,15 +62,15 @@ fn load_blocking(store: &dyn Store) -> Result<Published, FollowError> {
         None => loader_of(&header)?,
     };
     let head = header.head;
-    let mut counters = Counters::default();
+    let mut records = Records::default();
     for record in &header.records {
-        note_record(&mut counters, &record.key, Some(&record.value))?;
+        note_record(&mut records, &record.key, Some(&record.value))?;
     }
     Ok(Published {
         snapshot: Arc::new(loader.finish(head.revision, head.time)),
         hash: head.hash,
         schema_revision: head.schema_revision,
-        counters,
+        records,
     })
 }
 

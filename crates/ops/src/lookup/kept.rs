@@ -58,6 +58,12 @@ impl Kept {
         answers.retain(|answer| answer.key.now >= instant);
     }
 
+    /// Lets go of all: they are worked out again when they are asked for.
+    pub(crate) fn clear(&self) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.clear();
+    }
+
     /// The answer, with a view of the snapshot that it was found on.
     pub(crate) fn get(&self, view: &View, query: [u8; 16]) -> Option<(View, Arc<Found>)> {
         let key = Key::of(view, query);

@@ -7,6 +7,7 @@ use model::Token;
 use schema::{Schema, SchemaChange, SchemaError};
 
 use super::evolution;
+use crate::access::{self, Action, Permit, Target};
 use crate::consistency::Consistency;
 use crate::error::{Error, Kind};
 use crate::node::Node;
@@ -54,17 +55,18 @@ pub enum Outcome {
 /// limit of what is counted.
 pub async fn plan(
     node: &Node,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     text: String,
 ) -> Result<Plan, Error> {
+    Permit::of(node, caller)?.require(Action::WriteSchema, Target::System)?;
     super::check_length(node, &text)?;
     let view = node.view(consistency).await?;
     let at = view.token;
     let work = move || {
-        let new = match Schema::compile(&text) {
+        let new = match access::compile(&text) {
             Ok(new) => new,
-            Err(_) => return Outcome::Faulty(schema::diagnose(&text)),
+            Err(_) => return Outcome::Faulty(access::diagnose(&text)),
         };
         let old = Arc::clone(view.snapshot.schema());
         Outcome::Sound {

@@ -7,6 +7,8 @@ use identity::Caller;
 use model::Token;
 use schema::{MemberIx, MemberKind, Schema, SchemaChange, Selected, Selector};
 
+use super::Shown;
+use crate::access::{self, Action, Permit, Target};
 use crate::consistency::Consistency;
 use crate::error::{Error, Reason};
 use crate::node::Node;
@@ -37,10 +39,11 @@ pub struct Difference {
 /// [`Reason::InvalidFilter`] for a selector that makes no sense; the errors of [`Node::view`].
 pub async fn reflect(
     node: &Node,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     selectors: &[Selector],
 ) -> Result<Reflected<Selected>, Error> {
+    let permit = Permit::of(node, caller)?;
     look(node, consistency, |schema| {
         schema.select(selectors).map_err(|(place, error)| {
             let filter = selectors.get(place).map(selector_text).unwrap_or_default();
@@ -49,6 +52,7 @@ pub async fn reflect(
         })
     })
     .await
+    .and_then(|reflected| shown_to(&permit, reflected))
 }
 
 /// The relations and permissions, of definitions whose names begin with `prefix`, that can hold a subject because
@@ -58,11 +62,12 @@ pub async fn reflect(
 /// [`Error`] for names that are not in the schema; the errors of [`Node::view`].
 pub async fn computable(
     node: &Node,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     (definition, member): (&str, &str),
     prefix: &str,
 ) -> Result<Reflected<Vec<MemberIx>>, Error> {
+    Permit::of(node, caller)?.require(Action::ReadSchema, Target::System)?;
     look(node, consistency, |schema| {
         let definition_ix = schema.definition_ix(definition);
         let definition_ix = definition_ix.ok_or_else(|| unknown_definition(definition))?;
@@ -87,10 +92,11 @@ pub async fn computable(
 /// [`Error`] for names that are not in the schema, and for a relation; the errors of [`Node::view`].
 pub async fn dependent(
     node: &Node,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     (definition, permission): (&str, &str),
 ) -> Result<Reflected<Vec<MemberIx>>, Error> {
+    Permit::of(node, caller)?.require(Action::ReadSchema, Target::System)?;
     look(node, consistency, |schema| {
         let member = member_of(schema, definition, permission)?;
         match schema.member(member).kind {
@@ -111,17 +117,34 @@ pub async fn dependent(
 /// [`Error`] for a text that is too long or wrong; the errors of [`Node::view`].
 pub async fn diff(
     node: &Node,
-    _caller: &Caller,
+    caller: &Caller,
     consistency: Consistency,
     text: &str,
 ) -> Result<Reflected<Difference>, Error> {
+    Permit::of(node, caller)?.require(Action::ReadSchema, Target::System)?;
     super::check_length(node, text)?;
     look(node, consistency, |schema| {
-        let compared = Schema::compile(text)?;
+        let compared = access::compile(text)?;
         let changes = schema::diff(schema, &compared);
         Ok(Difference { compared, changes })
     })
     .await
+}
+
+/// What of it the caller may see.
+fn shown_to(
+    permit: &Permit<'_>,
+    mut reflected: Reflected<Selected>,
+) -> Result<Reflected<Selected>, Error> {
+    let Reflected { schema, found, .. } = &mut reflected;
+    let shown = Shown::to(permit, schema)?;
+    found
+        .definitions
+        .retain(|selected| shown.has(&schema.definition(selected.definition).name));
+    found
+        .caveats
+        .retain(|caveat| shown.has_caveat(schema, schema.caveat(*caveat)));
+    Ok(reflected)
 }
 
 async fn look<T>(

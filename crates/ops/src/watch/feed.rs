@@ -4,15 +4,18 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use identity::Caller;
 use model::{Revision, Token};
 use store::{LogError, LogQuery};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::admission;
 use super::commit::Parts;
 use super::recent::{Next, stopping};
 use super::start::{gone, unreadable};
 use super::{Commit, Event, Filter, Request, Updates};
+use crate::access::Permit;
 use crate::error::{Error, Kind};
 use crate::node::Node;
 
@@ -25,6 +28,7 @@ const LOOK: Duration = Duration::from_secs(15);
 
 struct Feed {
     node: Arc<Node>,
+    caller: Caller,
     filter: Arc<Filter>,
     has_schema_updates: bool,
     has_checkpoints: bool,
@@ -38,7 +42,7 @@ struct Feed {
 
 /// Feeds `sender` with what is committed after `at`. The place is free again at the end.
 pub(super) async fn run(
-    node: Arc<Node>,
+    (node, caller): (Arc<Node>, Caller),
     request: Request,
     at: Token,
     sender: mpsc::Sender<Event>,
@@ -49,6 +53,7 @@ pub(super) async fn run(
     let mut ending = node.watches().ending();
     let mut feed = Feed {
         node,
+        caller,
         filter: Arc::new(request.filter),
         has_schema_updates: request.has_schema_updates,
         has_checkpoints: request.has_checkpoints,
@@ -81,7 +86,10 @@ impl Feed {
                         return Err(stopping());
                     }
                 }
-                () = tokio::time::sleep_until(self.next_look) => self.look(),
+                () = tokio::time::sleep_until(self.next_look) => {
+                    self.admit()?;
+                    self.look();
+                }
             }
         }
     }
@@ -153,6 +161,9 @@ impl Feed {
         let mut part = parts.next();
         let is_schema_told = commit.is_schema_changed() && self.has_schema_updates;
         let is_told = is_schema_told || part.is_some();
+        if is_told {
+            self.admit()?;
+        }
         if is_schema_told {
             let through = through(commit, part.is_none());
             self.send(Event::SchemaUpdated { through }).await?;
@@ -174,6 +185,11 @@ impl Feed {
             self.send(Event::Checkpoint { through: self.at }).await?;
         }
         Ok(())
+    }
+
+    /// Lets the watch go on: what was taken from the caller meanwhile ends it.
+    fn admit(&self) -> Result<(), Error> {
+        admission::admit(&Permit::of(&self.node, &self.caller)?, &self.filter)
     }
 
     /// The reader has from now until the end of the span.

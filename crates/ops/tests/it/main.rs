@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod access;
 mod agreement;
 mod clock_offset;
 mod digest;

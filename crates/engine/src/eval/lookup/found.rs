@@ -33,6 +33,8 @@ pub struct Found {
     /// The objects that are in the set on their own account, in the order of their ids.
     members: Vec<u32>,
     unnamed: Option<Unnamed>,
+    /// Objects that everybody does not stand for, and that no relationship names; in the order of their ids.
+    strangers: Vec<ObjectId>,
 }
 
 /// The object that was asked about, where it is among what was found and no relationship names it.
@@ -78,7 +80,42 @@ impl Found {
             set,
             members,
             unnamed,
+            strangers: Vec::new(),
         }
+    }
+
+    /// Nothing.
+    #[must_use]
+    pub fn nothing(definition: DefinitionIx) -> Self {
+        Self {
+            definition,
+            set: Set::default(),
+            members: Vec::new(),
+            unnamed: None,
+            strangers: Vec::new(),
+        }
+    }
+
+    /// What was found without those objects, whatever grants to them.
+    #[must_use]
+    pub fn without<'i>(
+        mut self,
+        snapshot: &Snapshot,
+        ids: impl IntoIterator<Item = &'i ObjectId>,
+    ) -> Self {
+        for id in ids {
+            self.unnamed = self.unnamed.filter(|unnamed| unnamed.id != *id);
+            let Some(object) = snapshot.object_ix(self.definition, id.as_str()) else {
+                self.strangers.push(id.clone());
+                continue;
+            };
+            self.set.yes.remove(object.0);
+            self.set.other.remove(&object.0);
+            self.set.no.insert(object.0);
+            self.members.retain(|member| *member != object.0);
+        }
+        self.strangers.sort_unstable();
+        self
     }
 
     /// How many objects were found on their own account: all, where there is no wildcard.
@@ -106,21 +143,27 @@ impl Found {
         }
         let mut excluded = self.set.no.clone();
         excluded.extend(self.set.other.keys().copied());
-        in_order(snapshot, self.definition, &excluded)
-            .into_iter()
-            .filter_map(|object| {
-                let membership = match self.set.other.get(&object) {
-                    Some(undecided) if undecided.flags.errors.is_empty() => {
-                        conditional(&undecided.flags)
-                    }
-                    Some(_) | None => Membership::Certain,
-                };
-                Some((
-                    snapshot.object_id(self.definition, ObjectIx(object))?,
-                    membership,
-                ))
-            })
-            .collect()
+        let named = in_order(snapshot, self.definition, &excluded);
+        let named = named.into_iter().filter_map(|object| {
+            let membership = match self.set.other.get(&object) {
+                Some(undecided) if undecided.flags.errors.is_empty() => {
+                    conditional(&undecided.flags)
+                }
+                Some(_) | None => Membership::Certain,
+            };
+            Some((
+                snapshot.object_id(self.definition, ObjectIx(object))?,
+                membership,
+            ))
+        });
+        let strangers = self.strangers.iter().cloned();
+        let mut excluded: Vec<_> = named
+            .chain(strangers.map(|id| (id, Membership::Certain)))
+            .collect();
+        if !self.strangers.is_empty() {
+            excluded.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        }
+        excluded
     }
 
     /// Why it is not known of some objects whether they belong here. Of several reasons the least.

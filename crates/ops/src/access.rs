@@ -1,0 +1,20 @@
+//! What callers may do with Remit itself: decided by the same engine, on the same graph, as everything else.
+//!
+//! A grant is a relationship of a definition that is built in ([`roles`]): it expires, is explained and is on record like any other.
+//! Each operation asks for a [`Permit`] and holds it to what it is about to do. A caller without any right on a definition is told
+//! what it would be told if there were none.
+//!
+//! Nothing is enforced until somebody is made an administrator: until then, whoever is let in may do everything, as with a server
+//! that knows nothing but keys. From that commit on a caller has what it was given, and there is always an administrator left.
+
+mod grant;
+mod permit;
+mod roles;
+mod state;
+
+pub use roles::{Action, Scope, built_in_text};
+
+pub(crate) use grant::{check_changes, is_own};
+pub(crate) use permit::{Permit, Target};
+pub(crate) use roles::{compile, diagnose};
+pub(crate) use state::{KIND, LOCK_KIND, State};

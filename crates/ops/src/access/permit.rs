@@ -1,0 +1,509 @@
+//! What one caller may do, at one instant.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use engine::eval::{self, Environment, Query};
+use identity::{Caller, Credential};
+use model::{
+    Context, Decision, DefinitionName, ObjectId, ObjectRef, RelationName, RelationshipFilter,
+    RelationshipUpdate, SubjectId, SubjectRef, Timestamp,
+};
+use schema::{DefinitionIx, MemberKind, Schema};
+
+use super::grant::is_own;
+use super::roles::{ADMINISTRATOR, Action, GROUP, MEMBER, PREFIX, SYSTEM_ID, Scope};
+use crate::error::{Error, Kind};
+use crate::node::{Node, Published};
+
+/// What is to be done something with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Target<'a> {
+    /// All of Remit.
+    System,
+    /// All relationships of a definition.
+    Definition(&'a str),
+    /// A relation or permission of a definition.
+    Member(&'a str, &'a str),
+    /// A caller.
+    User(&'a str),
+}
+
+/// What one caller may do: judged by the newest that the node knows, whatever snapshot the caller asks for, so that what was
+/// taken away stays so.
+pub(crate) struct Permit<'a> {
+    node: &'a Node,
+    caller: &'a Caller,
+    current: Arc<Published>,
+    now: Timestamp,
+}
+
+impl<'a> Permit<'a> {
+    /// The permit of a caller.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`] for a caller that is locked, [`Kind::Unauthenticated`] for one whose credential has run out.
+    pub(crate) fn of(node: &'a Node, caller: &'a Caller) -> Result<Self, Error> {
+        Self::at(node, caller, node.current.load_full())
+    }
+
+    /// As [`Self::of`], judged by what was published then.
+    pub(crate) fn at(
+        node: &'a Node,
+        caller: &'a Caller,
+        current: Arc<Published>,
+    ) -> Result<Self, Error> {
+        let now = node.now().max(current.snapshot.time());
+        if caller.valid_until().is_some_and(|until| now >= until) {
+            let message = "the credential of the call has run out; get a new one";
+            return Err(Error::new(Kind::Unauthenticated, message));
+        }
+        let locks = &current.records.access.locks;
+        let mut subjects = std::iter::once(caller.subject()).chain(caller.groups());
+        // It could not be unlocked by anybody who asks nobody who they are.
+        let is_anybody = matches!(caller.credential(), Credential::None);
+        if !locks.is_empty() && !is_anybody && subjects.any(|subject| locks.contains_key(subject)) {
+            let message = format!("`{}` is locked", caller.subject());
+            return Err(Error::new(Kind::Forbidden, message));
+        }
+        Ok(Self {
+            node,
+            caller,
+            current,
+            now,
+        })
+    }
+
+    /// Whether whoever is let in may do everything.
+    pub(crate) fn is_free(&self) -> bool {
+        !self.current.records.access.is_enforced
+            || matches!(self.caller.credential(), Credential::None)
+    }
+
+    /// The schema that names are looked up in.
+    pub(crate) fn schema(&self) -> &Arc<Schema> {
+        self.current.snapshot.schema()
+    }
+
+    /// Lets the action through, or says why not: as if the definition were not there to a caller without any right on it.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], or that of a definition that is not there.
+    pub(crate) fn require(&self, action: Action, target: Target<'_>) -> Result<(), Error> {
+        if self.may(action, target)? {
+            return Ok(());
+        }
+        match target {
+            Target::Definition(definition) | Target::Member(definition, _)
+                if !self.sees(definition)? =>
+            {
+                Err(Error::unknown_definition(definition))
+            }
+            Target::System | Target::Definition(_) | Target::Member(..) | Target::User(_) => {
+                Err(self.forbidden(action, target))
+            }
+        }
+    }
+
+    /// Whether the caller may name `subject` as a subject of `definition`: it sees it, or relationships of `definition` lead
+    /// to it.
+    ///
+    /// # Errors
+    /// That of a definition that is not there.
+    pub(crate) fn require_subject(&self, definition: &str, subject: &str) -> Result<(), Error> {
+        if self.is_free() || leads_to(self.schema(), definition, subject) || self.sees(subject)? {
+            return Ok(());
+        }
+        Err(Error::unknown_definition(subject))
+    }
+
+    /// Lets what a filter matches through.
+    ///
+    /// # Errors
+    /// As [`Self::require`] and [`Self::require_subject`]; a filter that names no definition takes the right on all of them.
+    pub(crate) fn require_filter(
+        &self,
+        action: Action,
+        filter: &RelationshipFilter,
+    ) -> Result<(), Error> {
+        if self.is_free() {
+            return Ok(());
+        }
+        let definition = filter.definition.as_ref().map(DefinitionName::as_str);
+        let relation = filter.relation.as_ref().map(RelationName::as_str);
+        let Some(definition) = definition else {
+            return self.require(action, Target::System);
+        };
+        self.require(action, of_relation(definition, relation))?;
+        match &filter.subject {
+            Some(subject) => self.require_subject(definition, subject.definition.as_str()),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets a precondition through: whether it holds is told to whoever writes there or reads there.
+    ///
+    /// # Errors
+    /// As [`Self::require_filter`].
+    pub(crate) fn require_precondition(&self, filter: &RelationshipFilter) -> Result<(), Error> {
+        match self.require_filter(Action::Write, filter) {
+            Ok(()) => Ok(()),
+            Err(_) => self.require_filter(Action::Read, filter),
+        }
+    }
+
+    /// Lets updates through, but for those of what is built in, which [`super::check_changes`] judges. What is alike is judged
+    /// once.
+    ///
+    /// # Errors
+    /// As [`Self::require`] and [`Self::require_subject`].
+    pub(crate) fn require_updates(
+        &self,
+        action: Action,
+        updates: &[RelationshipUpdate],
+    ) -> Result<(), Error> {
+        if self.is_free() {
+            return Ok(());
+        }
+        let mut judged = HashSet::new();
+        for update in updates {
+            let relationship = &update.relationship;
+            let definition = relationship.resource.definition.as_str();
+            let (relation, subject) = (
+                relationship.relation.as_str(),
+                relationship.subject.definition.as_str(),
+            );
+            if !is_own(definition) && judged.insert((definition, relation, subject)) {
+                self.require(action, Target::Member(definition, relation))?;
+                self.require_subject(definition, subject)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a question about one permission through.
+    ///
+    /// # Errors
+    /// As [`Self::require`] and [`Self::require_subject`].
+    pub(crate) fn require_question(
+        &self,
+        action: Action,
+        (definition, permission): (&str, &str),
+        subject: &str,
+    ) -> Result<(), Error> {
+        if self.is_free() {
+            return Ok(());
+        }
+        self.require(action, Target::Member(definition, permission))?;
+        self.require_subject(definition, subject)
+    }
+
+    /// Lets an explanation of a permission through, which shows relationships of all that it rests on.
+    ///
+    /// # Errors
+    /// As [`Self::require`].
+    pub(crate) fn require_explanation(
+        &self,
+        definition: &str,
+        permission: &str,
+    ) -> Result<(), Error> {
+        if self.is_free() || self.may(Action::Read, Target::System)? {
+            return Ok(());
+        }
+        self.require(Action::Read, Target::Definition(definition))?;
+        let schema = self.schema();
+        let member = schema
+            .definition_ix(definition)
+            .and_then(|definition| schema.member_ix(definition, permission));
+        // What is not there rests on nothing, and is refused as such.
+        for shown in member
+            .map(|member| shown_by(schema, member))
+            .unwrap_or_default()
+        {
+            let name = schema.definition(shown).name.as_str();
+            if !self.may(Action::Read, Target::Definition(name))? {
+                let message = format!(
+                    "`{}` may not see what `{permission}` of `{definition}` rests on: that takes `{}` on each definition \
+                     that it leads to",
+                    self.caller.subject(),
+                    Action::Read.role()
+                );
+                return Err(Error::new(Kind::Forbidden, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the caller may do that.
+    ///
+    /// # Errors
+    /// [`Error`] if it cannot be told, which is no yes.
+    /// # Cost
+    /// One to three checks in a small part of the graph, times the groups that the caller's token names and the graph knows.
+    pub(crate) fn may(&self, action: Action, target: Target<'_>) -> Result<bool, Error> {
+        self.may_until(action, target, self.now)
+    }
+
+    /// Whether the caller may still do that at a later instant, as far as is known now.
+    pub(crate) fn may_until(
+        &self,
+        action: Action,
+        target: Target<'_>,
+        instant: Timestamp,
+    ) -> Result<bool, Error> {
+        if self.is_free() {
+            return Ok(true);
+        }
+        for object in objects(action, target) {
+            if self.holds(&object?, action.permission(), instant)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the caller has a permission, or relation, of an object that is built in.
+    pub(crate) fn holds(
+        &self,
+        object: &ObjectRef,
+        permission: &str,
+        instant: Timestamp,
+    ) -> Result<bool, Error> {
+        for subject in self.subjects()? {
+            if self.has(object, permission, instant, &subject)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn has(
+        &self,
+        object: &ObjectRef,
+        permission: &str,
+        instant: Timestamp,
+        subject: &SubjectRef,
+    ) -> Result<bool, Error> {
+        let snapshot = &self.current.snapshot;
+        let limits = &self.node.settings().limits;
+        let context = Context::default();
+        let environment = Environment {
+            context: &context,
+            now: instant,
+            depth_max: limits.depth_max,
+            edges_visited_max: limits.edges_visited_max,
+        };
+        let query = Query::resolve(snapshot, object, permission, subject)?;
+        Ok(eval::check(snapshot, &query, environment)? == Decision::Allowed)
+    }
+
+    /// Whether the caller administers the system until then.
+    pub(crate) fn is_administrator(&self, instant: Timestamp) -> Result<bool, Error> {
+        Ok(self.is_free()
+            || self.holds(&object(Scope::System, SYSTEM_ID)?, ADMINISTRATOR, instant)?)
+    }
+
+    /// The caller, and the groups that its credential puts it in, as far as relationships name them.
+    fn subjects(&self) -> Result<Vec<SubjectRef>, Error> {
+        let snapshot = &self.current.snapshot;
+        let own = self.caller.subject();
+        let mut subjects = Vec::with_capacity(1);
+        // Whom the graph cannot hold has no right in it.
+        if own.definition.as_str().starts_with(PREFIX) {
+            subjects.push(SubjectRef {
+                definition: own.definition.clone(),
+                id: SubjectId::Object(own.id.clone()),
+                relation: None,
+            });
+        }
+        let Some(group_ix) = snapshot.schema().definition_ix(GROUP) else {
+            return Ok(subjects);
+        };
+        for group in self.caller.groups() {
+            let is_known = group.definition.as_str() == GROUP
+                && snapshot.object_ix(group_ix, group.id.as_str()).is_some();
+            if is_known {
+                subjects.push(SubjectRef {
+                    definition: group.definition.clone(),
+                    id: SubjectId::Object(group.id.clone()),
+                    relation: Some(RelationName::new(MEMBER).map_err(unnameable)?),
+                });
+            }
+        }
+        Ok(subjects)
+    }
+
+    /// Whether the caller has any right on a definition.
+    pub(crate) fn sees(&self, definition: &str) -> Result<bool, Error> {
+        if self.is_free() {
+            return Ok(true);
+        }
+        for action in Scope::Definition.actions() {
+            if self.may(*action, Target::Definition(definition))? {
+                return Ok(true);
+            }
+        }
+        let schema = self.schema();
+        let Some(ix) = schema.definition_ix(definition) else {
+            return Ok(false);
+        };
+        for member in &schema.definition(ix).members {
+            let member = schema.member(*member).name.as_str();
+            for action in Scope::Relation.actions() {
+                let object = relation_object(definition, member)?;
+                if self.holds(&object, action.permission(), self.now)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Lets through what would take from `subject` all that it may do.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`] for an administrator, unless the caller is one.
+    pub(crate) fn require_power_over(&self, subject: &ObjectRef) -> Result<(), Error> {
+        if self.is_administrator(self.now)? || !subject.definition.as_str().starts_with(PREFIX) {
+            return Ok(());
+        }
+        let subject_ref = SubjectRef {
+            definition: subject.definition.clone(),
+            id: SubjectId::Object(subject.id.clone()),
+            relation: None,
+        };
+        let system = object(Scope::System, SYSTEM_ID)?;
+        if !self.has(&system, ADMINISTRATOR, self.now, &subject_ref)? {
+            return Ok(());
+        }
+        let message = format!("`{subject}` is an administrator, whom only administrators lock");
+        Err(Error::new(Kind::Forbidden, message))
+    }
+
+    /// Lets through what may touch whatever there is.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`] for a caller that is no administrator.
+    pub(crate) fn require_administrator(&self) -> Result<(), Error> {
+        if self.is_administrator(self.now)? {
+            return Ok(());
+        }
+        let message = format!(
+            "`{}` may not do that without naming a definition: that is for administrators",
+            self.caller.subject()
+        );
+        Err(Error::new(Kind::Forbidden, message))
+    }
+
+    pub(crate) fn caller(&self) -> &Caller {
+        self.caller
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(crate) fn forbidden(&self, action: Action, target: Target<'_>) -> Error {
+        let caller = self.caller.subject();
+        let (what, scope) = match target {
+            Target::System => (String::new(), " --system".to_owned()),
+            Target::Definition(definition) => (
+                format!(" `{definition}`"),
+                format!(" --definition {definition}"),
+            ),
+            Target::Member(definition, member) => (
+                format!(" `{member}` of `{definition}`"),
+                format!(" --definition {definition}"),
+            ),
+            Target::User(user) => (format!(" `{user}`"), format!(" --user {user}")),
+        };
+        let (permission, role) = (action.permission(), action.role());
+        let message = format!(
+            "`{caller}` may not `{permission}`{what}; whoever may grant it allows it with `remit access grant {caller} \
+             {role}{scope}`"
+        );
+        Error::new(Kind::Forbidden, message)
+    }
+}
+
+fn of_relation<'t>(definition: &'t str, relation: Option<&'t str>) -> Target<'t> {
+    match relation {
+        Some(relation) => Target::Member(definition, relation),
+        None => Target::Definition(definition),
+    }
+}
+
+/// The objects of which one allows the action, the narrowest last: most callers have one right on much.
+fn objects(action: Action, target: Target<'_>) -> impl Iterator<Item = Result<ObjectRef, Error>> {
+    let (definition, member, user) = match target {
+        Target::System => (None, None, None),
+        Target::Definition(definition) => (Some(definition), None, None),
+        Target::Member(definition, member) => (Some(definition), Some((definition, member)), None),
+        Target::User(user) => (None, None, Some(user)),
+    };
+    let has = move |scope: Scope| scope.actions().contains(&action);
+    let of_definition = definition.filter(|_| has(Scope::Definition));
+    let of_member = member.filter(|_| has(Scope::Relation));
+    let of_user = user.filter(|_| has(Scope::User));
+    std::iter::once(object(Scope::System, SYSTEM_ID))
+        .chain(of_definition.map(|name| object(Scope::Definition, name)))
+        .chain(of_member.map(|(definition, member)| relation_object(definition, member)))
+        .chain(of_user.map(|id| object(Scope::User, id)))
+}
+
+/// The object of a scope.
+pub(super) fn object(scope: Scope, id: &str) -> Result<ObjectRef, Error> {
+    Ok(ObjectRef {
+        definition: DefinitionName::new(scope.definition()).map_err(unnameable)?,
+        id: ObjectId::new(id).map_err(unnameable)?,
+    })
+}
+
+fn relation_object(definition: &str, member: &str) -> Result<ObjectRef, Error> {
+    object(Scope::Relation, &format!("{definition}/{member}"))
+}
+
+/// A name that no definition and no relation can have.
+fn unnameable(error: impl std::fmt::Display) -> Error {
+    Error::new(Kind::InvalidArgument, error.to_string())
+}
+
+/// Whether relationships of a definition, and of those that they lead to, have subjects of another.
+fn leads_to(schema: &Schema, from: &str, to: &str) -> bool {
+    let (Some(from), Some(to)) = (schema.definition_ix(from), schema.definition_ix(to)) else {
+        return false;
+    };
+    from == to || led_to(schema, from).contains(&to)
+}
+
+/// The definitions whose objects can be subjects of a definition's relationships, or of theirs.
+fn led_to(schema: &Schema, from: DefinitionIx) -> HashSet<DefinitionIx> {
+    let mut found = HashSet::new();
+    let mut next = VecDeque::from([from]);
+    while let Some(definition) = next.pop_front() {
+        for member in &schema.definition(definition).members {
+            let MemberKind::Relation(allowed) = &schema.member(*member).kind else {
+                continue;
+            };
+            for subject in allowed {
+                if found.insert(subject.definition) {
+                    next.push_back(subject.definition);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The definitions of which an explanation of a permission can show relationships.
+fn shown_by(schema: &Schema, member: schema::MemberIx) -> Vec<DefinitionIx> {
+    let mut shown: Vec<DefinitionIx> = schema
+        .rests_on(member)
+        .into_iter()
+        .map(|ix| schema.member(ix).definition)
+        .collect();
+    shown.push(schema.member(member).definition);
+    shown.sort_unstable();
+    shown.dedup();
+    shown
+}
