@@ -12,7 +12,7 @@ use hyper::client::conn::http1::SendRequest;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -60,16 +60,28 @@ impl Http {
 
     /// Over TLS, trusting `certificate` and speaking HTTP/1.1.
     pub(crate) async fn connect_tls(address: SocketAddr, certificate: &str) -> Self {
+        Self::connect_as(address, certificate, None).await
+    }
+
+    /// As [`Self::connect_tls`], with a certificate of the client's own and its key.
+    pub(crate) async fn connect_as(
+        address: SocketAddr,
+        certificate: &str,
+        own: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+    ) -> Self {
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap())
             .unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match own {
+            None => builder.with_no_client_auth(),
+            Some((leaf, key)) => builder.with_client_auth_cert(vec![leaf], key).unwrap(),
+        };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let stream = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
@@ -88,6 +100,11 @@ impl Http {
     pub(crate) async fn send(&mut self, request: Request<Body>) -> Response<Incoming> {
         self.sender.ready().await.unwrap();
         self.sender.send_request(request).await.unwrap()
+    }
+
+    /// Whether a request is answered at all.
+    pub(crate) async fn is_answered(&mut self, request: Request<Body>) -> bool {
+        self.sender.ready().await.is_ok() && self.sender.send_request(request).await.is_ok()
     }
 
     pub(crate) async fn ask(&mut self, request: Request<Body>) -> Answer {

@@ -9,7 +9,7 @@ use model::{Clock, SystemClock, Timestamp};
 use ops::{Node, Settings};
 use remit_client::proto::authzed::api::v1 as wire;
 use remit_client::{Client, Connection, Transport};
-use server::{Authentication, Config, HttpAddress, Tls};
+use server::{Authentication, Config, HttpAddress, Tls, TlsHandle};
 use store::{SqliteStore, Store};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -31,6 +31,7 @@ pub(crate) struct Running {
     pub(crate) endpoint: String,
     pub(crate) http: SocketAddr,
     pub(crate) metrics: SocketAddr,
+    pub(crate) tls: Option<Arc<TlsHandle>>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), server::ServeError>>,
 }
@@ -84,17 +85,46 @@ async fn start_fully(
     let node = Node::start(Arc::clone(&store), Arc::clone(&clock), settings)
         .await
         .unwrap();
+    let authenticator = authenticator(identity::Settings::default(), clock);
+    serve(node, store, tls, authenticator, (http_addr, call_max)).await
+}
+
+/// What lets in those with a key, and whom `settings` name.
+fn authenticator(settings: identity::Settings, clock: Arc<dyn Clock>) -> Arc<Authenticator> {
     let keys = PresharedKeys::new([KEY, "other:second-key"]).unwrap();
+    Authenticator::new(Some(Arc::new(keys)), settings, clock)
+}
+
+/// A server that lets in those with a key, and whom `settings` name.
+pub(crate) async fn start_letting_in(
+    settings: identity::Settings,
+    tls: Option<Tls>,
+) -> (Running, Arc<Authenticator>) {
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::memory().unwrap());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let node = Node::start(Arc::clone(&store), Arc::clone(&clock), Settings::default());
+    let node = node.await.unwrap();
+    let authenticator = authenticator(settings, clock);
+    let http = HttpAddress::Own("127.0.0.1:0".parse().unwrap());
+    let minute = Duration::from_secs(60);
+    let letting_in = Arc::clone(&authenticator);
+    let running = serve(node, store, tls, letting_in, (http, minute)).await;
+    (running, authenticator)
+}
+
+async fn serve(
+    node: Arc<Node>,
+    store: Arc<dyn Store>,
+    tls: Option<Tls>,
+    authenticator: Arc<Authenticator>,
+    (http_addr, call_max): (HttpAddress, Duration),
+) -> Running {
     let config = Config {
         grpc_addr: "127.0.0.1:0".parse().unwrap(),
         http_addr,
         metrics_addr: Some("127.0.0.1:0".parse().unwrap()),
         tls,
-        authentication: Authentication::Required(Authenticator::new(
-            Some(Arc::new(keys)),
-            identity::Settings::default(),
-            clock,
-        )),
+        authentication: Authentication::Required(authenticator),
         request_bytes_max: 4 << 20,
         call_max,
         shutdown_grace: Duration::from_secs(5),
@@ -103,6 +133,7 @@ async fn start_fully(
     let endpoint = listening.address().to_string();
     let http = listening.http_address().unwrap();
     let metrics = listening.metrics_address().unwrap();
+    let tls = listening.tls();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(listening.serve(async {
         let _asked = stopped.await;
@@ -113,6 +144,7 @@ async fn start_fully(
         endpoint,
         http,
         metrics,
+        tls,
         stop,
         serving,
     }
