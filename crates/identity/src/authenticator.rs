@@ -125,6 +125,14 @@ impl Authenticator {
         }
     }
 
+    /// For how long what `caller` was let in by is good; none if it has no end.
+    #[must_use]
+    pub fn time_left(&self, caller: &Caller) -> Option<Duration> {
+        let until = caller.valid_until()?.as_micros();
+        let left = until.saturating_sub(self.clock.now().as_micros());
+        Some(Duration::from_micros(u64::try_from(left).unwrap_or(0)))
+    }
+
     /// Whether workloads are asked for their certificates.
     #[must_use]
     pub fn has_trust_domains(&self) -> bool {
@@ -185,10 +193,10 @@ impl Authenticator {
         let claims = token.claims().map_err(TokenError::from)?;
         let (verified, key) = match state.issuer_of(&claims) {
             Some(issuer) => self.of_issuer(issuer, &token, &claims).await?,
-            None if state.settings.domains.is_empty() => {
-                return Err(TokenError::UnknownIssuer.into());
+            None if spiffe::is_meant(&claims) => {
+                spiffe::verified(&state.settings.domains, &token, &claims, self.clock.now())?
             }
-            None => spiffe::verified(&state.settings.domains, &token, &claims, self.clock.now())?,
+            None => return Err(TokenError::UnknownIssuer.into()),
         };
         let Verified {
             caller,

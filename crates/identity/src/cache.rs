@@ -103,3 +103,45 @@ impl Entry {
         now < self.valid_until && !self.key.is_withdrawn()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::jose::{Algorithm, KeySet};
+
+    fn key() -> Arc<VerificationKey> {
+        let x = "A".repeat(43);
+        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": x});
+        let set = KeySet::parse(json!({ "keys": [jwk] }).to_string().as_bytes()).unwrap();
+        Arc::clone(set.find(None, Algorithm::EdDsa).unwrap())
+    }
+
+    #[test]
+    fn no_more_tokens_are_remembered_than_may_be_and_those_in_use_stay() {
+        let cache = Cache::default();
+        let entry = Entry {
+            caller: Caller::of_key("x"),
+            valid_until: Timestamp::MAX,
+            confirmation: Confirmation::Bearer,
+            key: key(),
+        };
+        let in_use = blake3::hash(b"in use");
+        cache.put(&in_use, entry.clone());
+        for number in 0..3 * TOKENS_MAX {
+            cache.put(&blake3::hash(&number.to_le_bytes()), entry.clone());
+            if number % 1_000 == 0 {
+                assert!(cache.get(&in_use, Timestamp::EPOCH).is_some(), "{number}");
+            }
+        }
+        let first = blake3::hash(&0_usize.to_le_bytes());
+        assert!(cache.get(&first, Timestamp::EPOCH).is_none());
+        let remembered = cache.forget(|_| true);
+        assert!(
+            (TOKENS_MAX / 3..=TOKENS_MAX).contains(&remembered),
+            "{remembered}"
+        );
+        assert!(cache.get(&in_use, Timestamp::EPOCH).is_none());
+    }
+}

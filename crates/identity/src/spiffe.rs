@@ -14,7 +14,7 @@ pub use certificate::SvidError;
 pub(crate) use certificate::{X509Svid, names_workload};
 pub use id::SpiffeIdError;
 pub(crate) use id::is_trust_domain;
-pub(crate) use jwt::verified;
+pub(crate) use jwt::{is_meant, verified};
 
 /// The trust domains whose workloads are let in.
 #[derive(Debug, Default)]

@@ -20,6 +20,7 @@ use tower::Service;
 
 use crate::config::Authentication;
 use crate::deadline::Deadline;
+use crate::ending;
 use crate::guard;
 use crate::metadata::Tag;
 
@@ -99,6 +100,7 @@ impl Calls {
             );
             Status::internal("internal error").into_http()
         });
+        let response = ending::with_credential(response, self.authentication.time_left(&caller));
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let caller = caller.name();
         tracing::debug!(call = path, request = tag.id(), caller, micros, "answered");

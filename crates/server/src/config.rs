@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use identity::Authenticator;
+use identity::{Authenticator, Caller};
 
 /// How the server listens and whom it lets in.
 #[derive(Debug)]
@@ -56,6 +56,16 @@ pub enum Authentication {
     Required(Arc<Authenticator>),
     /// Anybody. For loopback addresses.
     None,
+}
+
+impl Authentication {
+    /// For how long `caller` may go on with what it was let in by; none if that has no end.
+    pub(crate) fn time_left(&self, caller: &Caller) -> Option<Duration> {
+        match self {
+            Self::Required(authenticator) => authenticator.time_left(caller),
+            Self::None => None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Tls {

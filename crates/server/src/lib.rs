@@ -11,6 +11,7 @@ mod calls;
 mod config;
 mod connections;
 mod deadline;
+mod ending;
 mod error;
 mod gateway;
 mod guard;

@@ -14,6 +14,12 @@ use crate::token::{Claims, TokenError, Verified, Window, confirmation};
 /// SPIRE gives five minutes, and nobody is known to give more than a day.
 const LIFETIME_SECONDS_MAX: u32 = 86_400;
 
+/// Whether claims are meant to name a workload.
+pub(crate) fn is_meant(claims: &Object) -> bool {
+    let subject = claims.get("sub").and_then(|subject| subject.as_str());
+    subject.is_some_and(|subject| subject.starts_with("spiffe:"))
+}
+
 /// The workload that a token names, and the key that it rests on.
 ///
 /// # Cost

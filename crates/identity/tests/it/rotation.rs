@@ -133,7 +133,7 @@ async fn a_key_that_is_not_there_is_fetched_once_for_all() {
 async fn a_key_that_came_is_found_and_one_that_went_is_not() {
     let (old, new) = (Key::new("k1"), Key::new("k2"));
     let provider = Provider::new(&[&old]).await;
-    let server = provider.server("refetch_seconds = 1");
+    let server = provider.server("refetch_seconds = 3");
     let (of_old, of_new) = (provider.token(&old), provider.token(&new));
     assert!(server.bearer(&of_old).await.is_ok());
     // Unknown keys are asked for once in a while, however many there are.

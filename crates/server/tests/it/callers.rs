@@ -248,6 +248,25 @@ async fn a_workload_is_let_in_by_its_certificate_and_by_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_the_token_that_opened_it() {
+    let (folder, signer) = (tempfile::tempdir().unwrap(), Signer::new());
+    let text = of_issuer().replace("required_claims", "leeway_seconds = 0\n# ");
+    let read = settings(folder.path(), &text, &[("jwks.json", &signer.jwks())]);
+    let (running, _) = start_letting_in(read, None).await;
+    let now = SystemClock.now().as_seconds().0;
+    let token = signer.token(|claims| claims["exp"] = json!(now + 3));
+    let client = running
+        .client_with(Some(&token), Transport::Plaintext)
+        .await;
+    let watch = client.watch().watch(wire::WatchRequest::default()).await;
+    let mut watch = watch.unwrap().into_inner();
+    let ended = watch.message().await.unwrap_err();
+    assert_eq!(ended.code(), tonic::Code::Unauthenticated, "{ended}");
+    assert!(SystemClock.now().as_seconds().0 >= now + 3);
+    stop(running, folder).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_certificate_is_replaced_and_connections_stay() {
     let (old, new) = (own_certificate(), own_certificate());
     let (running, _) = start_letting_in(Settings::default(), Some(old.clone())).await;
