@@ -200,6 +200,9 @@ async fn an_issuer_that_is_not_the_one_configured_is_not_believed() {
     let provider = Provider::new(&[&key]).await;
     let token = provider.token(&key);
     let issuer = provider.issuer();
+    let nobody_comes = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    nobody_comes.set_nonblocking(true).unwrap();
+    let private = nobody_comes.local_addr().unwrap();
     for metadata in [
         json!({"issuer": format!("{issuer}/"), "jwks_uri": format!("{issuer}/keys")}).to_string(),
         json!({"jwks_uri": format!("{issuer}/keys")}).to_string(),
@@ -207,7 +210,7 @@ async fn an_issuer_that_is_not_the_one_configured_is_not_believed() {
         json!({"issuer": issuer, "jwks_uri": "file:///etc/passwd"}).to_string(),
         json!({"issuer": issuer, "jwks_uri": "http://169.254.169.254/keys"}).to_string(),
         // Not public, and nobody said that it may be.
-        json!({"issuer": issuer, "jwks_uri": "https://127.0.0.1:1/keys"}).to_string(),
+        json!({"issuer": issuer, "jwks_uri": format!("https://{private}/keys")}).to_string(),
         format!(r#"{{"issuer":"x","issuer":"{issuer}","jwks_uri":"{issuer}/keys"}}"#),
     ] {
         provider.change(|answers| answers.metadata = metadata.clone());
@@ -219,6 +222,7 @@ async fn an_issuer_that_is_not_the_one_configured_is_not_believed() {
         );
     }
     assert_eq!(provider.asked(), 0);
+    assert!(nobody_comes.accept().is_err());
     server_that_is_not_there().await;
 }
 

@@ -6,8 +6,8 @@ use identity::{
     AuthenticateError, Credential, PeerCertificate, SpiffeIdError, SvidError, TokenError,
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
@@ -233,6 +233,14 @@ async fn a_certificate_that_is_no_leaf_or_not_of_now_is_refused() {
         let leaf = root.leaf(|params| params.key_usages = usages.to_vec());
         check(&server, &leaf, SvidError::KeyUsage).await;
     }
+    // A usage that nobody has to heed.
+    let uncritical = root.leaf(|params| {
+        params.key_usages.clear();
+        let digital_signature = vec![0x03, 0x02, 0x07, 0x80];
+        let usage = CustomExtension::from_oid_content(&[2, 5, 29, 15], digital_signature);
+        params.custom_extensions.push(usage);
+    });
+    check(&server, &uncritical, SvidError::KeyUsage).await;
     let authority = root.leaf(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     check(&server, &authority, SvidError::Authority).await;
     let one_side = root.leaf(|params| params.extended_key_usages.truncate(1));
