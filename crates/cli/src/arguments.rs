@@ -1,5 +1,6 @@
 //! The command line: every flag is also an environment variable `REMIT_*` and a key of the configuration file.
 
+mod access;
 mod bulk_check;
 mod lookup;
 mod node;
@@ -11,6 +12,9 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use model::{ObjectRef, Relationship, SubjectRef};
 
+pub(crate) use access::{
+    AccessCommand, Explain as AccessExplain, Grant, KeyCommand, List as AccessList, On, Revoke,
+};
 pub(crate) use bulk_check::{Answer, BulkCheck};
 pub(crate) use lookup::{Lookup, LookupOptions, LookupResources, LookupSubjects};
 pub(crate) use node::{NodeCommand, NodeDigest};
@@ -76,6 +80,9 @@ pub(crate) enum Command {
     Export(Export),
     /// Run validation files offline: no server needed.
     Validate(Validate),
+    /// Say what callers may do with Remit itself: roles, locks, keys.
+    #[command(subcommand)]
+    Access(AccessCommand),
     /// Ask one node about itself.
     #[command(subcommand)]
     Node(NodeCommand),

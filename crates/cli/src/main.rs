@@ -63,6 +63,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Import(import) => commands::import::run(import).await,
         Command::Export(export) => commands::export::run(export).await,
         Command::Validate(validate) => commands::validate::run(&validate),
+        Command::Access(command) => commands::access::run(command).await,
         Command::Node(command) => commands::node::run(command).await,
         Command::Backup(backup) => commands::backup::run(&backup),
         Command::Store(command) => commands::store::run(command).await,

@@ -65,7 +65,12 @@ fn server() -> (Arc<Authenticator>, String, CertificateDer<'static>) {
         .collect();
     let keys = PresharedKeys::new(keys.iter().map(String::as_str)).unwrap();
     let settings = Settings::read(&folder.path().join("identity.toml")).unwrap();
-    let authenticator = Authenticator::new(Some(Arc::new(keys)), settings, Arc::new(SystemClock));
+    let authenticator = Authenticator::new(
+        Some(Arc::new(keys)),
+        Arc::default(),
+        settings,
+        Arc::new(SystemClock),
+    );
     (authenticator, token, leaf)
 }
 

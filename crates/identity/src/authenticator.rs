@@ -19,6 +19,7 @@ use crate::jose::{Compact, LookupError, VerificationKey};
 use crate::json::Object;
 use crate::peer::{PeerCertificate, VerifiedPeer};
 use crate::preshared::{self, PresharedKeys};
+use crate::recorded::RecordedKeys;
 use crate::settings::{Issuer, Settings};
 use crate::spiffe::{self, SvidError, X509Svid};
 use crate::token::{Confirmation, TokenError, Verified};
@@ -26,6 +27,7 @@ use crate::token::{Confirmation, TokenError, Verified};
 /// Lets callers in.
 pub struct Authenticator {
     keys: Option<Arc<PresharedKeys>>,
+    recorded: Arc<RecordedKeys>,
     state: ArcSwap<State>,
     generations: AtomicU64,
     clock: Arc<dyn Clock>,
@@ -62,15 +64,17 @@ pub enum Authorization<'a> {
 const KEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Authenticator {
-    /// Lets in whoever has one of `keys`, and whom `settings` name.
+    /// Lets in whoever has one of `keys` or of those `recorded`, and whom `settings` name.
     #[must_use]
     pub fn new(
         keys: Option<Arc<PresharedKeys>>,
+        recorded: Arc<RecordedKeys>,
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
         Arc::new(Self {
             keys,
+            recorded,
             state: ArcSwap::from_pointee(State::new(settings, 0)),
             generations: AtomicU64::new(1),
             clock,
@@ -108,7 +112,8 @@ impl Authenticator {
             Authorization::One(header) => {
                 let credential = bearer(header)?;
                 let hash = preshared::hash(credential);
-                if let Some(caller) = self.keys.as_ref().and_then(|keys| keys.find(&hash)) {
+                let given = self.keys.as_ref().and_then(|keys| keys.find(&hash));
+                if let Some(caller) = given.or_else(|| self.recorded.find(&hash)) {
                     return Ok(caller);
                 }
                 let state = self.state.load();

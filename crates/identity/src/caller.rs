@@ -12,13 +12,14 @@ pub struct Caller {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Inner {
     subject: ObjectRef,
     name: String,
     groups: Vec<ObjectRef>,
     credential: Credential,
     valid_until: Option<Timestamp>,
+    on_behalf_of: Option<ObjectRef>,
 }
 
 /// By what somebody was let in. It tells credentials apart and holds no secret.
@@ -74,6 +75,7 @@ impl Caller {
             groups,
             credential,
             valid_until,
+            on_behalf_of: None,
         };
         Self {
             inner: Arc::new(inner),
@@ -100,6 +102,25 @@ impl Caller {
         let name = "anonymous";
         let subject = own(ANONYMOUS, name);
         Self::new(subject, name.to_owned(), Vec::new(), Credential::None, None)
+    }
+
+    /// This caller, who asks in the name of another: what is done is what both may do.
+    #[must_use]
+    pub fn on_behalf_of(&self, principal: ObjectRef) -> Self {
+        let inner = Inner {
+            name: format!("{} for {principal}", self.inner.name),
+            on_behalf_of: Some(principal),
+            ..self.inner.as_ref().clone()
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// In whose name the caller asks, if that is not its own.
+    #[must_use]
+    pub fn principal(&self) -> Option<&ObjectRef> {
+        self.inner.on_behalf_of.as_ref()
     }
 
     /// Who calls, as an object that relationships can name.

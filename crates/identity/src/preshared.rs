@@ -168,7 +168,7 @@ fn parse<'a>(
             Some((name, key)) => (name.trim().to_owned(), key.trim()),
             None => (format!("{unnamed}-{number}"), text.trim()),
         };
-        if !is_name(&name) {
+        if !is_key_name(&name) {
             return Err(KeyError::Name { number });
         }
         if key.is_empty() {
@@ -207,11 +207,22 @@ fn add(keys: &mut Vec<Key>, key: Key) -> Result<(), KeyError> {
     Ok(())
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether a text can be the name of a key.
+#[must_use]
+pub fn is_key_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len())
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+}
+
+/// The BLAKE3 hash of a key, which is all that is kept of it.
+pub type KeyHash = [u8; 32];
+
+/// What is kept of a key.
+#[must_use]
+pub fn hash_of_key(key: &str) -> KeyHash {
+    *hash(key).as_bytes()
 }
 
 /// A fresh key of 32 random bytes, as hexadecimal text.

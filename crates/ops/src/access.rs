@@ -4,17 +4,18 @@
 //! Each operation asks for a [`Permit`] and holds it to what it is about to do. A caller without any right on a definition is told
 //! what it would be told if there were none.
 //!
-//! Nothing is enforced until somebody is made an administrator: until then, whoever is let in may do everything, as with a server
-//! that knows nothing but keys. From that commit on a caller has what it was given, and there is always an administrator left.
+//! Nothing is enforced on preshared keys until somebody is made an administrator: until then, whoever has one may do everything, as
+//! with a server that knows nothing but keys. From that commit on a caller has what it was given, and there is always an administrator
+//! left. Whoever comes with a token or a certificate has never more than that: an identity provider lets in everybody.
 
 mod grant;
 mod permit;
 mod roles;
 mod state;
 
-pub use roles::{Action, Scope, built_in_text};
+pub use roles::{ADMINISTRATOR, Action, Scope, built_in_text};
 
 pub(crate) use grant::{check_changes, is_own};
 pub(crate) use permit::{Permit, Target};
 pub(crate) use roles::{compile, diagnose};
-pub(crate) use state::{KIND, LOCK_KIND, State};
+pub(crate) use state::{KEY_KIND, KIND, LOCK_KIND, State, enforce};

@@ -325,12 +325,13 @@ fn publish(node: &Node, published: Published, commits: Vec<Arc<Commit>>) {
         }
     }
     let times: Vec<Timestamp> = commits.iter().map(|commit| commit.time()).collect();
-    let locks = Arc::clone(&published.records.access);
+    let access = Arc::clone(&published.records.access);
     node.watches().push(commits);
     let before = node.current.swap(Arc::new(published));
-    if !Arc::ptr_eq(&locks, &before.records.access) {
+    if !Arc::ptr_eq(&access, &before.records.access) {
         // They were worked out for subjects that may be locked now.
         node.kept_look_ups().clear();
+        node.recorded_keys().replace(access.keys.iter());
     }
     node.history
         .lock()

@@ -13,6 +13,7 @@ pub mod digest;
 pub mod error;
 pub mod expand;
 pub mod housekeeping;
+pub mod keys;
 pub mod lock;
 pub mod lookup;
 pub mod node;

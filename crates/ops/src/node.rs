@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use engine::graph::Snapshot;
+use identity::RecordedKeys;
 use model::{Clock, CommitHash, Limits, Revision, Timestamp, Token};
 use prometheus_client::registry::Registry;
 use store::{
@@ -103,6 +104,8 @@ pub struct Node {
     /// Held while a digest is worked out: more than one at a time would take too much of the machine.
     digesting: tokio::sync::Mutex<()>,
     metrics: Metrics,
+    /// The keys on record, for whoever lets callers in.
+    recorded_keys: Arc<RecordedKeys>,
 }
 
 impl Node {
@@ -123,6 +126,8 @@ impl Node {
         hashes.note(published.snapshot.revision(), published.hash.short());
         let mut history = History::new(settings.snapshots_retained);
         history.note(&published.snapshot, published.hash, clock.now());
+        let recorded_keys = RecordedKeys::default();
+        recorded_keys.replace(published.records.access.keys.iter());
         let clock_offset = ClockOffset::default();
         if let Err(error) = clock_offset.measure(&*store, &*clock).await {
             tracing::warn!(%error, "the clock of the store cannot be asked for; trying again");
@@ -145,6 +150,7 @@ impl Node {
             look_up_turns: Turns::default(),
             digesting: tokio::sync::Mutex::new(()),
             metrics: Metrics::default(),
+            recorded_keys: Arc::new(recorded_keys),
             store,
             clock,
             settings,
@@ -182,6 +188,12 @@ impl Node {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.current.load().snapshot)
+    }
+
+    /// The preshared keys on record, as of the newest commit that this node knows.
+    #[must_use]
+    pub fn recorded_keys(&self) -> Arc<RecordedKeys> {
+        Arc::clone(&self.recorded_keys)
     }
 
     /// Adds what can be measured of this node.

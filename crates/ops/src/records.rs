@@ -24,6 +24,7 @@ impl Records {
         match key.kind() {
             counter::KIND => counter::note(&mut self.counters, key, value),
             access::KIND => Arc::make_mut(&mut self.access).note(key, value),
+            access::KEY_KIND => Arc::make_mut(&mut self.access).note_key(key, value),
             access::LOCK_KIND => Arc::make_mut(&mut self.access).note_lock(key, value),
             _ => Err("it is of an unknown kind".to_owned()),
         }

@@ -8,6 +8,7 @@ use remit_proto::authzed::api::v1::experimental_service_client::ExperimentalServ
 use remit_proto::authzed::api::v1::permissions_service_client::PermissionsServiceClient;
 use remit_proto::authzed::api::v1::schema_service_client::SchemaServiceClient;
 use remit_proto::authzed::api::v1::watch_service_client::WatchServiceClient;
+use remit_proto::remit::v1::access_service_client::AccessServiceClient;
 use remit_proto::remit::v1::explain_service_client::ExplainServiceClient;
 use remit_proto::remit::v1::node_service_client::NodeServiceClient;
 use remit_proto::remit::v1::permissions_service_client::PermissionsServiceClient as RemitPermissionsClient;
@@ -160,6 +161,12 @@ impl Client {
     pub fn remit_permissions(&self) -> RemitPermissionsClient<Authenticated> {
         RemitPermissionsClient::new(self.channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Locks and keys; only a Remit server has them.
+    #[must_use]
+    pub fn access(&self) -> AccessServiceClient<Authenticated> {
+        AccessServiceClient::new(self.channel.clone())
     }
 
     /// Explanations; only a Remit server has them.

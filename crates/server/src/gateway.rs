@@ -26,6 +26,7 @@ use tower::Service as _;
 
 use crate::calls::Calls;
 use crate::deadline::TIMEOUT;
+use crate::guard::ON_BEHALF_OF;
 use crate::metadata::REQUEST_ID;
 use errors::Errors;
 use routes::{Route, Routes};
@@ -33,10 +34,11 @@ use routes::{Route, Routes};
 pub use routes::RoutesError;
 
 /// The headers that go on to the call.
-const PASSED_ON: [HeaderName; 5] = [
+const PASSED_ON: [HeaderName; 6] = [
     AUTHORIZATION,
     REQUEST_ID,
     HeaderName::from_static(TIMEOUT),
+    HeaderName::from_static(ON_BEHALF_OF),
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
 ];

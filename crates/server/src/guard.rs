@@ -19,6 +19,9 @@ const OPEN_SERVICES: [&str; 3] = [
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
 
+/// The header that says in whose name a call is made.
+pub(crate) const ON_BEHALF_OF: &str = "remit-on-behalf-of";
+
 /// Somebody who is not let in.
 pub(crate) struct Refused {
     pub(crate) status: Status,
@@ -48,7 +51,27 @@ pub(crate) async fn admit(
         certificate: certificate.as_deref(),
     };
     let caller = authenticator.authenticate(&presented).await;
-    caller.map_err(|error| Refused::of(&error, authenticator))
+    let caller = caller.map_err(|error| Refused::of(&error, authenticator))?;
+    in_whose_name(caller, headers).map_err(|status| Refused {
+        status,
+        challenge: None,
+    })
+}
+
+/// The caller, in the name of another if the call says so. Whether it may is for the operation to judge.
+fn in_whose_name(caller: Caller, headers: &HeaderMap) -> Result<Caller, Status> {
+    let mut given = headers.get_all(ON_BEHALF_OF).iter();
+    let principal = match (given.next(), given.next()) {
+        (None, _) => return Ok(caller),
+        (Some(header), None) => header.to_str().ok().and_then(|text| text.parse().ok()),
+        (Some(_), Some(_)) => None,
+    };
+    match principal {
+        Some(principal) => Ok(caller.on_behalf_of(principal)),
+        None => Err(Status::invalid_argument(format!(
+            "`{ON_BEHALF_OF}` names one caller, as in `remit/user:ann`"
+        ))),
+    }
 }
 
 fn authorization(headers: &HeaderMap) -> Authorization<'_> {

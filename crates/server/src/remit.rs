@@ -1,10 +1,13 @@
-//! Remit's own API, the package `remit.v1`: explanations, permissions, plans of schemas, and what a node says of itself.
+//! Remit's own API, the package `remit.v1`: explanations, permissions, plans of schemas, locks and keys, and what a
+//! node says of itself.
 
+mod access;
 mod explain;
 mod node;
 mod permissions;
 mod schema_plan;
 
+pub(crate) use access::AccessApi;
 pub(crate) use explain::ExplainApi;
 pub(crate) use node::NodeApi;
 pub(crate) use permissions::RemitPermissionsApi;

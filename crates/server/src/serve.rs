@@ -11,6 +11,7 @@ use remit_proto::authzed::api::v1::experimental_service_server::ExperimentalServ
 use remit_proto::authzed::api::v1::permissions_service_server::PermissionsServiceServer;
 use remit_proto::authzed::api::v1::schema_service_server::SchemaServiceServer;
 use remit_proto::authzed::api::v1::watch_service_server::WatchServiceServer;
+use remit_proto::remit::v1::access_service_server::AccessServiceServer;
 use remit_proto::remit::v1::explain_service_server::ExplainServiceServer;
 use remit_proto::remit::v1::node_service_server::NodeServiceServer;
 use remit_proto::remit::v1::permissions_service_server::PermissionsServiceServer as RemitPermissionsServer;
@@ -27,7 +28,7 @@ use crate::config::{Config, HttpAddress};
 use crate::connections::{self, Front};
 use crate::gateway::{Gateway, RoutesError};
 use crate::metrics::Metrics;
-use crate::remit::{ExplainApi, NodeApi, RemitPermissionsApi, SchemaPlanApi};
+use crate::remit::{AccessApi, ExplainApi, NodeApi, RemitPermissionsApi, SchemaPlanApi};
 use crate::tls::{TlsError, TlsHandle};
 
 /// Why a server could not be started.
@@ -198,6 +199,7 @@ fn services(node: &Arc<Node>, bytes_max: usize, routes: Routes) -> Result<Routes
     let schema = SchemaServiceServer::new(SchemaApi::new(Arc::clone(node)));
     let watch = WatchServiceServer::new(WatchApi::new(Arc::clone(node)));
     let experimental = ExperimentalServiceServer::new(ExperimentalApi::new(Arc::clone(node)));
+    let access = AccessServiceServer::new(AccessApi::new(Arc::clone(node)));
     let explain = ExplainServiceServer::new(ExplainApi::new(Arc::clone(node)));
     let node_service = NodeServiceServer::new(NodeApi::new(Arc::clone(node)));
     let remit_permissions = RemitPermissionsServer::new(RemitPermissionsApi::new(Arc::clone(node)));
@@ -209,6 +211,7 @@ fn services(node: &Arc<Node>, bytes_max: usize, routes: Routes) -> Result<Routes
         .add_service(schema.max_decoding_message_size(bytes_max))
         .add_service(watch.max_decoding_message_size(bytes_max))
         .add_service(experimental.max_decoding_message_size(bytes_max))
+        .add_service(access.max_decoding_message_size(bytes_max))
         .add_service(explain.max_decoding_message_size(bytes_max))
         .add_service(node_service.max_decoding_message_size(bytes_max))
         .add_service(remit_permissions.max_decoding_message_size(bytes_max))
@@ -223,12 +226,13 @@ fn reflection<'a>() -> Result<tonic_reflection::server::Builder<'a>, ServeError>
 
 /// Tells by the health service whether this node can answer; not once it stops.
 async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Receiver<bool>) {
-    const SERVICES: [&str; 9] = [
+    const SERVICES: [&str; 10] = [
         "",
         "authzed.api.v1.PermissionsService",
         "authzed.api.v1.SchemaService",
         "authzed.api.v1.WatchService",
         "authzed.api.v1.ExperimentalService",
+        "remit.v1.AccessService",
         "remit.v1.ExplainService",
         "remit.v1.NodeService",
         "remit.v1.PermissionsService",

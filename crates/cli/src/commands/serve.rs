@@ -35,14 +35,13 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     let store = open_store(&arguments)?;
     let started = Node::start(Arc::clone(&store), Arc::clone(&clock), settings(&arguments));
     let node = started.await?;
-    let is_empty = node.snapshot().schema().is_empty();
     let (authentication, mut in_use) = if arguments.insecure_no_auth {
         eprintln!(
             "WARNING: anybody on this machine may do anything: no key is asked for (--insecure-no-auth)"
         );
         (Authentication::None, InUse::nothing())
     } else {
-        sources.authentication(is_empty, clock)?
+        sources.authentication(&node, clock).await?
     };
     if arguments.demo {
         demo::load(&node).await?;

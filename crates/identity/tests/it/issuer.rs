@@ -122,7 +122,8 @@ impl Server {
         let clock = Hands::at(NOW);
         let keys = PresharedKeys::new(["ops:open-sesame", "ey.with.dots"]).unwrap();
         let read = Settings::read(&folder.path().join("identity.toml")).unwrap();
-        let authenticator = Authenticator::new(Some(Arc::new(keys)), read, clock.clone());
+        let authenticator =
+            Authenticator::new(Some(Arc::new(keys)), Arc::default(), read, clock.clone());
         Self {
             folder,
             clock,

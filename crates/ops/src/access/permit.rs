@@ -59,25 +59,70 @@ impl<'a> Permit<'a> {
             return Err(Error::new(Kind::Unauthenticated, message));
         }
         let locks = &current.records.access.locks;
-        let mut subjects = std::iter::once(caller.subject()).chain(caller.groups());
+        let mut subjects = std::iter::once(caller.subject())
+            .chain(caller.groups())
+            .chain(caller.principal());
         // It could not be unlocked by anybody who asks nobody who they are.
         let is_anybody = matches!(caller.credential(), Credential::None);
         if !locks.is_empty() && !is_anybody && subjects.any(|subject| locks.contains_key(subject)) {
-            let message = format!("`{}` is locked", caller.subject());
+            let message = format!("`{}` is locked", caller.name());
             return Err(Error::new(Kind::Forbidden, message));
         }
-        Ok(Self {
+        let permit = Self {
             node,
             caller,
             current,
             now,
-        })
+        };
+        permit.require_to_act_for()?;
+        Ok(permit)
     }
 
-    /// Whether whoever is let in may do everything.
+    /// Lets a caller through that asks in the name of another.
+    fn require_to_act_for(&self) -> Result<(), Error> {
+        let Some(principal) = self.caller.principal() else {
+            return Ok(());
+        };
+        let of = Target::User(principal.id.as_str());
+        let is_user = principal.definition.as_str() == Scope::User.definition();
+        let may_act = self.actor_is_free() || {
+            let mut allowed = false;
+            for object in objects(Action::ActFor, of) {
+                allowed = allowed
+                    || self.party_has(
+                        &self.actor()?,
+                        &object?,
+                        Action::ActFor.permission(),
+                        self.now,
+                    )?;
+            }
+            allowed
+        };
+        if is_user && may_act {
+            return Ok(());
+        }
+        let message = format!(
+            "`{}` may not ask in the name of `{principal}`: that takes `{}` on it or on the system, and the name of a `{}`",
+            self.caller.subject(),
+            Action::ActFor.role(),
+            Scope::User.definition()
+        );
+        Err(Error::new(Kind::Forbidden, message))
+    }
+
+    /// Whether the caller may do everything: one that asks nobody who it is, or has a key while nothing is enforced.
     pub(crate) fn is_free(&self) -> bool {
-        !self.current.records.access.is_enforced
-            || matches!(self.caller.credential(), Credential::None)
+        self.caller.principal().is_none() && self.actor_is_free()
+    }
+
+    fn actor_is_free(&self) -> bool {
+        match self.caller.credential() {
+            Credential::None => true,
+            Credential::PresharedKey { .. } => !self.current.records.access.is_enforced,
+            Credential::Token { .. } | Credential::JwtSvid { .. } | Credential::X509Svid { .. } => {
+                false
+            }
+        }
     }
 
     /// The schema that names are looked up in.
@@ -269,8 +314,24 @@ impl<'a> Permit<'a> {
         permission: &str,
         instant: Timestamp,
     ) -> Result<bool, Error> {
-        for subject in self.subjects()? {
-            if self.has(object, permission, instant, &subject)? {
+        let actor =
+            self.actor_is_free() || self.party_has(&self.actor()?, object, permission, instant)?;
+        let Some(principal) = self.caller.principal().filter(|_| actor) else {
+            return Ok(actor);
+        };
+        self.party_has(&[subject_of(principal)], object, permission, instant)
+    }
+
+    /// Whether one of them has it.
+    fn party_has(
+        &self,
+        party: &[SubjectRef],
+        object: &ObjectRef,
+        permission: &str,
+        instant: Timestamp,
+    ) -> Result<bool, Error> {
+        for subject in party {
+            if self.has(object, permission, instant, subject)? {
                 return Ok(true);
             }
         }
@@ -304,17 +365,13 @@ impl<'a> Permit<'a> {
     }
 
     /// The caller, and the groups that its credential puts it in, as far as relationships name them.
-    fn subjects(&self) -> Result<Vec<SubjectRef>, Error> {
+    fn actor(&self) -> Result<Vec<SubjectRef>, Error> {
         let snapshot = &self.current.snapshot;
         let own = self.caller.subject();
         let mut subjects = Vec::with_capacity(1);
         // Whom the graph cannot hold has no right in it.
         if own.definition.as_str().starts_with(PREFIX) {
-            subjects.push(SubjectRef {
-                definition: own.definition.clone(),
-                id: SubjectId::Object(own.id.clone()),
-                relation: None,
-            });
+            subjects.push(subject_of(own));
         }
         let Some(group_ix) = snapshot.schema().definition_ix(GROUP) else {
             return Ok(subjects);
@@ -367,13 +424,8 @@ impl<'a> Permit<'a> {
         if self.is_administrator(self.now)? || !subject.definition.as_str().starts_with(PREFIX) {
             return Ok(());
         }
-        let subject_ref = SubjectRef {
-            definition: subject.definition.clone(),
-            id: SubjectId::Object(subject.id.clone()),
-            relation: None,
-        };
         let system = object(Scope::System, SYSTEM_ID)?;
-        if !self.has(&system, ADMINISTRATOR, self.now, &subject_ref)? {
+        if !self.has(&system, ADMINISTRATOR, self.now, &subject_of(subject))? {
             return Ok(());
         }
         let message = format!("`{subject}` is an administrator, whom only administrators lock");
@@ -423,6 +475,14 @@ impl<'a> Permit<'a> {
              {role}{scope}`"
         );
         Error::new(Kind::Forbidden, message)
+    }
+}
+
+fn subject_of(object: &ObjectRef) -> SubjectRef {
+    SubjectRef {
+        definition: object.definition.clone(),
+        id: SubjectId::Object(object.id.clone()),
+        relation: None,
     }
 }
 

@@ -193,7 +193,7 @@ impl Scope {
 /// The one object of [`Scope::System`].
 pub(crate) const SYSTEM_ID: &str = "main";
 /// The relation of those who may do everything.
-pub(crate) const ADMINISTRATOR: &str = "administrator";
+pub const ADMINISTRATOR: &str = "administrator";
 /// The definition of groups of callers.
 pub(crate) const GROUP: &str = "remit/group";
 /// The members of a group.

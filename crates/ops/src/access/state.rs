@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use identity::KeyHash;
 use model::ObjectRef;
 use store::{ChangeRequest, RecordKey, RecordKeyError};
 
 /// The kinds of these records.
 pub(crate) const KIND: &str = "access";
 pub(crate) const LOCK_KIND: &str = "lock";
+pub(crate) const KEY_KIND: &str = "preshared_key";
 /// The record that says that rights are enforced.
 const ENFORCED: &str = "enforced";
 
@@ -18,6 +20,8 @@ pub(crate) struct State {
     pub(crate) is_enforced: bool,
     /// Who is locked, and why.
     pub(crate) locks: BTreeMap<ObjectRef, String>,
+    /// The keys on record, by name.
+    pub(crate) keys: BTreeMap<String, KeyHash>,
 }
 
 impl State {
@@ -30,6 +34,21 @@ impl State {
             return Err("it is of an unknown name".to_owned());
         }
         self.is_enforced = value.is_some();
+        Ok(())
+    }
+
+    /// Takes in what became of a record of [`KEY_KIND`].
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub(crate) fn note_key(&mut self, key: &RecordKey, value: Option<&[u8]>) -> Result<(), String> {
+        match value {
+            None => drop(self.keys.remove(key.key())),
+            Some(hash) => {
+                let hash = KeyHash::try_from(hash).map_err(|error| error.to_string())?;
+                self.keys.insert(key.key().to_owned(), hash);
+            }
+        }
         Ok(())
     }
 

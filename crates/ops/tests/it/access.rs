@@ -22,7 +22,12 @@ pub(super) async fn caller(name: &str) -> Caller {
     let key = format!("{name}:key-of-{name}");
     let keys = Arc::new(PresharedKeys::new([key.as_str()]).unwrap());
     let clock = Arc::new(SystemClock);
-    let authenticator = Authenticator::new(Some(keys), identity::Settings::default(), clock);
+    let authenticator = Authenticator::new(
+        Some(keys),
+        Arc::default(),
+        identity::Settings::default(),
+        clock,
+    );
     let header = format!("Bearer key-of-{name}");
     let presented = Presented {
         authorization: Authorization::One(&header),

@@ -58,6 +58,14 @@ pub(crate) fn filter_resources(
     Ok((consistency, questions.collect::<Result<_, Status>>()?))
 }
 
+/// Whom to lock, or to unlock.
+pub(crate) fn locked(subject: Option<&ObjectReference>) -> Result<ObjectRef, Status> {
+    let mut rules = Rules::default();
+    rules.object(&Path::message(None, 1, "subject"), subject);
+    rules.end()?;
+    object(subject)
+}
+
 pub(crate) fn delete_object(
     request: wire::DeleteObjectRequest,
 ) -> Result<(ObjectRef, Vec<Precondition>, Option<String>), Status> {

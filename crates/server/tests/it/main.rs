@@ -21,6 +21,7 @@ mod metrics;
 mod older_names;
 mod peer;
 mod reflection;
+mod refusals;
 mod remit_permissions;
 mod running;
 mod scenarios;

@@ -85,14 +85,18 @@ async fn start_fully(
     let node = Node::start(Arc::clone(&store), Arc::clone(&clock), settings)
         .await
         .unwrap();
-    let authenticator = authenticator(identity::Settings::default(), clock);
+    let authenticator = authenticator(&node, identity::Settings::default(), clock);
     serve(node, store, tls, authenticator, (http_addr, call_max)).await
 }
 
 /// What lets in those with a key, and whom `settings` name.
-fn authenticator(settings: identity::Settings, clock: Arc<dyn Clock>) -> Arc<Authenticator> {
+fn authenticator(
+    node: &Node,
+    settings: identity::Settings,
+    clock: Arc<dyn Clock>,
+) -> Arc<Authenticator> {
     let keys = PresharedKeys::new([KEY, "other:second-key"]).unwrap();
-    Authenticator::new(Some(Arc::new(keys)), settings, clock)
+    Authenticator::new(Some(Arc::new(keys)), node.recorded_keys(), settings, clock)
 }
 
 /// A server that lets in those with a key, and whom `settings` name.
@@ -104,7 +108,7 @@ pub(crate) async fn start_letting_in(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node = Node::start(Arc::clone(&store), Arc::clone(&clock), Settings::default());
     let node = node.await.unwrap();
-    let authenticator = authenticator(settings, clock);
+    let authenticator = authenticator(&node, settings, clock);
     let http = HttpAddress::Own("127.0.0.1:0".parse().unwrap());
     let minute = Duration::from_secs(60);
     let letting_in = Arc::clone(&authenticator);

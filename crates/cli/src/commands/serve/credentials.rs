@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use identity::{Authenticator, PresharedKeys, Settings};
 use model::Clock;
+use ops::Node;
 use server::{Authentication, Tls, TlsHandle};
 use tokio::signal::unix::Signal;
 
@@ -65,10 +66,10 @@ impl Sources {
         self.key_file.is_some() || self.settings.is_some() || self.tls.is_some()
     }
 
-    /// Who may call; a store that `is_empty` gets a key of its own if nothing says who.
-    pub(super) fn authentication(
+    /// Who may call; an empty store gets a first key, on record, if nothing says who.
+    pub(super) async fn authentication(
         &self,
-        is_empty: bool,
+        node: &Node,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<(Authentication, InUse)> {
         let settings = self.settings()?;
@@ -76,13 +77,12 @@ impl Sources {
         if let Some(keys) = &keys {
             warn_of_short(keys);
         }
-        let keys = match keys {
-            None if self.settings.is_none() => Some(key_of_this_run(is_empty)?),
-            keys => keys,
-        };
+        if keys.is_none() && !ops::keys::are_on_record(node) {
+            first_key(node, self.settings.is_some()).await?;
+        }
         let keys = keys.map(Arc::new);
         let settings_files = settings.files().to_vec();
-        let authenticator = Authenticator::new(keys.clone(), settings, clock);
+        let authenticator = Authenticator::new(keys.clone(), node.recorded_keys(), settings, clock);
         if authenticator.has_trust_domains() && self.tls.is_none() {
             tracing::warn!(
                 "there are trust domains and no TLS, so that no workload can present a certificate"
@@ -228,17 +228,23 @@ fn tell(what: &str, is_there: bool, read: impl FnOnce() -> anyhow::Result<()>) {
     }
 }
 
-/// Shown once and kept nowhere: whoever starts an empty store is its first administrator.
-fn key_of_this_run(is_empty: bool) -> anyhow::Result<PresharedKeys> {
-    if !is_empty {
+/// Makes the first key of an empty store and shows it, this once: whoever starts an empty store is its first administrator.
+async fn first_key(node: &Node, lets_others_in: bool) -> anyhow::Result<()> {
+    if !node.snapshot().schema().is_empty() || node.snapshot().relationship_count() > 0 {
+        if lets_others_in {
+            return Ok(());
+        }
         bail!(
-            "no key is given: use `--preshared-key`, `--preshared-key-file`, `--identity`, or `--insecure-no-auth` on loopback"
+            "no key is given, and none is on record: use `--preshared-key`, `--preshared-key-file`, `--identity`, or \
+             `--insecure-no-auth` on loopback"
         );
     }
-    let key =
-        identity::generate_key().map_err(|error| anyhow!("no random key can be made: {error}"))?;
-    eprintln!("no key was given and the store is empty; the key of this run is\n\n    {key}\n");
-    Ok(PresharedKeys::new([key.as_str()])?)
+    let key = ops::keys::bootstrap(node).await?;
+    eprintln!(
+        "the store is empty; its first key, of the administrator `remit/key:admin`, is\n\n    {key}\n\nIt is not shown again. \
+         `remit access key create NAME` makes others.\n"
+    );
+    Ok(())
 }
 
 fn warn_of_short(keys: &PresharedKeys) {
