@@ -32,8 +32,26 @@ pub struct History {
     pub operations: Vec<Operation>,
     /// The logs that the store had, the first one first. Usually there is one.
     pub branches: Vec<Branch>,
+    /// Clocks that were off by more than nodes promise.
+    pub jumps: Vec<Jump>,
     /// What the nodes promise.
     pub bounds: Bounds,
+}
+
+/// The clock of a node jumped. Until the node has to know, what it answers is judged by where the clock may be; then it has
+/// to be silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Jump {
+    /// Whose.
+    pub node: usize,
+    /// How far.
+    pub by: Duration,
+    /// When.
+    pub at: Timestamp,
+    /// From when on the node has to know.
+    pub noticed: Timestamp,
+    /// When the clock was set again.
+    pub back: Timestamp,
 }
 
 /// What nodes promise about time.
@@ -210,8 +228,10 @@ pub enum Rule {
     NoLostBranch,
     /// An answer is that of the naive evaluator on its snapshot.
     AnswersAreRight,
-    /// Expirations are judged by the present instant, to the bound of the clocks.
+    /// Expirations are judged by the present instant, and commits are not ahead of it, to the bound of the clocks.
     ClocksAreNear,
+    /// A node that has to know that its clock is off answers nothing.
+    WrongClocksAreSilent,
     /// At least as fresh as a token: the token's commit is in the answer's past.
     AtLeastAsFresh,
     /// At an exact snapshot: that one.
@@ -222,6 +242,19 @@ pub enum Rule {
     NotStale,
     /// What a node showed or acknowledged is in the past of what it answers later.
     NodesNeverGoBack,
+}
+
+impl History {
+    /// How far the clock of whoever was asked may have been off.
+    fn clock_offset_max(&self, call: &Operation) -> Duration {
+        let was_off = |jump: &&Jump| {
+            call.node.is_some_and(|serving| serving.node == jump.node)
+                && jump.at <= call.ended
+                && call.begun <= jump.back
+        };
+        let jump = self.jumps.iter().find(was_off);
+        self.bounds.clock_offset_max + jump.map_or(Duration::ZERO, |jump| jump.by)
+    }
 }
 
 impl Operation {

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use model::{Operation, RelationshipFilter, Revision};
 use store::contract::{Harness, run};
 use store::{
-    ChangeRequest, CommitError, PostgresConfig, PostgresOpenError, PostgresStore, Store,
-    StoreError, StoreIdentity, TokenRefused,
+    ChangeRequest, CommitError, CommitRequest, PostgresConfig, PostgresOpenError, PostgresStore,
+    Store, StoreError, StoreIdentity, TokenRefused,
 };
 use testkit::postgres::{Server, database_of};
 
@@ -368,6 +368,20 @@ fn a_database_in_place_of_another_is_not_written_to() {
     let error = block_on(store.commit(request(vec![create("two")]))).unwrap_err();
     assert!(error.to_string().contains("another history"), "{error}");
     assert_eq!(rows(&*store), ["one"]);
+}
+
+/// All nodes take the time of a commit for passed: one node whose clock runs off would have everything expire everywhere.
+#[test]
+fn no_commit_is_ahead_of_the_servers_clock() {
+    let server = Server::start(&["fsync=off"]);
+    let store = open(&migrated(&server));
+    let now = || block_on(store.now()).unwrap().unwrap();
+    let hour_ahead = now().saturating_add_micros(3_600_000_000);
+    let committed = block_on(store.commit(CommitRequest {
+        now: hour_ahead,
+        ..request(vec![create("one")])
+    }));
+    assert!(committed.unwrap().time <= now());
 }
 
 #[test]

@@ -101,6 +101,7 @@ impl<'h> Order<'h> {
             }
             return;
         }
+        self.check_clock(call, found);
         match &call.call {
             Call::Write { .. } => self.check_write(call, at, found),
             Call::Check { freshness, .. } => {
@@ -108,6 +109,17 @@ impl<'h> Order<'h> {
                 self.check_freshness(call, *freshness, at, found);
                 self.check_node(call, *freshness, at, found);
             }
+        }
+    }
+
+    fn check_clock(&self, call: &Operation, found: &mut Vec<Violation>) {
+        let is_known = self.history.jumps.iter().any(|jump| {
+            call.node.is_some_and(|serving| serving.node == jump.node)
+                && (jump.noticed..jump.back).contains(&call.begun)
+        });
+        if is_known {
+            let why = "the node has to know that its clock is off".to_owned();
+            found.push(violation(Rule::WrongClocksAreSilent, why, &[call]));
         }
     }
 

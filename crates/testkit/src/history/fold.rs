@@ -228,9 +228,19 @@ impl<'h> Fold<'h> {
             let why = format!("it is there again as revision {}", entry.revision);
             found.push(violation(Rule::WrittenOnce, why, &[call]));
         }
-        if let Written::Refused { .. } = result {
-            let why = format!("it was refused, and is revision {}", entry.revision);
-            found.push(violation(Rule::OnlyWritesAreThere, why, &[call]));
+        match result {
+            Written::Refused { .. } => {
+                let why = format!("it was refused, and is revision {}", entry.revision);
+                found.push(violation(Rule::OnlyWritesAreThere, why, &[call]));
+            }
+            // Whatever the clock of its node: all nodes take the time of a commit for passed.
+            Written::Acknowledged(_)
+                if entry.time > later(call.ended, self.history.bounds.clock_offset_max) =>
+            {
+                let why = format!("its commit is of {}", seconds(entry.time));
+                found.push(violation(Rule::ClocksAreNear, why, &[call]));
+            }
+            Written::Acknowledged(_) | Written::Unknown => {}
         }
         match changes(&self.rows, updates, entry.time) {
             Ok(expected) if expected == entry.changes => {}
@@ -284,7 +294,7 @@ impl<'h> Fold<'h> {
         at: Token,
         (rows, time): (&[Relationship], Timestamp),
     ) -> Option<Violation> {
-        let offset = self.history.bounds.clock_offset_max;
+        let offset = self.history.clock_offset_max(call);
         let first = earlier(call.begun, offset).max(time);
         let last = later(call.ended, offset).max(time);
         // Between two expirations nothing changes.
@@ -334,8 +344,9 @@ impl<'h> Fold<'h> {
 
     /// Takes out the refusals that the rows of this revision explain.
     fn explain_refusals(&mut self, entry: &Entry) {
-        let (rows, offset) = (&self.rows, self.history.bounds.clock_offset_max);
+        let (rows, history) = (&self.rows, self.history);
         self.refused.retain(|_, refused| {
+            let offset = history.clock_offset_max(refused.call);
             let now = earlier(refused.call.begun, offset).max(entry.time);
             let is_meant = (refused.from..refused.until).contains(&entry.revision);
             let row = rows.get(refused.key);

@@ -162,6 +162,7 @@ fn good() -> History {
                 entry(0, 4, 550, "w4", &[(ANN, "")]),
             ],
         }],
+        jumps: Vec::new(),
         bounds: Bounds {
             clock_offset_max: Duration::from_millis(50),
             staleness_max: Duration::from_secs(1),
@@ -435,6 +436,56 @@ fn expirations_are_judged_by_the_present() {
     assert_eq!(checked(1_550, Decision::Allowed), [Rule::ClocksAreNear]);
     assert_eq!(checked(1_440, Decision::Denied), []);
     assert_eq!(checked(1_439, Decision::Denied), [Rule::ClocksAreNear]);
+}
+
+#[test]
+fn a_commit_that_is_ahead_of_the_present_is_found() {
+    let with_last_at = |millis| {
+        broken(good(), |history| {
+            *written(history, 5) = Written::Acknowledged(token(0, 4));
+            history.branches[0].entries[3].time = at(millis);
+        })
+    };
+    assert_eq!(with_last_at(650), []);
+    assert_eq!(with_last_at(651), [Rule::ClocksAreNear]);
+}
+
+#[test]
+fn a_node_with_a_wrong_clock_is_judged_by_it_and_then_has_to_be_silent() {
+    // Ann is let in until 1.5 s; the clock of node 0 is a second ahead, from 1 s on.
+    let checked = |node, begun| {
+        let mut history = good();
+        history.operations.truncate(1);
+        history.operations[0] = write(
+            "w2",
+            (100, 200),
+            &format!("+{ENDING}"),
+            Written::Acknowledged(token(0, 2)),
+        );
+        history.branches[0].entries.truncate(2);
+        history.branches[0].entries[1] = entry(0, 2, 150, "w2", &[("", ENDING)]);
+        history.jumps = vec![Jump {
+            node: 0,
+            by: Duration::from_secs(1),
+            at: at(1_000),
+            noticed: at(1_200),
+            back: at(1_300),
+        }];
+        let answer = ("ann", Decision::Denied, token(0, 2));
+        let freshness = Freshness::FullyConsistent;
+        history
+            .operations
+            .push(check_of(node, (begun, begun + 10), freshness, answer));
+        check(&history)
+            .iter()
+            .map(|found| found.rule)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(checked(0, 900), [Rule::ClocksAreNear]);
+    assert_eq!(checked(0, 1_100), []);
+    assert_eq!(checked(1, 1_100), [Rule::ClocksAreNear]);
+    assert_eq!(checked(0, 1_200), [Rule::WrongClocksAreSilent]);
+    assert_eq!(checked(0, 1_301), [Rule::ClocksAreNear]);
 }
 
 #[test]

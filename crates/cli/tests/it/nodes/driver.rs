@@ -112,6 +112,7 @@ impl Driver {
                     identity: (model::StoreId([0; 8]), model::HistoryId([0; 8])),
                     operations: Vec::new(),
                     branches: Vec::new(),
+                    jumps: Vec::new(),
                     bounds: Bounds {
                         clock_offset_max: CLOCK_OFFSET_MAX,
                         staleness_max: ops::Settings::default().staleness_max,

@@ -50,6 +50,7 @@ pub(crate) fn run(plan: Plan) -> Run {
                     identity: (StoreId([0; 8]), HistoryId([0; 8])),
                     operations: Vec::new(),
                     branches: Vec::new(),
+                    jumps: Vec::new(),
                     bounds: Bounds {
                         clock_offset_max: CLOCK_OFFSET_MAX,
                         staleness_max: STALENESS_MAX,
