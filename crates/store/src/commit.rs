@@ -4,7 +4,8 @@
 //!
 //! 1. A commit whose idempotency key is on record is answered with the first result, and nothing else is looked at.
 //! 2. A base that has moved, or is of a branch that this log is not, refuses the commit before anything else does.
-//! 3. The time of a commit is the larger of `now` and the time of the commit before it.
+//! 3. The time of a commit is the larger of `now` and the time of the commit before it. A store with a clock of its own takes that
+//!    for `now` where it is behind.
 //! 4. Rows expired at that time count as absent, for preconditions, for `Create`, for deletions and their counts.
 //!    Writing over one replaces it.
 //! 5. Preconditions see the store as it was before the commit; changes apply in the order given, each after the one

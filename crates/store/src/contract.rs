@@ -109,7 +109,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_seconds(1_800_000_000 + seconds, 0).unwrap()
+    Timestamp::from_seconds(1_700_000_000 + seconds, 0).unwrap()
 }
 
 fn rel(text: &str) -> Relationship {

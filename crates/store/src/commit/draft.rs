@@ -84,7 +84,7 @@ impl<'a> Decided<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Begins the commit after `head`. `stored` is the hash that the log has at the revision which `request` knows, if it
+    /// Begins the commit after `head`, at `now` or the time of the head. `stored` is the hash that the log has at the revision which `request` knows, if it
     /// reaches back that far.
     ///
     /// # Errors
@@ -92,13 +92,14 @@ impl<'a> Draft<'a> {
     pub(crate) fn begin(
         head: Head,
         request: &CommitRequest,
+        now: Timestamp,
         stored: Option<CommitHash>,
     ) -> Result<Self, CommitError> {
         check_branch(head, request.base.known, stored)?;
         check_base(head, request.base)?;
         Ok(Self {
             revision: head.revision.next(),
-            time: request.now.max(head.time),
+            time: now.max(head.time),
             changes: ChangeSet::default(),
             records: Vec::new(),
             record_places: HashMap::new(),

@@ -49,6 +49,11 @@ pub(super) fn head(row: &Row) -> Result<Head, StoreError> {
     })
 }
 
+/// The head, locked, with the clock of the server.
+pub(super) fn locked_head(row: &Row) -> Result<(Head, Timestamp), StoreError> {
+    Ok((head(row)?, timestamp(column(row, 4)?)?))
+}
+
 /// A revision as PostgreSQL keeps it. Its integers end at 2^63 - 1; no log gets there.
 pub(super) fn revision_sql(revision: Revision) -> i64 {
     i64::try_from(revision.0).unwrap_or(i64::MAX)

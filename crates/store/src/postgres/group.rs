@@ -25,7 +25,8 @@ use crate::sql::{Condition, KEY_ORDER, RELATIONSHIP_COLUMNS};
 use crate::store::Head;
 
 /// Holds the head until the transaction ends.
-pub(super) const LOCK: &str = "SELECT revision, time, hash, schema_revision FROM head FOR UPDATE";
+pub(super) const LOCK: &str = "SELECT revision, time, hash, schema_revision, \
+     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM head FOR UPDATE";
 
 pub(super) const FIND: &str = "SELECT r.resource_definition, r.resource_id, r.relation, r.subject_definition, r.subject_id, \
      r.subject_relation, r.caveat, r.context, r.expires_at, r.revision \
@@ -53,6 +54,8 @@ pub(super) struct Entry<'a> {
 pub(super) struct Group<'c, 'a> {
     session: &'c Session,
     head: Head,
+    /// By the server's clock, when the head was locked.
+    now: Timestamp,
     pub(super) rows: Overlay<RelationshipKey, Found>,
     pub(super) records: Overlay<RecordKey, (Vec<u8>, Revision)>,
     replays: HashMap<IdempotencyKey, (Vec<u8>, Committed)>,
@@ -64,10 +67,10 @@ pub(super) struct Group<'c, 'a> {
 }
 
 impl<'c, 'a> Group<'c, 'a> {
-    /// Reads what `requests` name. The head must be locked by then; `head` is asked for beside it.
+    /// Reads what `requests` name. The head must be locked by then; `head` is asked for beside it, with the server's clock.
     pub(super) async fn read(
         session: &'c Session,
-        head: impl Future<Output = Result<Head, Failure>>,
+        head: impl Future<Output = Result<(Head, Timestamp), Failure>>,
         requests: impl Iterator<Item = &'a CommitRequest> + Clone,
     ) -> Result<Self, Failure> {
         let named: Vec<&Relationship> = requests.clone().flat_map(named).collect();
@@ -83,6 +86,7 @@ impl<'c, 'a> Group<'c, 'a> {
         let mut group = Self {
             session,
             head: Head::EMPTY,
+            now: Timestamp::EPOCH,
             rows: Overlay::default(),
             records: Overlay::default(),
             replays: HashMap::new(),
@@ -98,7 +102,7 @@ impl<'c, 'a> Group<'c, 'a> {
             hashes(session, &known),
             replays(session, &keys)
         )?;
-        group.head = head;
+        (group.head, group.now) = head;
         group.hashes = hashes;
         group.replays = replays;
         for found in found_rows {
@@ -180,7 +184,9 @@ impl<'c, 'a> Group<'c, 'a> {
             Some(entry) => Some(entry.decided.head.hash),
             None => self.hashes.get(&known).copied(),
         };
-        let mut draft = Draft::begin(self.head, request, stored)?;
+        // All nodes take the time of a commit for passed. That of a node whose clock has run off is not to become it.
+        let now = request.now.min(self.now);
+        let mut draft = Draft::begin(self.head, request, now, stored)?;
         for (index, precondition) in request.preconditions.iter().enumerate() {
             if !self.holds(precondition, draft.time).await? {
                 return Err(Stop::Refused(CommitError::PreconditionFailed {

@@ -244,7 +244,7 @@ async fn commit(session: &Session, group: &[CommitJob]) -> Result<Outcome, Attem
             session.client.query_opt(&session.fixed.lock, &[]),
         )?;
         let head = head.ok_or_else(|| Failure::from(damaged("the head is gone")))?;
-        Ok(codec::head(&head)?)
+        Ok(codec::locked_head(&head)?)
     };
     let mut decided = Group::read(session, begun, requests.clone()).await?;
     let mut results = Vec::with_capacity(group.len());

@@ -35,7 +35,7 @@ pub(super) fn apply(
     };
     let mut work = Work {
         connection,
-        draft: Draft::begin(head, request, stored)?,
+        draft: Draft::begin(head, request, request.now, stored)?,
     };
     for (index, precondition) in request.preconditions.iter().enumerate() {
         if !work.holds(precondition)? {
