@@ -17,7 +17,8 @@ use crate::node::Node;
 const CLOCK_OFFSET_MAX: Duration = Duration::from_millis(500);
 /// How far the clocks of two nodes may be apart: one is ahead, the other behind.
 pub(crate) const NODES_APART_MAX: Duration = Duration::from_millis(1_000);
-const POLL: Duration = Duration::from_secs(10);
+/// For so long a node may answer by a clock that has just been set wrong.
+const POLL: Duration = Duration::from_secs(1);
 
 /// The newest measurement, in microseconds: how far the clock is off at least. Positive if it is behind that of the store.
 #[derive(Debug, Default)]
