@@ -24,8 +24,7 @@ pub fn check() -> anyhow::Result<()> {
             "warnings",
         ],
     )?;
-    install_postgresql()?;
-    install_strace()?;
+    install_programs()?;
     run("cargo", &["test", "--workspace"])?;
     mutants()?;
     fuzz()?;
@@ -34,22 +33,38 @@ pub fn check() -> anyhow::Result<()> {
     clients()
 }
 
-/// Installs PostgreSQL where there is none; the tests start servers of their own.
-fn install_postgresql() -> anyhow::Result<()> {
-    if std::path::Path::new("/usr/lib/postgresql").exists() {
-        return Ok(());
-    }
-    let installed = run("apt-get", &["install", "--yes", "postgresql"]);
-    installed.context("the tests of the store need PostgreSQL")
-}
+/// What the tests need of the system: a file, the package that has it, and what it is for.
+const PROGRAMS: [(&str, &str, &str); 4] = [
+    (
+        "/usr/lib/postgresql",
+        "postgresql",
+        "the tests of the store start servers of PostgreSQL",
+    ),
+    (
+        "/usr/bin/strace",
+        "strace",
+        "the tests of losses of power record what a store asks of its disk",
+    ),
+    (
+        "/usr/bin/faketime",
+        "faketime",
+        "the tests of several nodes have a clock run off",
+    ),
+    (
+        "/sbin/ip",
+        "iproute2",
+        "the tests of several nodes have a network lose what is sent",
+    ),
+];
 
-/// Installs strace where there is none; the tests record what a store asks of its disk.
-fn install_strace() -> anyhow::Result<()> {
-    if std::path::Path::new("/usr/bin/strace").exists() {
-        return Ok(());
+/// Installs what the tests need where it is not.
+fn install_programs() -> anyhow::Result<()> {
+    for (file, package, why) in PROGRAMS {
+        if !std::path::Path::new(file).exists() {
+            run("apt-get", &["install", "--yes", package]).context(why)?;
+        }
     }
-    let installed = run("apt-get", &["install", "--yes", "strace"]);
-    installed.context("the tests of losses of power need strace")
+    Ok(())
 }
 
 /// Mends what can be mended by a program.
