@@ -1,8 +1,9 @@
 //! Real nodes under real faults: every answer has to be explained by one order of commits that honours tokens.
 //!
 //! Three processes serve from a PostgreSQL with a standby, and clients write and check over gRPC. Meanwhile nodes are killed,
-//! stand still and are cut off from the database, PostgreSQL is killed and started again, and its standby takes over. Every
-//! call is recorded, and `testkit::history` holds all of them to the log that is there in the end.
+//! stand still and are cut off from the database, and PostgreSQL is killed and started again. Each run is about one thing more:
+//! the standby takes over, clocks run off, nodes that are cut off fall silent, a network loses what is sent. Every call is
+//! recorded, and `testkit::history` holds all of them to the log that is there in the end. Then all nodes must have what it has.
 //!
 //! What is to happen is drawn from a seed, and so is what each client asks; what comes of it is not the same twice, since
 //! processes are not. `NODES_SEED=n` runs that plan, `RUN_SLOW_TESTS=1` runs plans for hours. What a run met is printed with
@@ -14,11 +15,14 @@
 )]
 
 mod clients;
+mod clock;
 mod cluster;
+mod digests;
 mod driver;
 mod faults;
 mod log;
 mod measure;
+mod network;
 mod proxy;
 mod wire;
 
@@ -26,31 +30,53 @@ use std::path::{Path, PathBuf};
 
 use testkit::history;
 
+use clock::Clock;
 use driver::{Run, run};
-use faults::{FAULTS, Fault, Plan, Replication};
+use faults::{About, Plan, Replication};
+use network::Network;
 use proxy::Commit;
 
 #[test]
 fn answers_are_explained_where_the_standby_has_each_commit_that_is_acknowledged() {
-    for seed in seeds(1) {
-        let plan = Plan::draw(seed, Replication::Synchronous);
-        hold(&plan, &run(&plan));
-    }
+    run_all(About::FailOver(Replication::Synchronous), 1);
 }
 
 #[test]
 fn answers_are_explained_where_the_standby_is_waited_for() {
-    for seed in seeds(2) {
-        let plan = Plan::draw(seed, Replication::Awaited);
-        hold(&plan, &run(&plan));
-    }
+    run_all(About::FailOver(Replication::Awaited), 2);
 }
 
 /// The nodes that know what was lost stop, and are started again.
 #[test]
 fn answers_are_explained_where_the_standby_lags() {
-    for seed in seeds(3) {
-        let plan = Plan::draw(seed, Replication::Lagging);
+    run_all(About::FailOver(Replication::Lagging), 3);
+}
+
+/// A node whose clock is off further than it may be answers nothing, once it can know.
+#[test]
+fn answers_are_explained_where_clocks_run_off() {
+    if Clock::is_there() {
+        run_all(About::Clocks, 7);
+    }
+}
+
+/// A node that is cut off answers for two seconds, and then no more.
+#[test]
+fn answers_are_explained_where_nodes_may_not_be_stale() {
+    run_all(About::Staleness, 4);
+}
+
+/// Connections do not end, they hang.
+#[test]
+fn answers_are_explained_where_the_network_loses_what_is_sent() {
+    if Network::is_there() {
+        run_all(About::Network, 5);
+    }
+}
+
+fn run_all(about: About, usual: u64) {
+    for seed in seeds(usual) {
+        let plan = Plan::draw(seed, about);
         hold(&plan, &run(&plan));
     }
 }
@@ -67,6 +93,9 @@ fn seeds(usual: u64) -> Vec<u64> {
     }
 }
 
+/// Commits are lost where a standby that lags takes over.
+const LOSSY: About = About::FailOver(Replication::Lagging);
+
 /// Fails with all that is needed to find out why.
 fn hold(plan: &Plan, run: &Run) {
     eprintln!("NODES_SEED={}: {}", plan.seed, measure::summary(run));
@@ -77,10 +106,11 @@ fn hold(plan: &Plan, run: &Run) {
             .iter()
             .map(|node| format!("node {node} does not answer, or not write, although all is well")),
     );
+    wrong.extend(run.wrong.iter().cloned());
     wrong.extend(met_too_little(plan, run));
     for (why, health) in &run.stopped {
         let is_told = health.as_ref().is_none_or(|line| line.contains("503"));
-        let is_due = plan.replication == Replication::Lagging && why.contains("restart this");
+        let is_due = plan.about == LOSSY && why.contains("restart this");
         if !is_told || !is_due {
             wrong.push(format!("a node stopped: {why}; its health: {health:?}"));
         }
@@ -115,27 +145,33 @@ fn met_too_little(plan: &Plan, run: &Run) -> Vec<String> {
             wrong.push(format!("only {count} of {kind}: {mix:?}"));
         }
     }
-    let fail_over = Fault::FailOver(plan.replication);
-    for fault in FAULTS.into_iter().chain([fail_over]) {
+    for fault in plan.about.faults() {
         if !run.faults.contains_key(&fault) {
             wrong.push(format!("no {fault:?}"));
         }
     }
+    // The other runs are shorter, and have something else to meet.
+    let is_fail_over = matches!(plan.about, About::FailOver(_));
     for commit in [Commit::Arrives, Commit::IsHeld] {
-        if !run.in_doubt.contains_key(&commit) {
+        if is_fail_over && !run.in_doubt.contains_key(&commit) {
             wrong.push(format!("no commit in doubt {commit:?}"));
         }
     }
     // Else the order of commits does not fork, and no node has anything to notice.
-    if plan.replication == Replication::Lagging && run.stopped.is_empty() {
+    if plan.about == LOSSY && run.stopped.is_empty() {
         wrong.push("no node stopped although commits were lost".to_owned());
+    }
+    let refused = measure::refused_as_stale(&run.history);
+    if (plan.about == About::Staleness) != (refused > 0) {
+        wrong.push(format!("{refused} calls were refused for staleness"));
     }
     wrong
 }
 
 /// Leaves what there is to read of a run in a file.
 fn leave(plan: &Plan, run: &Run) -> PathBuf {
-    let name = format!("nodes-{:?}-{}.txt", plan.replication, plan.seed);
+    // Such as `nodes-FailOver(Lagging)-3.txt`.
+    let name = format!("nodes-{:?}-{}.txt", plan.about, plan.seed);
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let said = run.said.iter().enumerate().map(|(node, said)| {
         let lines: String = said.iter().map(|line| format!("{line}\n")).collect();

@@ -70,7 +70,7 @@ impl Connections {
     }
 }
 
-async fn connect(address: SocketAddr) -> Option<remit_client::Client> {
+pub(super) async fn connect(address: SocketAddr) -> Option<remit_client::Client> {
     let connection = Connection {
         endpoint: address.to_string(),
         key: Some(KEY.to_owned()),
@@ -107,7 +107,7 @@ pub(super) async fn write_schemas(world: Arc<World>) {
 }
 
 /// Asks a node to write, and for an answer from the head; what came of both, if it serves at all.
-pub(super) async fn ask_last(world: &World, node: usize, deadline: Duration) -> Vec<Operation> {
+pub(super) async fn ask_head(world: &World, node: usize, deadline: Duration) -> Vec<Operation> {
     let Some((serving, client)) = Connections::default().to(&world.places, node).await else {
         return Vec::new();
     };
@@ -127,7 +127,7 @@ pub(super) async fn ask_last(world: &World, node: usize, deadline: Duration) -> 
     };
     let mut done = Vec::new();
     for (what, call) in [("write", write), ("check", check)] {
-        let name = format!("last-{what}-{node}-{}", now().as_micros());
+        let name = format!("head-{what}-{node}-{}", now().as_micros());
         done.push(record(&client, serving, name, call, deadline).await);
     }
     done

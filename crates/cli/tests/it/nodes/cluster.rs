@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +11,9 @@ use store::{PostgresConfig, PostgresStore};
 use testkit::history::Serving;
 use testkit::postgres::{Server, database_of, host};
 
+use super::clock::Clock;
+use super::faults::{About, Replication};
+use super::network::Network;
 use super::proxy::{Commit, Proxy};
 use crate::REMIT;
 
@@ -19,6 +22,8 @@ pub(super) const KEY: &str = "open-sesame";
 
 /// A kill loses nothing that was written, synced or not; and a standby that lost its primary looks for it soon.
 const SETTINGS: [&str; 2] = ["fsync=off", "wal_retrieve_retry_interval=100ms"];
+/// For how long a node may answer when it is cut off, where runs are about that.
+pub(super) const STALENESS_MAX: Duration = Duration::from_secs(2);
 /// How long PostgreSQL may take for what it is asked.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -60,14 +65,14 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// PostgreSQL with a standby, which is waited for or not, and three nodes that are starting.
-    pub(super) fn start(is_synchronous: bool) -> Self {
+    /// PostgreSQL with a standby, and three nodes that are starting.
+    pub(super) fn start(about: About) -> Self {
         let primary = Server::start(&SETTINGS);
         let url = primary.database();
         let config: PostgresConfig = url.parse().unwrap();
         PostgresStore::migrate(&config, None).unwrap();
         let standby = primary.standby();
-        if is_synchronous {
+        if about == About::FailOver(Replication::Synchronous) {
             let wait = "ALTER SYSTEM SET synchronous_standby_names = '*'";
             for sql in [wait, "SELECT pg_reload_conf()"] {
                 primary.query(&url, sql);
@@ -77,7 +82,9 @@ impl Cluster {
         let servers = [primary, standby];
         let database = database_of(&url).to_owned();
         let mut cluster = Self {
-            nodes: std::array::from_fn(|number| Node::new(number, &places, &servers, &database)),
+            nodes: std::array::from_fn(|number| {
+                Node::new(number, about, (&places, &servers, &database))
+            }),
             places,
             servers,
             primary: 0,
@@ -204,39 +211,42 @@ pub(super) struct Node {
     /// To each of the servers.
     wires: [Proxy; 2],
     store: String,
+    /// A clock that can be off.
+    clock: Option<Clock>,
+    /// A network that can lose what is sent.
+    network: Option<Network>,
+    /// For how long it may answer when it is cut off, if not for as long as usual.
+    staleness_max: Option<Duration>,
     process: Option<Child>,
 }
 
 impl Node {
-    fn new(number: usize, places: &Places, servers: &[Server; 2], database: &str) -> Self {
+    fn new(
+        number: usize,
+        about: About,
+        (places, servers, database): (&Places, &[Server; 2], &str),
+    ) -> Self {
+        let network = (about == About::Network).then(|| Network::new(number));
+        let address = network.as_ref().map(Network::database);
         let wires = servers
             .each_ref()
-            .map(|server| Proxy::start(server.folder()));
-        let [one, other] = wires.each_ref().map(|wire| host(wire.folder()));
+            .map(|server| Proxy::start(server.folder(), address));
+        let [one, other] = wires.each_ref().map(Proxy::host);
         Self {
             number,
             places: Arc::clone(places),
-            store: format!("postgres://remit@{one},{other}/{database}"),
+            store: format!("postgres://remit@{one},{other}/{database}?sslmode=disable"),
             wires,
+            clock: (about == About::Clocks).then(Clock::new).flatten(),
+            network,
+            staleness_max: (about == About::Staleness).then_some(STALENESS_MAX),
             process: None,
         }
     }
 
     /// Starts the process. It serves once it says so.
     pub(super) fn start(&mut self) {
-        let mut process = Command::new(REMIT)
-            .args(["serve", "--grpc-addr", "127.0.0.1:0"])
-            .args([
-                "--http-addr",
-                "127.0.0.1:0",
-                "--metrics-addr",
-                "127.0.0.1:0",
-            ])
-            .args(["--preshared-key", KEY, "--store", &self.store])
-            .env("NO_COLOR", "1")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut process = self.command().stderr(Stdio::piped()).spawn().unwrap();
         let mut place = self.place();
         place.started += 1;
         place.stopped = None;
@@ -247,6 +257,44 @@ impl Node {
         let (places, number) = (Arc::clone(&self.places), self.number);
         std::thread::spawn(move || listen(stderr, &places, number, started));
         self.process = Some(process);
+    }
+
+    fn command(&self) -> Command {
+        let (mut command, address) = match &self.network {
+            Some(network) => (network.command(REMIT), network.node()),
+            None => (Command::new(REMIT), Ipv4Addr::LOCALHOST),
+        };
+        let address = format!("{address}:0");
+        command
+            .args(["serve", "--allow-plaintext", "--grpc-addr", &address])
+            .args(["--http-addr", &address, "--metrics-addr", "127.0.0.1:0"])
+            .args(["--preshared-key", KEY, "--store", &self.store])
+            .env("NO_COLOR", "1");
+        if let Some(staleness_max) = self.staleness_max {
+            let seconds = staleness_max.as_secs().to_string();
+            command.args(["--staleness-seconds-max", &seconds]);
+        }
+        if let Some(clock) = &self.clock {
+            clock.give_to(&mut command);
+        }
+        command
+    }
+
+    /// Sets its clock so far off the right time, if it has one of its own.
+    pub(super) fn set_clock(&self, millis: i64) {
+        if let Some(clock) = &self.clock {
+            clock.set(millis);
+        }
+    }
+
+    /// Loses what goes between the node and the database, if there is a network between them.
+    pub(super) fn unplug(&self) {
+        self.network.iter().for_each(Network::pull);
+    }
+
+    /// Loses it no more.
+    pub(super) fn plug(&self) {
+        self.network.iter().for_each(Network::plug);
     }
 
     /// Kills the process.
@@ -301,6 +349,11 @@ impl Node {
     /// What the node said when it stopped following, if it did since its start.
     pub(super) fn stopped(&self) -> Option<String> {
         self.place().stopped.clone()
+    }
+
+    /// Whether its health check says so.
+    pub(super) fn is_ready(&self) -> bool {
+        self.health().is_some_and(|line| line.contains("200"))
     }
 
     /// What its health check answers in the end, of a node that is no longer ready: the first line.

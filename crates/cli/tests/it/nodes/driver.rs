@@ -6,18 +6,30 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use model::Timestamp;
-use testkit::history::{Bounds, History, Operation};
+use testkit::history::{Bounds, History, Jump, Operation};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use super::clients::{self, CLIENTS, Client, World, ask_last, now};
-use super::cluster::{Cluster, NODES, Node, serving};
-use super::faults::{Fault, Plan, Replication, Step};
+use super::clients::{self, CLIENTS, Client, World, ask_head, now};
+use super::cluster::{Cluster, NODES, Node, STALENESS_MAX, serving};
+use super::digests;
+use super::faults::{About, Fault, Plan, Replication, Step};
 use super::log;
 use super::proxy::Commit;
 
 /// One clock is that of all, but for what the machine does to it.
 const CLOCK_OFFSET_MAX: Duration = Duration::from_millis(20);
+/// How far it may be off for all that a node knows.
+const CLOCK_OFF_MAX: Duration = Duration::from_millis(500);
+/// How far it is off where that is to be borne, and where it is not.
+const CLOCK_OFF_MILLIS: i64 = 300;
+const CLOCK_JUMP_MILLIS: i64 = 2_000;
+/// A node looks at the clock of the store each second.
+const CLOCK_NOTICED_MAX: Duration = Duration::from_secs(2);
+/// How long it is to be silent.
+const CLOCK_SILENT: Duration = Duration::from_secs(1);
+/// TCP gives up after 15 seconds without an answer.
+const UNPLUG_LONG: Duration = Duration::from_secs(17);
 /// How long a node that is asked to write takes to have sent a commit.
 const COMMIT_MAX: Duration = Duration::from_millis(100);
 /// How often there is a look at the nodes.
@@ -42,6 +54,8 @@ pub(super) struct Run {
     pub(super) stopped: Vec<(String, Option<String>)>,
     /// Nodes that did not answer, or not write, although all was well again.
     pub(super) silent: Vec<usize>,
+    /// What else was not as it has to be.
+    pub(super) wrong: Vec<String>,
     /// What the processes said, by node.
     pub(super) said: Vec<Vec<String>>,
 }
@@ -80,6 +94,8 @@ enum End {
     Start(usize),
     Resume(usize),
     Release(usize),
+    SetClock(usize),
+    Plug(usize),
     /// It goes on until then.
     Lose(usize, Commit, Instant),
     Database,
@@ -99,7 +115,7 @@ struct Driver {
 impl Driver {
     fn start(plan: &Plan, runtime: Runtime) -> Self {
         let begun = now();
-        let cluster = Cluster::start(plan.replication == Replication::Synchronous);
+        let cluster = Cluster::start(plan.about);
         let world = World::new(plan.seed, &cluster.places);
         let mut driver = Self {
             begun,
@@ -114,8 +130,18 @@ impl Driver {
                     branches: Vec::new(),
                     jumps: Vec::new(),
                     bounds: Bounds {
-                        clock_offset_max: CLOCK_OFFSET_MAX,
-                        staleness_max: ops::Settings::default().staleness_max,
+                        clock_offset_max: match plan.about {
+                            About::Clocks => CLOCK_OFFSET_MAX + CLOCK_OFF_MAX,
+                            About::FailOver(_) | About::Staleness | About::Network => {
+                                CLOCK_OFFSET_MAX
+                            }
+                        },
+                        staleness_max: match plan.about {
+                            About::Staleness => STALENESS_MAX,
+                            About::FailOver(_) | About::Clocks | About::Network => {
+                                ops::Settings::default().staleness_max
+                            }
+                        },
                         depth_max: ops::Settings::default().limits.depth_max,
                     },
                 },
@@ -124,6 +150,7 @@ impl Driver {
                 in_doubt: BTreeMap::new(),
                 stopped: Vec::new(),
                 silent: Vec::new(),
+                wrong: Vec::new(),
                 said: Vec::new(),
             },
             runtime,
@@ -165,6 +192,8 @@ impl Driver {
             End::Start(node) => self.cluster.nodes[node].start(),
             End::Resume(node) => self.cluster.nodes[node].signal("CONT"),
             End::Release(node) => self.cluster.nodes[node].release(),
+            End::SetClock(node) => self.cluster.nodes[node].set_clock(0),
+            End::Plug(node) => self.cluster.nodes[node].plug(),
             End::Lose(node, commit, until) => {
                 let next = Some(commit).filter(|_| Instant::now() < until);
                 self.cluster.nodes[node].lose(next);
@@ -220,6 +249,30 @@ impl Driver {
                 End::Database
             }
             Fault::FailOver(replication) => return self.fail_over(replication, step.lasts),
+            Fault::ClockOff => {
+                // One at a time: nodes may be apart by as much as one may be off.
+                self.cluster.nodes.iter().for_each(|node| node.set_clock(0));
+                self.cluster.nodes[node].set_clock(step.millis(CLOCK_OFF_MILLIS));
+                End::SetClock(node)
+            }
+            Fault::ClockJump => return self.clock_jump(step),
+            Fault::CutOff => {
+                self.calm();
+                self.cluster.nodes[node].hold();
+                self.go_on(STALENESS_MAX * 2);
+                return self.cluster.nodes[node].release();
+            }
+            Fault::Unplug => {
+                self.cluster.nodes[node].unplug();
+                End::Plug(node)
+            }
+            Fault::UnplugLong => {
+                self.calm();
+                self.cluster.nodes[node].unplug();
+                self.must_be_alone(node);
+                self.go_on(UNPLUG_LONG);
+                return self.cluster.nodes[node].plug();
+            }
         };
         self.ends.push((until, end));
     }
@@ -260,14 +313,59 @@ impl Driver {
         });
     }
 
-    /// Ends all faults, waits for all nodes, and lets clients go on for a while.
-    fn heal(&mut self) {
+    /// The node reaches the database no more.
+    fn must_be_alone(&mut self, node: usize) {
+        let asked = ask_head(&self.world, node, Duration::from_millis(500));
+        let asked = self.runtime.block_on(asked);
+        if asked.iter().any(|call| call.token().is_some()) {
+            let wrong = format!("node {node} is unplugged, and reaches the database");
+            self.run.wrong.push(wrong);
+        }
+        self.run.history.operations.extend(asked);
+    }
+
+    /// The node has a wrong clock, has to notice, and is silent until it is set again.
+    fn clock_jump(&mut self, step: Step) {
+        self.calm();
+        let node = step.node;
+        let at = now();
+        self.cluster.nodes[node].set_clock(step.millis(CLOCK_JUMP_MILLIS));
+        self.go_on(CLOCK_NOTICED_MAX);
+        let noticed = now();
+        if self.cluster.nodes[node].is_ready() {
+            let wrong = format!("node {node} is ready although its clock is off");
+            self.run.wrong.push(wrong);
+        }
+        self.go_on(CLOCK_SILENT);
+        let back = now();
+        self.cluster.nodes[node].set_clock(0);
+        self.go_on(CLOCK_NOTICED_MAX);
+        if !self.cluster.nodes[node].is_ready() {
+            let wrong = format!("node {node} is not ready although its clock is set again");
+            self.run.wrong.push(wrong);
+        }
+        self.run.history.jumps.push(Jump {
+            node,
+            by: Duration::from_millis(CLOCK_JUMP_MILLIS.unsigned_abs()),
+            at,
+            noticed,
+            back,
+        });
+    }
+
+    /// Ends all faults, and waits for all nodes.
+    fn calm(&mut self) {
         for (_, end) in std::mem::take(&mut self.ends) {
             self.end(end);
         }
         self.ends.clear();
         self.cluster.nodes.iter().for_each(Node::release);
         self.wait_for_all();
+    }
+
+    /// Ends all faults, and lets clients go on for a while.
+    fn heal(&mut self) {
+        self.calm();
         self.go_on(HEALING);
         self.world.is_over.store(true, Ordering::Relaxed);
         for client in std::mem::take(&mut self.clients) {
@@ -277,7 +375,7 @@ impl Driver {
         for node in 0..NODES {
             let begun = Instant::now();
             let is_answered = loop {
-                let asked = ask_last(&self.world, node, Duration::from_secs(5));
+                let asked = ask_head(&self.world, node, Duration::from_secs(5));
                 let asked = self.runtime.block_on(asked);
                 let answered = asked.iter().filter(|call| call.token().is_some());
                 let is_answered = answered.count() == 2;
@@ -291,6 +389,9 @@ impl Driver {
                 self.run.silent.push(node);
             }
         }
+        let url = self.cluster.primary_url();
+        let differences = digests::differences(&self.runtime, &self.cluster.places, &url);
+        self.run.wrong.extend(differences);
     }
 
     fn wait_for_all(&mut self) {

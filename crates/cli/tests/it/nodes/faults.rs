@@ -6,7 +6,7 @@ use testkit::rng::Rng;
 
 use super::cluster::NODES;
 
-/// What happens once or more in each run, besides that the standby takes over.
+/// What happens once or more in each run, besides what the run is about.
 pub(super) const FAULTS: [Fault; 6] = [
     Fault::Kill,
     Fault::Pause,
@@ -15,8 +15,6 @@ pub(super) const FAULTS: [Fault; 6] = [
     Fault::LoseCommits,
     Fault::RestartDatabase,
 ];
-/// How often each of them does.
-const ROUNDS: usize = 3;
 
 /// Something that breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +33,66 @@ pub(super) enum Fault {
     RestartDatabase,
     /// PostgreSQL is killed, and the standby takes over.
     FailOver(Replication),
+    /// The clock of the node is off, by less than it may be.
+    ClockOff,
+    /// It is off by more, until the node has noticed.
+    ClockJump,
+    /// The node is cut off from the database for longer than it may answer then.
+    CutOff,
+    /// What goes between the node and the database is lost, and both ends wait.
+    Unplug,
+    /// It is lost for so long that they give up.
+    UnplugLong,
+}
+
+/// What a run is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    /// The standby takes over.
+    FailOver(Replication),
+    /// Clocks run off.
+    Clocks,
+    /// Nodes may answer for a short while only when they are cut off.
+    Staleness,
+    /// The way to the database is a network that loses what is sent.
+    Network,
+}
+
+impl About {
+    /// What happens once, half-way, and takes its time.
+    fn main_fault(self) -> Fault {
+        match self {
+            Self::FailOver(replication) => Fault::FailOver(replication),
+            Self::Clocks => Fault::ClockJump,
+            Self::Staleness => Fault::CutOff,
+            Self::Network => Fault::UnplugLong,
+        }
+    }
+
+    /// What happens at any time.
+    fn usual_faults(self) -> Vec<Fault> {
+        let own: &[Fault] = match self {
+            Self::FailOver(_) | Self::Staleness => &[],
+            Self::Clocks => &[Fault::ClockOff; 3],
+            Self::Network => &[Fault::Unplug; 3],
+        };
+        FAULTS.iter().chain(own).copied().collect()
+    }
+
+    /// How often.
+    fn rounds(self) -> usize {
+        match self {
+            Self::FailOver(_) => 3,
+            Self::Clocks | Self::Staleness | Self::Network => 2,
+        }
+    }
+
+    /// All that happens in the run.
+    pub(super) fn faults(self) -> Vec<Fault> {
+        let mut faults = self.usual_faults();
+        faults.push(self.main_fault());
+        faults
+    }
 }
 
 /// What the standby has when it takes over.
@@ -56,25 +114,34 @@ pub(super) struct Step {
     pub(super) fault: Fault,
     pub(super) node: usize,
     pub(super) lasts: Duration,
+    /// Whether a clock that is off is ahead.
+    pub(super) is_ahead: bool,
+}
+
+impl Step {
+    /// So much ahead, or behind.
+    pub(super) fn millis(self, off: i64) -> i64 {
+        if self.is_ahead { off } else { -off }
+    }
 }
 
 /// A run.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) seed: u64,
-    pub(super) replication: Replication,
+    pub(super) about: About,
     pub(super) steps: Vec<Step>,
 }
 
 impl Plan {
-    /// All faults in some order; the standby takes over half-way.
-    pub(super) fn draw(seed: u64, replication: Replication) -> Self {
+    /// All faults in some order.
+    pub(super) fn draw(seed: u64, about: About) -> Self {
         let mut rng = Rng::new(seed);
         let mut faults: Vec<Fault> = Vec::new();
-        for round in 0..ROUNDS {
-            let mut left = FAULTS.to_vec();
-            if round == ROUNDS / 2 {
-                faults.push(Fault::FailOver(replication));
+        for round in 0..about.rounds() {
+            let mut left = about.usual_faults();
+            if round == about.rounds() / 2 {
+                faults.push(about.main_fault());
             }
             while !left.is_empty() {
                 faults.push(left.swap_remove(rng.below(left.len())));
@@ -89,10 +156,11 @@ impl Plan {
                 true => millis(&mut rng, 2_000, 7_000),
                 false => millis(&mut rng, 200, 900),
             },
+            is_ahead: rng.chance(50),
         });
         Self {
             seed,
-            replication,
+            about,
             steps: steps.collect(),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use model::{Timestamp, Token};
-use testkit::history::{History, Operation};
+use testkit::history::{Call, Checked, History, Operation};
 
 use super::cluster::NODES;
 use super::driver::{Run, TakeOver};
@@ -16,6 +16,19 @@ pub(super) fn mix(history: &History) -> BTreeMap<&'static str, usize> {
         *mix.entry(operation.kind()).or_default() += 1;
     }
     mix
+}
+
+/// How many calls a node refused for not knowing whether it was at the head.
+pub(super) fn refused_as_stale(history: &History) -> usize {
+    let calls = history.operations.iter();
+    let refused = calls.filter(|operation| match &operation.call {
+        Call::Check {
+            result: Checked::Failed(why),
+            ..
+        } => why.contains("has not confirmed"),
+        Call::Check { .. } | Call::Write { .. } => false,
+    });
+    refused.count()
 }
 
 /// What a run was, in a few lines.
@@ -32,7 +45,8 @@ fn describe(run: &Run, text: &mut String) -> fmt::Result {
     let (in_doubt, stopped) = (&run.in_doubt, run.stopped.len());
     writeln!(
         text,
-        "commits in doubt: {in_doubt:?}, nodes that stopped: {stopped}"
+        "commits in doubt: {in_doubt:?}, nodes that stopped: {stopped}, checks refused for staleness: {}",
+        refused_as_stale(&run.history)
     )?;
     let Some(take_over) = run.take_over else {
         return Ok(());

@@ -1,13 +1,14 @@
 //! A wire between one node and one server of PostgreSQL, which a fault can cut.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::Shutdown;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
+use testkit::postgres::host;
 
 /// What is sent to commit.
 const COMMIT: &[u8] = b"COMMIT\0";
@@ -23,10 +24,18 @@ pub(super) enum Commit {
     IsHeld,
 }
 
-/// A proxy on a socket of its own; gone with the value.
+/// A proxy; gone with the value.
 pub(super) struct Proxy {
-    folder: TempDir,
+    place: Place,
     gate: Arc<Gate>,
+}
+
+/// Where a proxy is reached.
+enum Place {
+    /// At a socket of its own.
+    Socket(TempDir),
+    /// In a network.
+    Network(SocketAddr),
 }
 
 /// Whether bytes pass.
@@ -49,27 +58,39 @@ struct State {
 }
 
 impl Proxy {
-    /// A proxy before the server whose socket is in `server`.
-    pub(super) fn start(server: &Path) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(folder.path().join(SOCKET)).unwrap();
-        let gate = Arc::new(Gate::default());
-        let (own, server) = (Arc::clone(&gate), server.join(SOCKET));
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                if own.state().is_closed {
-                    return;
-                }
-                let (gate, server) = (Arc::clone(&own), server.clone());
-                std::thread::spawn(move || relay(client.unwrap(), server, gate));
+    /// A proxy before the server whose socket is in `server`: at that address, or at a socket.
+    pub(super) fn start(server: &Path, address: Option<Ipv4Addr>) -> Self {
+        let (gate, server) = (Arc::<Gate>::default(), server.join(SOCKET));
+        let own = Arc::clone(&gate);
+        let place = match address {
+            None => {
+                let folder = tempfile::tempdir().unwrap();
+                let listener = UnixListener::bind(folder.path().join(SOCKET)).unwrap();
+                let accept = move || listener.accept().map(|(client, _)| client);
+                std::thread::spawn(move || serve(accept, &server, &own));
+                Place::Socket(folder)
             }
-        });
-        Self { folder, gate }
+            Some(address) => {
+                let listener = TcpListener::bind((address, 0)).unwrap();
+                let place = listener.local_addr().unwrap();
+                let accept = move || {
+                    let (client, _) = listener.accept()?;
+                    client.set_nodelay(true)?;
+                    Ok(client)
+                };
+                std::thread::spawn(move || serve(accept, &server, &own));
+                Place::Network(place)
+            }
+        };
+        Self { place, gate }
     }
 
-    /// Where its socket is.
-    pub(super) fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Where it is, as the host in a URL.
+    pub(super) fn host(&self) -> String {
+        match &self.place {
+            Place::Socket(folder) => host(folder.path()),
+            Place::Network(address) => address.to_string(),
+        }
     }
 
     /// Holds back all bytes, in both directions, and does not say so.
@@ -111,7 +132,10 @@ impl Drop for Proxy {
         self.gate.state().is_closed = true;
         self.cut();
         // Wakes the thread that accepts; it may be gone.
-        let _ = UnixStream::connect(self.folder.path().join(SOCKET));
+        match &self.place {
+            Place::Socket(folder) => drop(UnixStream::connect(folder.path().join(SOCKET))),
+            Place::Network(address) => drop(TcpStream::connect(address)),
+        }
     }
 }
 
@@ -152,20 +176,59 @@ impl Gate {
     }
 }
 
-fn relay(client: UnixStream, server: PathBuf, gate: Arc<Gate>) {
+/// A connection of either kind.
+trait Wire: Read + Write + Send + Sized + 'static {
+    /// The same connection once more.
+    fn twin(&self) -> Self;
+    /// Ends it; it may have ended already.
+    fn end(&self);
+}
+
+impl Wire for UnixStream {
+    fn twin(&self) -> Self {
+        self.try_clone().unwrap()
+    }
+
+    fn end(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+impl Wire for TcpStream {
+    fn twin(&self) -> Self {
+        self.try_clone().unwrap()
+    }
+
+    fn end(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+fn serve<C: Wire>(mut accept: impl FnMut() -> io::Result<C>, server: &Path, gate: &Arc<Gate>) {
+    loop {
+        let client = accept().unwrap();
+        if gate.state().is_closed {
+            return;
+        }
+        let (gate, server) = (Arc::clone(gate), server.to_owned());
+        std::thread::spawn(move || relay(client, server, gate));
+    }
+}
+
+fn relay(client: impl Wire, server: PathBuf, gate: Arc<Gate>) {
     let cuts = gate.opened();
     // A server that is down closes the connection.
     let Ok(server) = UnixStream::connect(server) else {
         return;
     };
-    let (back_from, back_to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+    let (back_from, back_to) = (server.twin(), client.twin());
     let back_gate = Arc::clone(&gate);
     std::thread::spawn(move || copy(back_from, back_to, |_| back_gate.passes(cuts)));
     copy(client, server, |sent| gate.passes_to(cuts, sent));
 }
 
 /// Copies for as long as bytes may pass, and then ends both.
-fn copy(mut from: UnixStream, mut to: UnixStream, passes: impl Fn(&[u8]) -> bool) {
+fn copy(mut from: impl Wire, mut to: impl Wire, passes: impl Fn(&[u8]) -> bool) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(count) = from.read(&mut buffer) {
         let sent = &buffer[..count];
@@ -173,8 +236,6 @@ fn copy(mut from: UnixStream, mut to: UnixStream, passes: impl Fn(&[u8]) -> bool
             break;
         }
     }
-    for end in [from, to] {
-        // It may have ended already.
-        let _ = end.shutdown(Shutdown::Both);
-    }
+    from.end();
+    to.end();
 }
