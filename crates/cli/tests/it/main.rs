@@ -9,6 +9,7 @@ mod lookup;
 // The attribute tells the lints that everything below is test code, helpers included.
 #[cfg(test)]
 mod nodes;
+mod versions;
 mod watch;
 
 use std::io::{BufRead as _, BufReader};
