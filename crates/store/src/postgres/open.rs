@@ -78,6 +78,14 @@ pub enum PostgresOpenError {
         /// The step that differs.
         number: i32,
     },
+    /// A later version has committed to it what this one does not know.
+    #[error("the database {place} has commits of a later version: {detail}")]
+    NewerEntry {
+        /// The database.
+        place: String,
+        /// Which of them, and how.
+        detail: String,
+    },
     /// The end of the log is not as it was written; restore it from a backup.
     #[error("the database {place} is damaged: {detail}")]
     Damaged {
@@ -135,13 +143,16 @@ pub(super) async fn open(config: PostgresConfig) -> Result<(Shared, Head), Postg
     let verified = read_once(&shared, &|transaction| Box::pin(verify_tail(transaction))).await;
     let head = verified.map_err(|error| match error {
         LogError::Store(error @ StoreError::Unavailable { .. }) => failed(error.into()),
-        error @ (LogError::Trimmed { .. }
-        | LogError::BeyondHead { .. }
-        | LogError::NewerFormat { .. }
-        | LogError::Store(_)) => PostgresOpenError::Damaged {
+        error @ LogError::NewerFormat { .. } => PostgresOpenError::NewerEntry {
             place: place.clone(),
             detail: error.to_string(),
         },
+        error @ (LogError::Trimmed { .. } | LogError::BeyondHead { .. } | LogError::Store(_)) => {
+            PostgresOpenError::Damaged {
+                place: place.clone(),
+                detail: error.to_string(),
+            }
+        }
     })?;
     shared.hear(head.revision);
     Ok((shared, head))
@@ -159,8 +170,6 @@ async fn verify_tail(transaction: &Transaction<'_>) -> Result<Head, LogError> {
         };
         match read::log(transaction, query).await {
             Err(LogError::Trimmed { oldest }) => after = Revision(oldest.0.saturating_sub(1)),
-            // What a later version wrote is for a node to stop at, when it gets there.
-            Err(LogError::NewerFormat { .. }) => return Ok(head),
             other => break other?,
         }
     };
@@ -172,6 +181,15 @@ async fn verify_tail(transaction: &Transaction<'_>) -> Result<Head, LogError> {
             return Err(StoreError::Corrupt { detail }.into());
         }
         previous = Some(entry.hash);
+    }
+    if let Some(last) = entries.last().filter(|last| last.revision < head.revision) {
+        // A page ends before what a later version wrote. To load the head would be to skip that.
+        let next = LogQuery {
+            after: last.revision,
+            entries_max: 1,
+            bytes_max: TAIL_BYTES_MAX,
+        };
+        read::log(transaction, next).await?;
     }
     let newest = read::stored_hash(transaction, head.revision).await?;
     if head != Head::EMPTY && newest != Some(head.hash) {
