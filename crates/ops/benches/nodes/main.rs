@@ -1,12 +1,16 @@
-//! What nodes on PostgreSQL cost: a node's first load, and how far one is behind another. The server is the bench's own, with its
-//! data in the temporary folder, and on the same machine.
+//! What nodes on PostgreSQL cost: a node's first load, how far one is behind another, and what comes of one node more. The server is
+//! the bench's own, with its data in the temporary folder, and on the same machine.
 //!
 //! ```text
 //! cargo bench -p ops --bench nodes               1,000,000 relationships
 //! cargo bench -p ops --bench nodes -- 10000000
+//! cargo bench -p ops --bench nodes -- 1000000 growth     only what comes of one node more
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "a benchmark ends where something fails")]
+
+mod child;
+mod growth;
 
 use std::io::{Write as _, stdout};
 use std::sync::Arc;
@@ -27,8 +31,15 @@ const COMMITS: u64 = 2_000;
 const RATES: [u32; 2] = [50, 500];
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter(|text| text != "--bench");
-    let rows = arguments.next().and_then(|text| text.parse().ok());
+    let arguments = std::env::args().skip(1).filter(|text| text != "--bench");
+    let arguments: Vec<String> = arguments.collect();
+    if let [first, url, load] = arguments.as_slice()
+        && first == child::ARGUMENT
+    {
+        return child::run(url, load.parse().unwrap());
+    }
+    let rows = arguments.first().and_then(|text| text.parse().ok());
+    let is_all = arguments.get(1).is_none_or(|only| only != "growth");
     let server = Server::start(&[]);
     let url = server.database();
     let config: PostgresConfig = url.parse().unwrap();
@@ -36,17 +47,25 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         fill(&open(&config), rows.unwrap_or(1_000_000)).await;
-        let size = "SELECT pg_total_relation_size('remit.relationship') / count(*) FROM remit.relationship";
-        say(&format!("{} bytes a relationship, with its index", server.query(&url, size)));
-        for _ in 0..LOADS {
-            let (store, begun) = (open(&config), Instant::now());
-            let node = start(store).await;
-            let count = node.snapshot().relationship_count();
-            say(&format!("first load: {:.0} relationships a second", count as f64 / begun.elapsed().as_secs_f64()));
-            node.stop();
+        if is_all {
+            let size = "SELECT pg_total_relation_size('remit.relationship') / count(*) FROM remit.relationship";
+            say(&format!("{} bytes a relationship, with its index", server.query(&url, size)));
+            first_load(&config).await;
+            lag(&config).await;
         }
-        lag(&config).await;
+        growth::measure(&url).await;
     });
+}
+
+async fn first_load(config: &PostgresConfig) {
+    for _ in 0..LOADS {
+        let (store, begun) = (open(config), Instant::now());
+        let node = start(store).await;
+        let count = node.snapshot().relationship_count();
+        let rate = count as f64 / begun.elapsed().as_secs_f64();
+        say(&format!("first load: {rate:.0} relationships a second"));
+        node.stop();
+    }
 }
 
 fn say(line: &str) {
@@ -129,15 +148,18 @@ async fn lag(config: &PostgresConfig) {
             seen.unwrap();
             lags.push(acknowledged.elapsed());
         }
-        lags.sort_unstable();
-        let at = |part: f64| {
-            let place = (lags.len() as f64 * part) as usize;
-            lags.get(place).unwrap().as_secs_f64() * 1e3
-        };
+        let (half, most) = (millis_at(&mut lags, 0.5), millis_at(&mut lags, 0.99));
         say(&format!(
-            "lag at up to {rate} commits a second: p50 {:.2} ms, p99 {:.2} ms",
-            at(0.5),
-            at(0.99)
+            "lag at up to {rate} commits a second: p50 {half:.2} ms, p99 {most:.2} ms"
         ));
     }
+}
+
+/// What such a part is not above, in milliseconds; not a number where there is nothing.
+fn millis_at(durations: &mut [Duration], part: f64) -> f64 {
+    durations.sort_unstable();
+    let place = (durations.len() as f64 * part) as usize;
+    durations
+        .get(place)
+        .map_or(f64::NAN, |found| found.as_secs_f64() * 1e3)
 }
