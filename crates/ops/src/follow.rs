@@ -14,6 +14,7 @@ use store::{Head, LogEntry, LogError, LogQuery, RecordKey, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::access;
+use crate::confirmed::Asked;
 use crate::error::{Error, Kind};
 use crate::node::{Node, Published};
 use crate::records::Records;
@@ -193,23 +194,22 @@ impl Follower {
     /// Takes in what the log holds, up to the head.
     async fn catch_up(&self, node: &Node) -> Result<(), FollowError> {
         // A head that is to be reached, and when it was asked for. Where much is written, the head of the moment never is.
-        let mut goal: Option<(Timestamp, Revision)> = None;
+        let mut goal: Option<(Asked, Revision)> = None;
         loop {
             self.take_in(node).await?;
             let reached = node.current.load_full();
-            if let Some((asked_at, _)) =
-                goal.take_if(|(_, head)| *head <= reached.snapshot.revision())
+            if let Some((asked, _)) = goal.take_if(|(_, head)| *head <= reached.snapshot.revision())
             {
-                node.confirm(asked_at);
+                node.confirm(asked);
             }
             // What counts is the instant of the question: the answer may be long under way.
-            let asked_at = node.clock().now();
+            let asked = Asked::now(node.clock());
             let head = self.store.head().await?;
             if is_head(&reached, &head)? {
-                node.confirm(asked_at);
+                node.confirm(asked);
                 return Ok(());
             }
-            goal.get_or_insert((asked_at, head.revision));
+            goal.get_or_insert((asked, head.revision));
         }
     }
 

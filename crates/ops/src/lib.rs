@@ -24,6 +24,7 @@ pub mod watch;
 pub mod write;
 
 mod clock_offset;
+mod confirmed;
 mod follow;
 mod generation;
 mod head;

@@ -1,7 +1,6 @@
 //! What the operations share: the store, the graph that follows it, the clock and the limits.
 
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use store::{
 use tokio::sync::watch;
 
 use crate::clock_offset::{self, ClockOffset, NODES_APART_MAX};
+use crate::confirmed::{Asked, Confirmed};
 use crate::consistency::{Consistency, View, earlier, later};
 use crate::counter::Counters;
 use crate::cursor::Cursor;
@@ -91,7 +91,7 @@ pub struct Node {
     pub(crate) history: Mutex<History>,
     pub(crate) hashes: RwLock<RecentHashes>,
     watches: Watches,
-    confirmed_at: AtomicI64,
+    confirmed: Confirmed,
     clock_offset: ClockOffset,
     stopped: OnceLock<String>,
     /// Schema changes take it whole, so that no write moves the head they are evaluated at.
@@ -120,7 +120,7 @@ impl Node {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Arc<Self>, Error> {
-        let asked_at = clock.now();
+        let asked = Asked::now(&*clock);
         let published = follow::load(&store).await?;
         let mut hashes = RecentHashes::default();
         hashes.note(published.snapshot.revision(), published.hash.short());
@@ -140,7 +140,7 @@ impl Node {
             current: ArcSwap::from_pointee(published),
             history: Mutex::new(history),
             hashes: RwLock::new(hashes),
-            confirmed_at: AtomicI64::new(asked_at.as_micros()),
+            confirmed: Confirmed::at(asked),
             clock_offset,
             stopped: OnceLock::new(),
             write_gate: tokio::sync::RwLock::new(()),
@@ -202,11 +202,9 @@ impl Node {
         registry.register_collector(Box::new(NodeCollector::new(self)));
     }
 
-    /// How long ago this node was last confirmed to be at the head of its store; zero if it is so by a clock that was set back.
+    /// How long ago this node was last confirmed to be at the head of its store.
     pub(crate) fn confirmed_ago(&self) -> Duration {
-        let confirmed_at = self.confirmed_at.load(Ordering::Relaxed);
-        let micros = self.clock.now().as_micros().saturating_sub(confirmed_at);
-        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+        self.confirmed.ago(&*self.clock)
     }
 
     /// Whether the node can answer, else why it cannot.
@@ -378,9 +376,9 @@ impl Node {
         self.stopping.subscribe()
     }
 
-    /// Notes that this node was at the head at that instant, or has been so since.
-    pub(crate) fn confirm(&self, at: Timestamp) {
-        self.confirmed_at.store(at.as_micros(), Ordering::Relaxed);
+    /// Notes that this node was at the head when that was asked, or has been so since.
+    pub(crate) fn confirm(&self, asked: Asked) {
+        self.confirmed.note(asked);
     }
 
     /// Notes that this node cannot follow any further.

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use identity::{Authenticator, PresharedKeys};
-use model::{Clock, SystemClock, Timestamp};
+use identity::{Authenticator, Caller, PresharedKeys};
+use model::{Clock, Operation, RelationshipUpdate, SystemClock, Timestamp};
+use ops::write::Write;
 use ops::{Node, Settings};
 use remit_client::proto::authzed::api::v1 as wire;
 use remit_client::{Client, Connection, Transport};
@@ -108,12 +109,36 @@ pub(crate) async fn start_letting_in(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node = Node::start(Arc::clone(&store), Arc::clone(&clock), Settings::default());
     let node = node.await.unwrap();
+    let_do(
+        &node,
+        &["remit/user:alice", "remit/workload:example=2Eorg/web"],
+    )
+    .await;
     let authenticator = authenticator(&node, settings, clock);
     let http = HttpAddress::Own("127.0.0.1:0".parse().unwrap());
     let minute = Duration::from_secs(60);
     let letting_in = Arc::clone(&authenticator);
     let running = serve(node, store, tls, letting_in, (http, minute)).await;
     (running, authenticator)
+}
+
+/// Lets callers write schemas, and watch: they have nothing but what they were given.
+async fn let_do(node: &Node, callers: &[&str]) {
+    let roles = ["schema_writer", "watcher"];
+    let updates = callers.iter().flat_map(|caller| {
+        roles.map(|role| RelationshipUpdate {
+            operation: Operation::Touch,
+            relationship: format!("remit/system:main#{role}@{caller}")
+                .parse()
+                .unwrap(),
+        })
+    });
+    let write = Write {
+        updates: updates.collect(),
+        ..Write::default()
+    };
+    let anybody = Caller::without_authentication();
+    ops::write::write(node, &anybody, write).await.unwrap();
 }
 
 async fn serve(
