@@ -10,6 +10,7 @@
 
 mod grant;
 mod permit;
+mod reach;
 mod roles;
 mod state;
 

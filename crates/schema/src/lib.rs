@@ -11,6 +11,7 @@ pub mod diagnostic;
 pub mod diff;
 pub mod format;
 
+mod compile;
 mod lexer;
 mod parser;
 mod reach;
@@ -18,6 +19,7 @@ mod reflect;
 mod resolve;
 mod syntax;
 
+pub use compile::{BuiltIn, diagnose, diagnose_with};
 pub use compiled::{
     AllowedSubject, AllowedSubjectName, Arrow, Caveat, CaveatIx, Definition, DefinitionIx,
     Expression, Member, MemberIx, MemberKind, Quantifier, Schema, SubjectKind, SubjectKindName,
@@ -28,4 +30,3 @@ pub use format::format;
 pub use parser::TEXT_BYTES_MAX;
 pub use reach::SubjectType;
 pub use reflect::{Selected, SelectedDefinition, Selector, SelectorError};
-pub use resolve::{BuiltIn, diagnose, diagnose_with};

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use model::{CaveatName, DefinitionName, RelationName};
 
 use crate::caveat::{CompileError, Parameter, ParameterType, Program};
+use crate::compile::BuiltIn;
 use crate::compiled::{
     AllowedSubject, Arrow, ByName, Caveat, CaveatIx, Definition, DefinitionIx, Expression, Member,
     MemberIx, MemberKind, Quantifier, Schema, SubjectKind,
@@ -30,63 +31,10 @@ const DEFINITION_PATTERN: &str = "^([a-z][a-z0-9_]{1,62}[a-z0-9]/)*[a-z][a-z0-9_
 const SUBJECT_PATTERN: &str = "^([a-z][a-z0-9_]{1,61}[a-z0-9]/)*[a-z][a-z0-9_]{1,62}[a-z0-9]$";
 const SUBJECT_RELATION_PATTERN: &str = r"^(\.\.\.|[a-z][a-z0-9_]{1,62}[a-z0-9])$";
 
-impl Schema {
-    /// Reads, resolves and checks a schema. The empty text is the empty schema.
-    ///
-    /// # Errors
-    /// [`SchemaError`], the first fault: of reading, of names, of caveats, of types; or past
-    /// [`TEXT_BYTES_MAX`](crate::TEXT_BYTES_MAX).
-    pub fn compile(text: &str) -> Result<Self, SchemaError> {
-        compile(text, None).map_err(SchemaError::first)
-    }
-
-    /// As [`Self::compile`], with the definitions that are built in, to which those of the text may refer.
-    ///
-    /// # Errors
-    /// As [`Self::compile`], and for a name under the prefix that is kept for what is built in.
-    pub fn compile_with(text: &str, built_in: &BuiltIn) -> Result<Self, SchemaError> {
-        compile(text, Some(built_in)).map_err(SchemaError::first)
-    }
-}
-
-/// Definitions that are part of every schema, whatever its text says: of the program rather than of its users.
-#[derive(Debug)]
-pub struct BuiltIn {
-    prefix: &'static str,
-    schema: Schema,
-}
-
-impl BuiltIn {
-    /// The definitions of `text`. A name that begins with `prefix` is kept for them.
-    ///
-    /// # Errors
-    /// [`SchemaError`] as [`Schema::compile`].
-    pub fn new(prefix: &'static str, text: &str) -> Result<Self, SchemaError> {
-        let mut schema = Schema::compile(text)?;
-        for definition in &mut schema.definitions {
-            definition.is_built_in = true;
-        }
-        Ok(Self { prefix, schema })
-    }
-}
-
-/// Every fault of a schema that can be told at once, at most twenty; none if it compiles.
-///
-/// Faults of reading hide those of names, and these hide those of types: they would only follow from them.
-#[must_use]
-pub fn diagnose(text: &str) -> Vec<SchemaError> {
-    compile(text, None).err().unwrap_or_default()
-}
-
-/// As [`diagnose`], for a text that is compiled with what is built in.
-#[must_use]
-pub fn diagnose_with(text: &str, built_in: &BuiltIn) -> Vec<SchemaError> {
-    compile(text, Some(built_in)).err().unwrap_or_default()
-}
-
-fn compile(text: &str, built_in: Option<&BuiltIn>) -> Result<Schema, Vec<SchemaError>> {
+/// Reads, resolves and checks `text`, on what is built in.
+pub(crate) fn compile(text: &str, built_in: Option<&BuiltIn>) -> Result<Schema, Vec<SchemaError>> {
     let file = parser::parse(text)?;
-    let schema = built_in.map_or_else(Schema::default, |built_in| built_in.schema.clone());
+    let schema = built_in.map_or_else(Schema::default, BuiltIn::schema);
     let nowhere = || Written {
         name: 0..0,
         annotation: Vec::new(),
@@ -94,7 +42,7 @@ fn compile(text: &str, built_in: Option<&BuiltIn>) -> Result<Schema, Vec<SchemaE
     let mut resolver = Resolver {
         text,
         file: &file,
-        kept_prefix: built_in.map(|built_in| built_in.prefix),
+        kept_prefix: built_in.map(BuiltIn::prefix),
         members: schema.members.iter().map(|_| nowhere()).collect(),
         schema,
         faults: Vec::new(),

@@ -1,6 +1,6 @@
 //! What one caller may do, at one instant.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use engine::eval::{self, Environment, Query};
@@ -9,9 +9,10 @@ use model::{
     Context, Decision, DefinitionName, ObjectId, ObjectRef, RelationName, RelationshipFilter,
     RelationshipUpdate, SubjectId, SubjectRef, Timestamp,
 };
-use schema::{DefinitionIx, MemberKind, Schema};
+use schema::Schema;
 
 use super::grant::is_own;
+use super::reach::{leads_to, shown_by};
 use super::roles::{ADMINISTRATOR, Action, GROUP, MEMBER, PREFIX, SYSTEM_ID, Scope};
 use crate::error::{Error, Kind};
 use crate::node::{Node, Published};
@@ -526,44 +527,4 @@ fn relation_object(definition: &str, member: &str) -> Result<ObjectRef, Error> {
 /// A name that no definition and no relation can have.
 fn unnameable(error: impl std::fmt::Display) -> Error {
     Error::new(Kind::InvalidArgument, error.to_string())
-}
-
-/// Whether relationships of a definition, and of those that they lead to, have subjects of another.
-fn leads_to(schema: &Schema, from: &str, to: &str) -> bool {
-    let (Some(from), Some(to)) = (schema.definition_ix(from), schema.definition_ix(to)) else {
-        return false;
-    };
-    from == to || led_to(schema, from).contains(&to)
-}
-
-/// The definitions whose objects can be subjects of a definition's relationships, or of theirs.
-fn led_to(schema: &Schema, from: DefinitionIx) -> HashSet<DefinitionIx> {
-    let mut found = HashSet::new();
-    let mut next = VecDeque::from([from]);
-    while let Some(definition) = next.pop_front() {
-        for member in &schema.definition(definition).members {
-            let MemberKind::Relation(allowed) = &schema.member(*member).kind else {
-                continue;
-            };
-            for subject in allowed {
-                if found.insert(subject.definition) {
-                    next.push_back(subject.definition);
-                }
-            }
-        }
-    }
-    found
-}
-
-/// The definitions of which an explanation of a permission can show relationships.
-fn shown_by(schema: &Schema, member: schema::MemberIx) -> Vec<DefinitionIx> {
-    let mut shown: Vec<DefinitionIx> = schema
-        .rests_on(member)
-        .into_iter()
-        .map(|ix| schema.member(ix).definition)
-        .collect();
-    shown.push(schema.member(member).definition);
-    shown.sort_unstable();
-    shown.dedup();
-    shown
 }
