@@ -65,9 +65,9 @@ impl<'a> Permit<'a> {
             .chain(caller.principal());
         // It could not be unlocked by anybody who asks nobody who they are.
         let is_anybody = matches!(caller.credential(), Credential::None);
-        if !locks.is_empty() && !is_anybody && subjects.any(|subject| locks.contains_key(subject)) {
-            let message = format!("`{}` is locked", caller.name());
-            return Err(Error::new(Kind::Forbidden, message));
+        let locked = subjects.find(|subject| !is_anybody && locks.contains_key(subject));
+        if let Some(locked) = locked {
+            return Err(Error::new(Kind::Forbidden, format!("`{locked}` is locked")));
         }
         let permit = Self {
             node,

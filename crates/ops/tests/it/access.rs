@@ -3,6 +3,7 @@
 mod delegation;
 mod leaks;
 mod locks;
+mod on_behalf;
 mod roles;
 
 use std::sync::Arc;
