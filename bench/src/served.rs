@@ -1,6 +1,7 @@
 //! What calls cost over gRPC: a server is started, and beside it the floor, a server of empty calls; the same requests are
 //! sent to both in turn, and the medians over several rounds are compared. This file has the checks.
 
+mod asking;
 pub(crate) mod calls;
 mod floor;
 pub(crate) mod load;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::results::{Entry, Results};
 use crate::workload::{Draw, Popularity, Workload};
+use asking::Asking;
 use calls::Calls;
 use target::Target;
 
@@ -57,6 +59,8 @@ pub(crate) struct CheckArguments {
 pub(crate) struct ServedChecks {
     pub(crate) workload: String,
     popularity: Popularity,
+    #[serde(default, skip_serializing_if = "Asking::is_nobody")]
+    pub(crate) asking: Asking,
     pub(crate) relationships: u64,
     pub(crate) in_flight: u16,
     /// Calls a second that were begun, in an open loop.
@@ -95,7 +99,7 @@ pub(crate) async fn checks(
         Some(size) => Calls::bulk_checks(&questions, size),
     };
     let (mut remit, relationships) = setup.remit(workload).await?;
-    let floor = Target::floor().await?;
+    let floor = Target::floor().await?.asked_as(&remit);
     for &in_flight in &arguments.in_flight {
         let load = setup.load(calls.clone(), in_flight, arguments.rate);
         let cold = if arguments.cold {
@@ -107,6 +111,7 @@ pub(crate) async fn checks(
         results(Entry::Served(ServedChecks {
             workload: name.clone(),
             popularity: arguments.popularity,
+            asking: setup.asking,
             relationships,
             in_flight,
             rate: arguments.rate,

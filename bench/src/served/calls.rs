@@ -5,12 +5,14 @@ use std::sync::Arc;
 use prost_types::Struct;
 use remit_proto::authzed::api::v1 as wire;
 use tonic::metadata::MetadataMap;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Extensions, Request, Status, Streaming};
 use wire::check_bulk_permissions_pair::Response as Item;
 use wire::permissions_service_client::PermissionsServiceClient;
 use wire::relationship_update::Operation;
 
+use super::asking::Header;
 #[cfg(feature = "peers")]
 use crate::peers::cerbos;
 use crate::workload::{Draw, Question, Workload};
@@ -38,20 +40,23 @@ pub(crate) enum Calls {
     ),
 }
 
+/// The client of the service of checks, which says who asks.
+type Permissions = PermissionsServiceClient<InterceptedService<Channel, Header>>;
+
 /// The clients of a caller, on one connection.
 #[derive(Debug)]
 pub(super) struct Clients {
-    permissions: PermissionsServiceClient<Channel>,
+    permissions: Permissions,
     #[cfg(feature = "peers")]
     cerbos: cerbos::Client,
 }
 
 impl Clients {
-    pub(super) fn new(channel: Channel) -> Self {
+    pub(super) fn new(channel: Channel, header: Header) -> Self {
         Self {
             #[cfg(feature = "peers")]
             cerbos: cerbos::Client::new(channel.clone()),
-            permissions: PermissionsServiceClient::new(channel),
+            permissions: PermissionsServiceClient::with_interceptor(channel, header),
         }
     }
 }
@@ -157,7 +162,7 @@ impl<R> LookUp<R> {
 }
 
 async fn check(
-    client: &mut PermissionsServiceClient<Channel>,
+    client: &mut Permissions,
     request: wire::CheckPermissionRequest,
 ) -> Result<u64, Status> {
     client.check_permission(request).await?;
@@ -166,7 +171,7 @@ async fn check(
 
 /// Deletes what the caller has written before, or else writes the row of this number.
 async fn write(
-    client: &mut PermissionsServiceClient<Channel>,
+    client: &mut Permissions,
     rows: &[wire::Relationship],
     number: usize,
     written: &mut Option<wire::Relationship>,

@@ -101,7 +101,7 @@ impl Load {
             .map(|(_, channel)| {
                 let caller = Caller {
                     calls: self.calls.clone(),
-                    clients: Clients::new(channel.clone()),
+                    clients: Clients::new(channel.clone(), target.header()),
                     next: Arc::clone(&next),
                     turns: turns.clone(),
                     written: None,

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::asking::Asking;
 use super::calls::Calls;
 use super::load::{Load, Measured};
 use super::target::Target;
@@ -22,6 +23,9 @@ pub(crate) struct Setup {
     /// Connections, which share the calls.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     connections: u16,
+    /// As whom the load asks: `key` and `token` have to prove who they are, and may check and nothing else.
+    #[arg(long = "as", value_enum, default_value = "nobody")]
+    pub(crate) asking: Asking,
     /// Length of a round.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
@@ -47,7 +51,7 @@ impl Setup {
             Some(program) => program.clone(),
             None => std::env::current_exe()?.with_file_name("remit"),
         };
-        Target::remit(program, workload).await
+        Target::remit(program, workload, self.asking).await
     }
 
     pub(crate) fn round_length(&self) -> Duration {

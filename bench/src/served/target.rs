@@ -1,7 +1,7 @@
 //! The servers that are measured: processes of their own, which end with their handle.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tonic::transport::{Channel, Endpoint};
 
+use super::asking::{Asking, Credentials, Header};
 use crate::machine::Process;
 use crate::workload::{Workload, write_rows};
 
@@ -24,12 +25,14 @@ pub(crate) struct Target {
     process: Process,
     child: Child,
     store: Option<Store>,
+    header: Header,
 }
 
 /// What Remit is started with.
 struct Store {
     program: PathBuf,
     data: TempDir,
+    credentials: Credentials,
 }
 
 impl Target {
@@ -37,6 +40,7 @@ impl Target {
     pub(crate) async fn remit(
         program: PathBuf,
         workload: &dyn Workload,
+        asking: Asking,
     ) -> anyhow::Result<(Self, u64)> {
         ensure!(
             program.exists(),
@@ -48,16 +52,24 @@ impl Target {
         fs::write(&schema, workload.schema())?;
         let rows = data.path().join("rows.txt");
         let count = write_rows(workload, fs::File::create(&rows)?)?;
-        let store = Store { program, data };
+        let credentials = asking.credentials(data.path())?;
+        let store = Store {
+            program,
+            data,
+            credentials,
+        };
         let (address, child) = store.serve().await?;
         let mut target = Self::new(address, child)?;
         target.accepts().await?;
+        let [schema, rows_file] = [&schema, &rows].map(|file| file.display().to_string());
         store
-            .ask(&target.address, &["schema", "write"], &schema)
+            .ask(&target.address, &["schema", "write", &schema])
             .await?;
-        let import = ["import", "--batch", "100000"];
-        store.ask(&target.address, &import, &rows).await?;
+        let import = ["import", "--batch", "100000", &rows_file];
+        store.ask(&target.address, &import).await?;
         fs::remove_file(&rows)?;
+        store.grant(&target.address, workload.schema()).await?;
+        target.header = store.credentials.header.clone();
         target.store = Some(store);
         Ok((target, count))
     }
@@ -100,6 +112,7 @@ impl Target {
             process: Process::of(id),
             child,
             store: None,
+            header: Header::default(),
         })
     }
 
@@ -124,6 +137,17 @@ impl Target {
         Ok(endpoint.connect().await?)
     }
 
+    /// This server, called with what `other` is called with.
+    pub(crate) fn asked_as(mut self, other: &Self) -> Self {
+        self.header = other.header.clone();
+        self
+    }
+
+    /// What each call carries.
+    pub(super) fn header(&self) -> Header {
+        self.header.clone()
+    }
+
     pub(crate) fn process(&self) -> &Process {
         &self.process
     }
@@ -135,7 +159,8 @@ impl Store {
         let address = free_address().await?;
         let store = format!("sqlite:{}", self.data.path().join("remit.db").display());
         let child = Command::new(&self.program)
-            .args(["serve", "--insecure-no-auth", "--store", &store])
+            .args(["serve", "--store", &store])
+            .args(&self.credentials.serve)
             .args([
                 "--grpc-addr",
                 &address,
@@ -151,11 +176,31 @@ impl Store {
         Ok((address, child))
     }
 
-    /// Runs a command of the client with `file`.
-    async fn ask(&self, address: &str, arguments: &[&str], file: &Path) -> anyhow::Result<()> {
+    /// Lets the load check, and nothing else.
+    async fn grant(&self, address: &str, schema: &str) -> anyhow::Result<()> {
+        let Some(subject) = self.credentials.subject else {
+            return Ok(());
+        };
+        let grant = ["access", "grant"];
+        let first = ["remit/key:admin", "administrator", "--system"];
+        self.ask(address, &[&grant[..], &first].concat()).await?;
+        let lines = schema.lines().map(str::trim_start);
+        let names = lines.filter_map(|line| line.strip_prefix("definition ")?.split(' ').next());
+        for name in names {
+            let checker = [subject, "checker", "--definition", name];
+            self.ask(address, &[&grant[..], &checker].concat()).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a command of the client.
+    async fn ask(&self, address: &str, arguments: &[&str]) -> anyhow::Result<()> {
         let mut command = Command::new(&self.program);
-        let command = command.args(arguments).arg(file);
+        let command = command.args(arguments);
         let command = command.args(["--endpoint", address, "--insecure"]);
+        if let Some(key) = self.credentials.administrator {
+            command.env("REMIT_TOKEN", key);
+        }
         let done = command.output().await?;
         ensure!(
             done.status.success(),
