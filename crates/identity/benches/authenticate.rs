@@ -8,12 +8,16 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt as _;
-use identity::{Authenticator, Authorization, PeerCertificate, Presented, PresharedKeys, Settings};
+use identity::{
+    Authenticator, Authorization, Narrowing, PeerCertificate, Presented, PresharedKeys, Settings,
+    TokenKeys,
+};
 use model::{Clock as _, SystemClock};
 use rcgen::{CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 use ring::rand::SystemRandom;
@@ -98,6 +102,29 @@ fn authenticate(criterion: &mut Criterion) {
             ask(Authorization::One(&token), None)
         });
     });
+    let keys = TokenKeys::from_file_text(&TokenKeys::fresh_line("k1").unwrap()).unwrap();
+    authenticator.replace_token_keys(keys);
+    let minter = ask(Authorization::One("Bearer secret-5"), None);
+    let mint = || {
+        let actions = Some(["check".to_owned()].into());
+        let narrowing = Narrowing::new(actions, None, None).unwrap();
+        let life = Duration::from_secs(3_600);
+        authenticator.mint(&minter, &narrowing, life).unwrap()
+    };
+    let minted = format!("Bearer {}", mint().secret());
+    group.bench_function(
+        format!("minted token of {} bytes, cached", minted.len()),
+        |it| {
+            it.iter(|| ask(Authorization::One(&minted), None));
+        },
+    );
+    group.bench_function("minted token, new", |it| {
+        it.iter(|| {
+            authenticator.forget(|_| true);
+            ask(Authorization::One(&minted), None)
+        });
+    });
+    group.bench_function("minting", |it| it.iter(mint));
     let connection = PeerCertificate::new(vec![leaf.clone()]).unwrap();
     group.bench_function("certificate of a connection", |it| {
         it.iter(|| ask(Authorization::None, Some(&connection)));

@@ -7,20 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use blake3::Hash;
 use model::{Clock, Timestamp};
 use rustls::pki_types::CertificateDer;
 
-use crate::cache::{Cache, Entry};
+use crate::cache::{Cache, Entry, RestsOn};
 use crate::caller::{Caller, Credential};
 use crate::error::AuthenticateError;
 use crate::jose::{Compact, LookupError, VerificationKey};
 use crate::json::Object;
+use crate::minted::{self, TokenKeys};
 use crate::peer::{PeerCertificate, VerifiedPeer};
 use crate::preshared::{self, PresharedKeys};
 use crate::recorded::RecordedKeys;
 use crate::settings::{Issuer, Settings};
+use crate::standing::Standing;
 use crate::spiffe::{self, SvidError, X509Svid};
 use crate::token::{Confirmation, TokenError, Verified};
 
@@ -28,6 +30,7 @@ use crate::token::{Confirmation, TokenError, Verified};
 pub struct Authenticator {
     keys: Option<Arc<PresharedKeys>>,
     recorded: Arc<RecordedKeys>,
+    token_keys: ArcSwapOption<TokenKeys>,
     state: ArcSwap<State>,
     generations: AtomicU64,
     clock: Arc<dyn Clock>,
@@ -37,7 +40,7 @@ pub struct Authenticator {
 pub(crate) struct State {
     pub(crate) settings: Settings,
     generation: u64,
-    cache: Cache,
+    pub(crate) cache: Cache,
 }
 
 /// What a call presents to say who calls.
@@ -75,6 +78,7 @@ impl Authenticator {
         Arc::new(Self {
             keys,
             recorded,
+            token_keys: ArcSwapOption::empty(),
             state: ArcSwap::from_pointee(State::new(settings, 0)),
             generations: AtomicU64::new(1),
             clock,
@@ -95,6 +99,14 @@ impl Authenticator {
         self.state.store(Arc::new(State::new(settings, generation)));
     }
 
+    /// Takes these token keys, at once for every call after it: tokens are minted by the first, and those that another minted
+    /// than these are no longer good. Until there are some, tokens are neither minted nor taken.
+    pub fn replace_token_keys(&self, keys: TokenKeys) {
+        let old = self.token_keys.load_full();
+        let keys = keys.replacing(old.as_deref());
+        self.token_keys.store(Some(Arc::new(keys)));
+    }
+
     /// Who presents this.
     ///
     /// # Errors
@@ -112,6 +124,9 @@ impl Authenticator {
             Authorization::One(header) => {
                 let credential = bearer(header)?;
                 let hash = preshared::hash(credential);
+                if credential.starts_with(minted::PREFIX) {
+                    return self.of_minted(credential, &hash, certificate);
+                }
                 let given = self.keys.as_ref().and_then(|keys| keys.find(&hash));
                 if let Some(caller) = given.or_else(|| self.recorded.find(&hash)) {
                     return Ok(caller);
@@ -180,6 +195,20 @@ impl Authenticator {
         self.state.load()
     }
 
+    /// The hash of the preshared key of that name, and what says whether it is still there.
+    pub(crate) fn key_named(&self, name: &str) -> Option<(Hash, Standing)> {
+        let given = self.keys.as_ref().and_then(|keys| keys.named(name));
+        given.or_else(|| self.recorded.named(name))
+    }
+
+    pub(crate) fn token_keys(&self) -> &ArcSwapOption<TokenKeys> {
+        &self.token_keys
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
     /// A token that was not seen before.
     async fn new_token(
         &self,
@@ -209,11 +238,12 @@ impl Authenticator {
             confirmation,
             ..
         } = verified;
+        let caller = caller.bound_to(confirmation);
         let entry = Entry {
             caller: caller.clone(),
             valid_until,
             confirmation,
-            key,
+            rests_on: RestsOn::Key(key),
         };
         confirmation.is_met_by(certificate)?;
         state.cache.put(hash, entry);
@@ -294,7 +324,7 @@ impl State {
 
 impl Confirmation {
     /// Whether a connection is the one that a token is bound to.
-    fn is_met_by(self, certificate: Option<&PeerCertificate>) -> Result<(), TokenError> {
+    pub(crate) fn is_met_by(self, certificate: Option<&PeerCertificate>) -> Result<(), TokenError> {
         match self {
             Self::Bearer => Ok(()),
             Self::Certificate(thumbprint) => certificate
@@ -362,6 +392,7 @@ impl std::fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Authenticator")
             .field("keys", &self.keys)
+            .field("token_keys", &self.token_keys.load())
             .field("settings", &self.state.load().settings)
             .finish_non_exhaustive()
     }

@@ -1,6 +1,6 @@
 //! Tokens that were verified, by their hashes, so that the next call with one costs a look.
 //!
-//! An entry holds for as long as its token does and its key is not withdrawn. A shard has two halves: when the young one is full
+//! An entry holds for as long as its token does and what it rests on is not withdrawn. A shard has two halves: when the young one is full
 //! it becomes the old one, whose entries are forgotten unless they were asked for meanwhile.
 
 use std::collections::HashMap;
@@ -11,6 +11,7 @@ use model::Timestamp;
 
 use crate::caller::Caller;
 use crate::jose::VerificationKey;
+use crate::standing::Standing;
 use crate::token::Confirmation;
 
 /// Verified tokens that are remembered; at some 500 bytes each, 32 MiB.
@@ -36,7 +37,19 @@ pub(crate) struct Entry {
     pub(crate) caller: Caller,
     pub(crate) valid_until: Timestamp,
     pub(crate) confirmation: Confirmation,
-    pub(crate) key: Arc<VerificationKey>,
+    pub(crate) rests_on: RestsOn,
+}
+
+/// What was verified rests on it, and is forgotten with it.
+#[derive(Debug, Clone)]
+pub(crate) enum RestsOn {
+    /// The key that signed a token.
+    Key(Arc<VerificationKey>),
+    /// The key that minted a token, and the preshared key that it was minted with.
+    Minted {
+        key: Standing,
+        preshared: Option<Standing>,
+    },
 }
 
 impl Cache {
@@ -100,7 +113,18 @@ impl Halves {
 
 impl Entry {
     fn holds(&self, now: Timestamp) -> bool {
-        now < self.valid_until && !self.key.is_withdrawn()
+        now < self.valid_until && !self.rests_on.is_withdrawn()
+    }
+}
+
+impl RestsOn {
+    fn is_withdrawn(&self) -> bool {
+        match self {
+            Self::Key(key) => key.is_withdrawn(),
+            Self::Minted { key, preshared } => {
+                key.is_withdrawn() || preshared.as_ref().is_some_and(Standing::is_withdrawn)
+            }
+        }
     }
 }
 
@@ -125,7 +149,7 @@ mod tests {
             caller: Caller::of_key("x"),
             valid_until: Timestamp::MAX,
             confirmation: Confirmation::Bearer,
-            key: key(),
+            rests_on: RestsOn::Key(key()),
         };
         let in_use = blake3::hash(b"in use");
         cache.put(&in_use, entry.clone());

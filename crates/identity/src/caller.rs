@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use model::{DefinitionName, ObjectRef, Timestamp};
 
+use crate::minted::Narrowing;
 use crate::object_id;
+use crate::token::Confirmation;
 
 /// Somebody who was let in; a clone is cheap. Only this crate can make one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,8 @@ struct Inner {
     credential: Credential,
     valid_until: Option<Timestamp>,
     on_behalf_of: Option<ObjectRef>,
+    narrowing: Option<Narrowing>,
+    confirmation: Confirmation,
 }
 
 /// By what somebody was let in. It tells credentials apart and holds no secret.
@@ -53,6 +57,13 @@ pub enum Credential {
         /// The certificate's serial number, in hexadecimal.
         serial: String,
     },
+    /// A token that the server minted.
+    Minted {
+        /// The token's random id.
+        id: String,
+        /// The credential that it was minted with.
+        rests_on: Box<Credential>,
+    },
 }
 
 /// The definition of those who call with a preshared key.
@@ -76,10 +87,31 @@ impl Caller {
             credential,
             valid_until,
             on_behalf_of: None,
+            narrowing: None,
+            confirmation: Confirmation::Bearer,
         };
         Self {
             inner: Arc::new(inner),
         }
+    }
+
+    /// The caller with less to do.
+    pub(crate) fn narrowed(mut self, narrowing: Narrowing) -> Self {
+        Arc::make_mut(&mut self.inner).narrowing = Some(narrowing);
+        self
+    }
+
+    /// The caller, whose credential is bound to that.
+    pub(crate) fn bound_to(mut self, confirmation: Confirmation) -> Self {
+        if self.inner.confirmation != confirmation {
+            Arc::make_mut(&mut self.inner).confirmation = confirmation;
+        }
+        self
+    }
+
+    /// What the caller's credential is bound to.
+    pub(crate) fn confirmation(&self) -> Confirmation {
+        self.inner.confirmation
     }
 
     /// The caller of the preshared key called `name`.
@@ -146,6 +178,13 @@ impl Caller {
     #[must_use]
     pub fn credential(&self) -> &Credential {
         &self.inner.credential
+    }
+
+    /// What is left of what the subject may do; none for a caller that came with no minted token. Every minted token has an
+    /// end, so that it narrows at least that.
+    #[must_use]
+    pub fn narrowing(&self) -> Option<&Narrowing> {
+        self.inner.narrowing.as_ref()
     }
 
     /// Until when that is good; none if it has no end of its own.

@@ -60,6 +60,7 @@ impl Authenticator {
             AuthenticateError::UnknownKey
             | AuthenticateError::Unrecognized
             | AuthenticateError::Token(_)
+            | AuthenticateError::Minted(_)
             | AuthenticateError::Certificate(_) => Some("invalid_token"),
             AuthenticateError::InsufficientScope { .. } => Some("insufficient_scope"),
             AuthenticateError::KeysUnavailable { .. } => return None,

@@ -1,5 +1,6 @@
 //! Why nobody was let in.
 
+use crate::minted::MintedError;
 use crate::spiffe::SvidError;
 use crate::token::TokenError;
 
@@ -24,6 +25,9 @@ pub enum AuthenticateError {
     /// The token lets nobody in.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The minted token lets nobody in.
+    #[error(transparent)]
+    Minted(#[from] MintedError),
     /// The token is good, and not for this.
     #[error("the token lacks the scope `{scope}`; ask its issuer for one that has it")]
     InsufficientScope {

@@ -5,11 +5,14 @@
 //! that the time tells neither how much of a key was right nor which.
 
 use std::fmt;
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use blake3::Hash;
 
 use crate::caller::Caller;
+use crate::minted;
+use crate::standing::Standing;
 
 /// The keys that let callers in.
 pub struct PresharedKeys {
@@ -25,6 +28,7 @@ struct Key {
     is_short: bool,
     /// Which of the keys, or which line of a file, from 1.
     number: usize,
+    standing: Standing,
 }
 
 /// Why a text is no list of keys. The key itself is never told.
@@ -61,6 +65,17 @@ pub enum KeyError {
         name: String,
         /// The name that the key has already.
         other: String,
+    },
+    /// It would be taken for a token that the server minted.
+    #[error(
+        "key {number}, called `{name}`, begins with `{}`, as minted tokens do; take another",
+        minted::PREFIX
+    )]
+    Minted {
+        /// Which of the keys, or which line of a file, from 1.
+        number: usize,
+        /// Its name.
+        name: String,
     },
     /// There is no key at all.
     #[error("there is no key")]
@@ -109,9 +124,18 @@ impl PresharedKeys {
         })
     }
 
-    /// Takes the keys of `other` in place of these, at once for every caller after it.
+    /// Takes the keys of `other` in place of these, at once for every caller after it. What was minted with a key that is not
+    /// among them is no longer good.
     pub fn replace(&self, other: Self) {
-        self.keys.store(other.keys.into_inner());
+        let mut keys = other.keys.into_inner().as_ref().clone();
+        for old in self.keys.load().iter() {
+            let is_same = |key: &&mut Key| key.name == old.name && key.hash == old.hash;
+            match keys.iter_mut().find(is_same) {
+                Some(same) => same.standing = old.standing.clone(),
+                None => old.standing.withdraw(),
+            }
+        }
+        self.keys.store(Arc::new(keys));
     }
 
     /// These keys and those of `other`.
@@ -151,6 +175,13 @@ impl PresharedKeys {
         }
         found.cloned()
     }
+
+    /// The hash of the key of that name, and what says whether it is still there.
+    pub(crate) fn named(&self, name: &str) -> Option<(Hash, Standing)> {
+        let keys = self.keys.load();
+        let found = keys.iter().find(|key| key.name == name)?;
+        Some((found.hash, found.standing.clone()))
+    }
 }
 
 /// What is kept and compared instead of a key or a token.
@@ -174,12 +205,16 @@ fn parse<'a>(
         if key.is_empty() {
             return Err(KeyError::Empty { number });
         }
+        if key.starts_with(minted::PREFIX) {
+            return Err(KeyError::Minted { number, name });
+        }
         let key = Key {
             caller: Caller::of_key(&name),
             name,
             hash: hash(key),
             is_short: key.len() <= SHORT_BYTES_MAX,
             number,
+            standing: Standing::default(),
         };
         add(&mut keys, key)?;
     }

@@ -9,33 +9,62 @@ use blake3::Hash;
 
 use crate::caller::Caller;
 use crate::preshared::KeyHash;
+use crate::standing::Standing;
 
 /// Keys that are on record in the store, and change with it.
 #[derive(Default)]
 pub struct RecordedKeys {
-    names: ArcSwap<HashMap<KeyHash, String>>,
+    keys: ArcSwap<HashMap<KeyHash, Recorded>>,
+}
+
+#[derive(Clone)]
+struct Recorded {
+    name: String,
+    standing: Standing,
 }
 
 impl RecordedKeys {
-    /// Takes these keys in place of those before, at once for every caller after it.
+    /// Takes these keys in place of those before, at once for every caller after it. To be called by one at a time.
     pub fn replace<'k>(&self, keys: impl Iterator<Item = (&'k String, &'k KeyHash)>) {
-        let names = keys.map(|(name, hash)| (*hash, name.clone()));
-        self.names.store(Arc::new(names.collect()));
+        let old = self.keys.load();
+        let keys = keys.map(|(name, hash)| {
+            let same = old.get(hash).filter(|old| old.name == *name).cloned();
+            let recorded = same.unwrap_or_else(|| Recorded {
+                name: name.clone(),
+                standing: Standing::default(),
+            });
+            (*hash, recorded)
+        });
+        let new: HashMap<KeyHash, Recorded> = keys.collect();
+        for (hash, gone) in old.iter() {
+            if new.get(hash).is_none_or(|new| new.name != gone.name) {
+                gone.standing.withdraw();
+            }
+        }
+        self.keys.store(Arc::new(new));
     }
 
     /// The caller who has the key of that hash. What is looked for is a hash of what was presented, so the time that it takes tells
     /// nothing of any key.
     pub(crate) fn find(&self, hash: &Hash) -> Option<Caller> {
-        let names = self.names.load();
-        names.get(hash.as_bytes()).map(|name| Caller::of_key(name))
+        let keys = self.keys.load();
+        keys.get(hash.as_bytes())
+            .map(|found| Caller::of_key(&found.name))
+    }
+
+    /// The key of that name, and what says whether it still is one.
+    pub(crate) fn named(&self, name: &str) -> Option<(Hash, Standing)> {
+        let keys = self.keys.load();
+        let (hash, found) = keys.iter().find(|(_, recorded)| recorded.name == name)?;
+        Some((Hash::from_bytes(*hash), found.standing.clone()))
     }
 }
 
 impl fmt::Debug for RecordedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.names.load();
+        let keys = self.keys.load();
         f.debug_struct("RecordedKeys")
-            .field("count", &names.len())
+            .field("count", &keys.len())
             .finish_non_exhaustive()
     }
 }

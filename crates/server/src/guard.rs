@@ -116,6 +116,7 @@ fn status(error: &AuthenticateError) -> Status {
         }
         AuthenticateError::Unrecognized
         | AuthenticateError::Token(_)
+        | AuthenticateError::Minted(_)
         | AuthenticateError::Certificate(_) => Status::unauthenticated(error.to_string()),
         AuthenticateError::InsufficientScope { .. } => Status::permission_denied(error.to_string()),
         AuthenticateError::KeysUnavailable { .. } => Status::unavailable(error.to_string()),

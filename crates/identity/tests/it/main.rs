@@ -8,6 +8,7 @@
 )]
 
 mod issuer;
+mod minted;
 mod rotation;
 mod settings;
 mod tokens;
