@@ -12,7 +12,7 @@ pub enum MintedError {
     #[error("this server takes no minted tokens: it has no token keys")]
     NoTokenKeys,
     /// It is not what a minted token is.
-    #[error("the minted token is cut, or was changed; mint a new one")]
+    #[error("it is no minted token, or was cut or changed; mint a new one")]
     Form,
     /// It is of another version.
     #[error("the minted token is of a version that is not known here")]
