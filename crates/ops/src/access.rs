@@ -4,6 +4,9 @@
 //! Each operation asks for a [`Permit`] and holds it to what it is about to do. A caller without any right on a definition is told
 //! what it would be told if there were none.
 //!
+//! What a caller came with can leave it less than its subject has ([`Caller::narrowing`](identity::Caller::narrowing)): that holds
+//! before and beside all else, even where nothing is enforced.
+//!
 //! Nothing is enforced on preshared keys until somebody is made an administrator: until then, whoever has one may do everything, as
 //! with a server that knows nothing but keys. From that commit on a caller has what it was given, and there is always an administrator
 //! left. Whoever comes with a token or a certificate has never more than that: an identity provider lets in everybody.

@@ -16,6 +16,7 @@ pub mod housekeeping;
 pub mod keys;
 pub mod lock;
 pub mod lookup;
+pub mod mint;
 pub mod node;
 pub mod read;
 pub mod schema;

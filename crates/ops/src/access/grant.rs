@@ -121,7 +121,7 @@ fn check_group(
     let (group, now) = (&relationship.resource, permit.now());
     let instant = until.unwrap_or(now);
     let may_grant = permit.may_until(Action::Grant, Target::System, instant)?;
-    let manages = permit.holds(group, MANAGER, instant)?;
+    let manages = permit.manages(group, instant)?;
     if relationship.relation.as_str() == MANAGER {
         if may_grant {
             return Ok(());
@@ -143,7 +143,7 @@ fn check_group(
         let (scope, id) = (held.resource.definition.as_str(), held.resource.id.as_str());
         let Some(scope) = Scope::of_definition(scope) else {
             let manages = held.relation.as_str() == MANAGER;
-            if manages && !may_grant && !permit.holds(&held.resource, MANAGER, lasts)? {
+            if manages && !may_grant && !permit.manages(&held.resource, lasts)? {
                 return Err(permit.forbidden(Action::Grant, Target::System));
             }
             continue;

@@ -13,7 +13,7 @@ use schema::Schema;
 
 use super::grant::is_own;
 use super::reach::{leads_to, shown_by};
-use super::roles::{ADMINISTRATOR, Action, GROUP, MEMBER, PREFIX, SYSTEM_ID, Scope};
+use super::roles::{ADMINISTRATOR, Action, GROUP, MANAGER, MEMBER, PREFIX, SYSTEM_ID, Scope};
 use crate::error::{Error, Kind};
 use crate::node::{Node, Published};
 
@@ -28,6 +28,17 @@ pub(crate) enum Target<'a> {
     Member(&'a str, &'a str),
     /// A caller.
     User(&'a str),
+}
+
+impl<'a> Target<'a> {
+    /// The definition that it is of; none for all of Remit, which is more than any one.
+    fn definition(self) -> Option<&'a str> {
+        match self {
+            Self::System => None,
+            Self::Definition(definition) | Self::Member(definition, _) => Some(definition),
+            Self::User(_) => Some(Scope::User.definition()),
+        }
+    }
 }
 
 /// What one caller may do: judged by the newest that the node knows, whatever snapshot the caller asks for, so that what was
@@ -99,7 +110,7 @@ impl<'a> Permit<'a> {
             }
             allowed
         };
-        if is_user && may_act {
+        if is_user && may_act && self.leaves(Action::ActFor, of, self.now) {
             return Ok(());
         }
         let message = format!(
@@ -111,19 +122,39 @@ impl<'a> Permit<'a> {
         Err(Error::new(Kind::Forbidden, message))
     }
 
-    /// Whether the caller may do everything: one that asks nobody who it is, or has a key while nothing is enforced.
+    /// Whether the caller may do everything: it is open to it, and nothing that it came with narrows it.
     pub(crate) fn is_free(&self) -> bool {
+        self.is_open() && self.caller.narrowing().is_none()
+    }
+
+    /// Whether the caller may do everything that what it came with leaves to it.
+    fn is_open(&self) -> bool {
         self.caller.principal().is_none() && self.actor_is_free()
     }
 
+    /// Whether whoever calls asks nobody who it is, or has a key while nothing is enforced.
     fn actor_is_free(&self) -> bool {
-        match self.caller.credential() {
+        self.is_free_with(self.caller.credential())
+    }
+
+    fn is_free_with(&self, credential: &Credential) -> bool {
+        match credential {
             Credential::None => true,
             Credential::PresharedKey { .. } => !self.current.records.access.is_enforced,
+            Credential::Minted { rests_on, .. } => self.is_free_with(rests_on),
             Credential::Token { .. } | Credential::JwtSvid { .. } | Credential::X509Svid { .. } => {
                 false
             }
         }
+    }
+
+    /// Whether what the caller came with leaves that to it. It is asked before anything that allows.
+    fn leaves(&self, action: Action, target: Target<'_>, instant: Timestamp) -> bool {
+        self.caller.narrowing().is_none_or(|narrowing| {
+            narrowing.allows_at(instant)
+                && narrowing.allows_action(action.permission())
+                && narrowing.allows_definition(target.definition())
+        })
     }
 
     /// The schema that names are looked up in.
@@ -297,7 +328,10 @@ impl<'a> Permit<'a> {
         target: Target<'_>,
         instant: Timestamp,
     ) -> Result<bool, Error> {
-        if self.is_free() {
+        if !self.leaves(action, target, instant) {
+            return Ok(false);
+        }
+        if self.is_open() {
             return Ok(true);
         }
         for object in objects(action, target) {
@@ -308,8 +342,14 @@ impl<'a> Permit<'a> {
         Ok(false)
     }
 
-    /// Whether the caller has a permission, or relation, of an object that is built in.
-    pub(crate) fn holds(
+    /// Whether the caller may change who is a member of a group, and what it is a member of: a narrowed one only if it may grant.
+    pub(crate) fn manages(&self, group: &ObjectRef, instant: Timestamp) -> Result<bool, Error> {
+        Ok(self.leaves(Action::Grant, Target::System, instant)
+            && self.holds(group, MANAGER, instant)?)
+    }
+
+    /// Whether the caller's subject has a permission, or relation, of an object that is built in, whatever the caller came with.
+    fn holds(
         &self,
         object: &ObjectRef,
         permission: &str,
@@ -359,9 +399,12 @@ impl<'a> Permit<'a> {
         Ok(eval::check(snapshot, &query, environment)? == Decision::Allowed)
     }
 
-    /// Whether the caller administers the system until then.
+    /// Whether the caller administers the system until then. Nobody does with what is narrowed, be it by its end alone.
     pub(crate) fn is_administrator(&self, instant: Timestamp) -> Result<bool, Error> {
-        Ok(self.is_free()
+        if self.caller.narrowing().is_some() {
+            return Ok(false);
+        }
+        Ok(self.is_open()
             || self.holds(&object(Scope::System, SYSTEM_ID)?, ADMINISTRATOR, instant)?)
     }
 
@@ -409,7 +452,10 @@ impl<'a> Permit<'a> {
             let member = schema.member(*member).name.as_str();
             for action in Scope::Relation.actions() {
                 let object = relation_object(definition, member)?;
-                if self.holds(&object, action.permission(), self.now)? {
+                let target = Target::Member(definition, member);
+                if self.leaves(*action, target, self.now)
+                    && self.holds(&object, action.permission(), self.now)?
+                {
                     return Ok(true);
                 }
             }
@@ -441,6 +487,10 @@ impl<'a> Permit<'a> {
         if self.is_administrator(self.now)? {
             return Ok(());
         }
+        if self.caller.narrowing().is_some() {
+            let message = "nobody administers Remit with a token that was minted; come with what it was minted with";
+            return Err(Error::new(Kind::Forbidden, message));
+        }
         let message = format!(
             "`{}` may not do that without naming a definition: that is for administrators",
             self.caller.subject()
@@ -471,6 +521,12 @@ impl<'a> Permit<'a> {
             Target::User(user) => (format!(" `{user}`"), format!(" --user {user}")),
         };
         let (permission, role) = (action.permission(), action.role());
+        if !self.leaves(action, target, self.now) {
+            let message = format!(
+                "the token of the call leaves no `{permission}`{what} to `{caller}`; it was minted for less"
+            );
+            return Error::new(Kind::Forbidden, message);
+        }
         let message = format!(
             "`{caller}` may not `{permission}`{what}; whoever may grant it allows it with `remit access grant {caller} \
              {role}{scope}`"

@@ -86,6 +86,14 @@ impl Action {
         }
     }
 
+    /// The action that a permission allows.
+    #[must_use]
+    pub fn of_permission(permission: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|action| action.permission() == permission)
+    }
+
     /// The relation by which it is given.
     #[must_use]
     pub fn role(self) -> &'static str {

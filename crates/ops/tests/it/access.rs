@@ -1,5 +1,6 @@
 //! What callers may do: roles, delegation, locks, and what is told to those who may not.
 
+mod attenuation;
 mod delegation;
 mod leaks;
 mod locks;

@@ -13,9 +13,9 @@ use super::{NAMES, caller, change, enforced};
 use crate::running::{Running, caller as anybody};
 
 /// A right until some instant: the callers' own instants, in seconds; none without an end.
-type Right = (String, String, Option<i64>);
+pub(super) type Right = (String, String, Option<i64>);
 
-const SCOPES: [&str; 5] = [
+pub(super) const SCOPES: [&str; 5] = [
     "remit/system:main",
     "remit/type:doc",
     "remit/type:folder",
@@ -27,7 +27,7 @@ const GROUPS: [&str; 2] = ["eng", "ops"];
 const ENDS: [i64; 2] = [100, 1_000];
 
 /// All that a caller may do, and how long: at each instant before an end, and for ever.
-async fn rights(running: &Running, name: &str) -> BTreeSet<Right> {
+pub(super) async fn rights(running: &Running, name: &str) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
     let instants = ENDS.iter().map(|end| Some(*end)).chain([None]);
     for instant in instants {
@@ -79,7 +79,7 @@ async fn held(node: &Node, object: &str, permission: &str, name: &str, until: Op
 }
 
 /// What a right on one scope is worth: a right on the system is one on all that lies below.
-fn covers(held: &BTreeSet<Right>, wanted: &Right) -> bool {
+pub(super) fn covers(held: &BTreeSet<Right>, wanted: &Right) -> bool {
     let (object, permission, until) = wanted;
     let wider = match object.as_str() {
         "remit/type_member:doc/viewer" => {
@@ -93,7 +93,7 @@ fn covers(held: &BTreeSet<Right>, wanted: &Right) -> bool {
         .any(|object| held.contains(&(object.to_owned(), permission.clone(), *until)))
 }
 
-fn draw(rng: &mut Rng) -> String {
+pub(super) fn draw(rng: &mut Rng) -> String {
     let who = match rng.below(3) {
         0 => format!("remit/group:{}#member", rng.pick(&GROUPS)),
         _ => format!("remit/key:{}", rng.pick(&NAMES[1..])),
@@ -127,10 +127,12 @@ fn draw(rng: &mut Rng) -> String {
     format!("{what}@{who}{end}")
 }
 
-fn stamp(seconds: i64) -> String {
-    Timestamp::from_micros(seconds * 1_000_000)
-        .unwrap()
-        .to_string()
+fn stamp(second: i64) -> String {
+    seconds(second).to_string()
+}
+
+pub(super) fn seconds(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
