@@ -32,6 +32,7 @@ const PROTO_FILES: [&str; 13] = [
     "remit/v1/node_service.proto",
     "remit/v1/permissions_service.proto",
     "remit/v1/schema_plan_service.proto",
+    "remit/v1/token_service.proto",
 ];
 
 /// Only described, so they need no Rust types: the annotations of HTTP routes, and a detail of errors.
