@@ -13,6 +13,7 @@ use remit_proto::remit::v1::explain_service_client::ExplainServiceClient;
 use remit_proto::remit::v1::node_service_client::NodeServiceClient;
 use remit_proto::remit::v1::permissions_service_client::PermissionsServiceClient as RemitPermissionsClient;
 use remit_proto::remit::v1::schema_plan_service_client::SchemaPlanServiceClient;
+use remit_proto::remit::v1::token_service_client::TokenServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -179,6 +180,12 @@ impl Client {
     #[must_use]
     pub fn node(&self) -> NodeServiceClient<Authenticated> {
         NodeServiceClient::new(self.channel.clone())
+    }
+
+    /// Tokens that are minted; only a Remit server has them.
+    #[must_use]
+    pub fn token(&self) -> TokenServiceClient<Authenticated> {
+        TokenServiceClient::new(self.channel.clone())
     }
 
     /// Whether the server says that it answers.

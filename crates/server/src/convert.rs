@@ -340,7 +340,7 @@ pub fn relationship_to_wire(relationship: &Relationship) -> wire::Relationship {
     }
 }
 
-fn timestamp_to_wire(at: Timestamp) -> prost_types::Timestamp {
+pub(crate) fn timestamp_to_wire(at: Timestamp) -> prost_types::Timestamp {
     let (seconds, nanos) = at.as_seconds();
     prost_types::Timestamp { seconds, nanos }
 }

@@ -1,4 +1,4 @@
-//! Remit's own API, the package `remit.v1`: explanations, permissions, plans of schemas, locks and keys, and what a
+//! Remit's own API, the package `remit.v1`: explanations, permissions, plans of schemas, locks and keys, tokens, and what a
 //! node says of itself.
 
 mod access;
@@ -6,9 +6,11 @@ mod explain;
 mod node;
 mod permissions;
 mod schema_plan;
+mod token;
 
 pub(crate) use access::AccessApi;
 pub(crate) use explain::ExplainApi;
 pub(crate) use node::NodeApi;
 pub(crate) use permissions::RemitPermissionsApi;
 pub(crate) use schema_plan::SchemaPlanApi;
+pub(crate) use token::TokenApi;

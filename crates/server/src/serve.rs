@@ -16,6 +16,7 @@ use remit_proto::remit::v1::explain_service_server::ExplainServiceServer;
 use remit_proto::remit::v1::node_service_server::NodeServiceServer;
 use remit_proto::remit::v1::permissions_service_server::PermissionsServiceServer as RemitPermissionsServer;
 use remit_proto::remit::v1::schema_plan_service_server::SchemaPlanServiceServer;
+use remit_proto::remit::v1::token_service_server::TokenServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::service::Routes;
@@ -28,7 +29,9 @@ use crate::config::{Config, HttpAddress};
 use crate::connections::{self, Front};
 use crate::gateway::{Gateway, RoutesError};
 use crate::metrics::Metrics;
-use crate::remit::{AccessApi, ExplainApi, NodeApi, RemitPermissionsApi, SchemaPlanApi};
+use crate::remit::{
+    AccessApi, ExplainApi, NodeApi, RemitPermissionsApi, SchemaPlanApi, TokenApi,
+};
 use crate::tls::{TlsError, TlsHandle};
 
 /// Why a server could not be started.
@@ -154,7 +157,11 @@ impl Listening {
         let grace = config.shutdown_grace;
         let (stopping, stopped) = watch::channel(false);
         let (health, health_service) = tonic_health::server::health_reporter();
-        let services = services(&node, config.request_bytes_max, Routes::new(health_service))?;
+        let tokens = TokenApi::new(Arc::clone(&node), &config.authentication);
+        let tokens = TokenServiceServer::new(tokens);
+        let tokens = tokens.max_decoding_message_size(config.request_bytes_max);
+        let routes = Routes::new(health_service).add_service(tokens);
+        let services = services(&node, config.request_bytes_max, routes)?;
         tokio::spawn(keep_health(Arc::clone(&node), health, stopped.clone()));
         let bytes_max = config.request_bytes_max;
         let calls = Calls::new(services, config.authentication, config.call_max);
@@ -237,6 +244,7 @@ async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Re
         "remit.v1.NodeService",
         "remit.v1.PermissionsService",
         "remit.v1.SchemaPlanService",
+        "remit.v1.TokenService",
     ];
     let mut told = None;
     loop {

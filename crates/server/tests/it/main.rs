@@ -26,6 +26,7 @@ mod remit_permissions;
 mod running;
 mod scenarios;
 mod schema_plan;
+mod tokens;
 mod trace;
 mod watch;
 mod wire;
