@@ -6,6 +6,7 @@ mod lookup;
 mod node;
 mod serve;
 mod store;
+mod token;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ pub(crate) use lookup::{Lookup, LookupOptions, LookupResources, LookupSubjects};
 pub(crate) use node::{NodeCommand, NodeDigest};
 pub(crate) use serve::{LogFormat, OptionalAddr, Serve};
 pub(crate) use store::{Copy, Migrate, RenewHistory, Status, StoreCommand};
+pub(crate) use token::{Left, TokenCommand, TokenMint, TokenNarrow, TokenShow};
 
 /// The parser, to which the configuration file adds its defaults.
 pub(crate) fn command() -> clap::Command {
@@ -86,6 +88,9 @@ pub(crate) enum Command {
     /// Ask one node about itself.
     #[command(subcommand)]
     Node(NodeCommand),
+    /// Mint tokens that are good for less, narrow them, and see what they say.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Copy a SQLite store while it is in use.
     Backup(Backup),
     /// Migrate a database, and see what a store is.
@@ -106,7 +111,7 @@ pub(crate) struct Connection {
         value_name = "HOST:PORT"
     )]
     pub(crate) endpoint: String,
-    /// The preshared key. Better given by environment or configuration file than typed.
+    /// The preshared key, or a token. Better given by environment or configuration file than typed.
     #[arg(long, env = "REMIT_TOKEN", hide_env_values = true, value_name = "KEY")]
     pub(crate) token: Option<String>,
     /// Connect without TLS.

@@ -15,5 +15,6 @@ pub(crate) mod relationship;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod store;
+pub(crate) mod token;
 pub(crate) mod validate;
 pub(crate) mod watch;

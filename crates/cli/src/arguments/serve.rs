@@ -57,6 +57,15 @@ pub(crate) struct Serve {
     /// A file of keys, one a line; read again on SIGHUP and when it changes, so that keys can be rotated.
     #[arg(long, env = "REMIT_PRESHARED_KEY_FILE", value_name = "FILE")]
     pub(crate) preshared_key_file: Option<PathBuf>,
+    /// A file of token keys, one a line, by which callers are minted tokens that are good for less (`remit token`); the first
+    /// mints, all verify. The same on every node; read again on SIGHUP and when it changes.
+    #[arg(
+        long,
+        env = "REMIT_TOKEN_KEY_FILE",
+        value_name = "FILE",
+        conflicts_with = "insecure_no_auth"
+    )]
+    pub(crate) token_key_file: Option<PathBuf>,
     /// A file (TOML) that names the issuers of tokens and the trust domains of workloads that are let in, docs/identity.md;
     /// read again, with the files that it names, on SIGHUP and when one of them changes.
     #[arg(

@@ -10,6 +10,7 @@ mod lookup;
 // The attribute tells the lints that everything below is test code, helpers included.
 #[cfg(test)]
 mod nodes;
+mod tokens;
 mod versions;
 mod watch;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
-use identity::{Authenticator, PresharedKeys, Settings};
+use identity::{Authenticator, PresharedKeys, Settings, TokenKeys};
 use model::Clock;
 use ops::Node;
 use server::{Authentication, Tls, TlsHandle};
@@ -25,6 +25,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) struct Sources {
     given_keys: Vec<String>,
     key_file: Option<PathBuf>,
+    token_key_file: Option<PathBuf>,
     settings: Option<PathBuf>,
     tls: Option<TlsFiles>,
 }
@@ -52,6 +53,7 @@ impl Sources {
         Self {
             given_keys: arguments.preshared_key.clone(),
             key_file: arguments.preshared_key_file.clone(),
+            token_key_file: arguments.token_key_file.clone(),
             settings: arguments.identity.clone(),
             tls: tls.map(|(certificate, key)| TlsFiles {
                 certificate,
@@ -63,7 +65,8 @@ impl Sources {
 
     /// Whether there is a file that could be read again.
     pub(super) fn has_files(&self) -> bool {
-        self.key_file.is_some() || self.settings.is_some() || self.tls.is_some()
+        let files = [&self.key_file, &self.token_key_file, &self.settings];
+        self.tls.is_some() || files.into_iter().any(Option::is_some)
     }
 
     /// Who may call; an empty store gets a first key, on record, if nothing says who.
@@ -83,6 +86,9 @@ impl Sources {
         let keys = keys.map(Arc::new);
         let settings_files = settings.files().to_vec();
         let authenticator = Authenticator::new(keys.clone(), node.recorded_keys(), settings, clock);
+        if let Some(keys) = self.token_keys()? {
+            authenticator.replace_token_keys(keys);
+        }
         if authenticator.has_trust_domains() && self.tls.is_none() {
             tracing::warn!(
                 "there are trust domains and no TLS, so that no workload can present a certificate"
@@ -136,6 +142,14 @@ impl Sources {
         }
     }
 
+    fn token_keys(&self) -> anyhow::Result<Option<TokenKeys>> {
+        let keys = self.token_key_file.as_deref().map(|path| {
+            TokenKeys::from_file_text(&read(path)?)
+                .with_context(|| format!("`{}` is no file of token keys", path.display()))
+        });
+        keys.transpose()
+    }
+
     /// Replaces `in_use` by what the files hold each time that they are to be read again.
     pub(super) async fn keep(self, mut hangups: Signal, mut in_use: InUse) {
         let mut seen = self.marks(&in_use);
@@ -162,6 +176,12 @@ impl Sources {
         tell("keys", self.key_file.is_some(), || {
             if let (Some(keys), Some(read)) = (&in_use.keys, self.keys()?) {
                 keys.replace(read);
+            }
+            Ok(())
+        });
+        tell("token keys", self.token_key_file.is_some(), || {
+            if let (Some(authenticator), Some(keys)) = (&in_use.authenticator, self.token_keys()?) {
+                authenticator.replace_token_keys(keys);
             }
             Ok(())
         });
@@ -193,7 +213,8 @@ impl Sources {
                 .into_iter()
                 .chain(authorities)
         });
-        let named = self.key_file.iter().chain(&self.settings).chain(tls);
+        let keys = self.key_file.iter().chain(&self.token_key_file);
+        let named = keys.chain(&self.settings).chain(tls);
         let files = named.chain(&in_use.settings_files);
         let mark = |file: &PathBuf| {
             let metadata = fs::metadata(file).ok()?;
