@@ -18,7 +18,7 @@ pub const COMMITTED_DIR: &str = concat!(
 const PROTO_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto");
 
 /// The files to compile; what they import comes along.
-const PROTO_FILES: [&str; 13] = [
+const PROTO_FILES: [&str; 14] = [
     "authzed/api/v1/core.proto",
     "authzed/api/v1/debug.proto",
     "authzed/api/v1/error_reason.proto",

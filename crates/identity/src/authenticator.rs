@@ -22,8 +22,8 @@ use crate::peer::{PeerCertificate, VerifiedPeer};
 use crate::preshared::{self, PresharedKeys};
 use crate::recorded::RecordedKeys;
 use crate::settings::{Issuer, Settings};
-use crate::standing::Standing;
 use crate::spiffe::{self, SvidError, X509Svid};
+use crate::standing::Standing;
 use crate::token::{Confirmation, TokenError, Verified};
 
 /// Lets callers in.

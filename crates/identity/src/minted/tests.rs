@@ -44,6 +44,7 @@ impl Server {
         let clock = Arc::new(At(Mutex::new(Timestamp::from_seconds(1_000, 0).unwrap())));
         let door = Authenticator::new(
             Some(Arc::clone(&keys)),
+            Arc::default(),
             Settings::default(),
             Arc::clone(&clock) as Arc<dyn Clock>,
         );
@@ -181,7 +182,12 @@ fn nothing_is_minted_that_is_more_than_was_presented() {
         matches!(told, MintError::Token(MintedError::TooLong { .. })),
         "{told}"
     );
-    let keyless = Authenticator::new(None, Settings::default(), Arc::clone(&server.clock) as _);
+    let keyless = Authenticator::new(
+        None,
+        Arc::default(),
+        Settings::default(),
+        Arc::clone(&server.clock) as _,
+    );
     assert_eq!(
         keyless.mint(&ann, &none, HOUR).unwrap_err(),
         MintError::NoTokenKeys
@@ -334,7 +340,12 @@ fn tokens_of_other_keys_and_beyond_the_limits_are_refused() {
     let key = *Hash::from_hex(secret("1")).unwrap().as_bytes();
     let forged = MintedToken::minted(&header, &key).unwrap();
     assert_eq!(server.refused(forged.secret()), MintedError::LivesTooLong);
-    let keyless = Authenticator::new(None, Settings::default(), Arc::clone(&server.clock) as _);
+    let keyless = Authenticator::new(
+        None,
+        Arc::default(),
+        Settings::default(),
+        Arc::clone(&server.clock) as _,
+    );
     let keyless = Server {
         door: keyless,
         ..server

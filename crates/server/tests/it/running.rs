@@ -124,7 +124,7 @@ pub(crate) async fn start_letting_in(
 
 /// Lets callers write schemas, and watch: they have nothing but what they were given.
 async fn let_do(node: &Node, callers: &[&str]) {
-    let roles = ["schema_writer", "watcher"];
+    let roles = ["schema_writer", "schema_reader", "watcher"];
     let updates = callers.iter().flat_map(|caller| {
         roles.map(|role| RelationshipUpdate {
             operation: Operation::Touch,

@@ -36,7 +36,12 @@ impl Door {
         let keys = NAMES.map(|name| format!("{name}:key-of-{name}"));
         let keys = PresharedKeys::new(keys.iter().map(String::as_str)).unwrap();
         let settings = identity::Settings::default();
-        let door = Authenticator::new(Some(Arc::new(keys)), settings, Arc::new(First));
+        let door = Authenticator::new(
+            Some(Arc::new(keys)),
+            Arc::default(),
+            settings,
+            Arc::new(First),
+        );
         let line = TokenKeys::fresh_line("k1").unwrap();
         door.replace_token_keys(TokenKeys::from_file_text(&line).unwrap());
         Self(door)
