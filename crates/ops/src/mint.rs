@@ -67,6 +67,7 @@ impl From<MintError> for Error {
             MintError::NoTokenKeys
             | MintError::NoCredential
             | MintError::OfMinted
+            | MintError::OnBehalf
             | MintError::BasisGone => Kind::FailedPrecondition,
             MintError::Life | MintError::Token(_) => Kind::InvalidArgument,
             MintError::Random => Kind::Internal,

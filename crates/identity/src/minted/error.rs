@@ -83,6 +83,11 @@ pub enum MintError {
         "a token is not minted with one that was minted: narrow that one, with `remit token narrow`"
     )]
     OfMinted,
+    /// The caller asks in the name of another, which a token could not say.
+    #[error(
+        "a token is minted for who calls, not for whom it asks: leave `remit-on-behalf-of` away, and send it with the token"
+    )]
+    OnBehalf,
     /// The life is none that a token can have.
     #[error("a minted token lives for 1 to {} s", MINTED_LIFE_MAX.as_secs())]
     Life,

@@ -16,7 +16,7 @@ impl Authenticator {
     /// Mints a token with what `caller` came with: as good as that, narrowed, for `life` and no longer than that is good.
     ///
     /// # Errors
-    /// [`MintError`] without token keys, for a caller that came with a minted token, and for a life that no token has.
+    /// [`MintError`] without token keys, for a caller that came with a minted token or asks in the name of another, and for a life that no token has.
     /// # Cost
     /// Some hashes.
     pub fn mint(
@@ -25,6 +25,10 @@ impl Authenticator {
         narrowing: &Narrowing,
         life: Duration,
     ) -> Result<MintedToken, MintError> {
+        // The token would drop in whose name it is, and so widen.
+        if caller.principal().is_some() {
+            return Err(MintError::OnBehalf);
+        }
         let keys = self.token_keys().load();
         let keys = keys.as_ref().ok_or(MintError::NoTokenKeys)?;
         let key = keys.minting().ok_or(MintError::NoTokenKeys)?;

@@ -170,6 +170,9 @@ fn nothing_is_minted_that_is_more_than_was_presented() {
             .parse()
             .unwrap()
     };
+    // Its holder would ask in nobody's name but its own.
+    let for_eve = ann.on_behalf_of("remit/user:eve".parse().unwrap());
+    assert_eq!(mint(&for_eve, HOUR), MintError::OnBehalf);
     let grouped = Caller::new(
         ann.subject().clone(),
         "ann".to_owned(),

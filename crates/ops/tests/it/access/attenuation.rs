@@ -63,7 +63,12 @@ impl Door {
     }
 
     /// The caller with a token of `name`'s, for these actions and definitions; empty ones are not narrowed.
-    async fn narrowed(&self, name: &str, actions: &[Action], definitions: &[&str]) -> Caller {
+    pub(super) async fn narrowed(
+        &self,
+        name: &str,
+        actions: &[Action],
+        definitions: &[&str],
+    ) -> Caller {
         let narrowing = narrowing(actions, definitions);
         let token = self.mint(name, &narrowing, 3_600).await;
         self.caller(token.secret()).await

@@ -1,9 +1,12 @@
 //! Whoever asks in the name of a person may what both may.
 
+use identity::Caller;
 use model::Context;
+use ops::access::Action;
 use ops::check::{self, Question};
 use ops::{Consistency, Kind, lock};
 
+use super::attenuation::Door;
 use super::{caller, change, enforced};
 use crate::running::{Running, start};
 
@@ -13,13 +16,21 @@ const OF_PERSON: &str = "remit/type:doc#checker@remit/user:eve";
 
 /// Whether `ann`, a service, gets a check through in the name of somebody; else why not.
 async fn asked_for(running: &Running, principal: &str) -> Result<(), (Kind, String)> {
+    asked_by(running, &caller("ann").await, principal).await
+}
+
+async fn asked_by(
+    running: &Running,
+    caller: &Caller,
+    principal: &str,
+) -> Result<(), (Kind, String)> {
     let question = Question {
         resource: "doc:a".parse().unwrap(),
         permission: "viewer".to_owned(),
         subject: "user:x".parse().unwrap(),
         context: Context::default(),
     };
-    let caller = caller("ann").await.on_behalf_of(principal.parse().unwrap());
+    let caller = caller.on_behalf_of(principal.parse().unwrap());
     let newest = Consistency::MinimizeLatency;
     let answered = check::check(&running.node, &caller, newest, &question).await;
     answered
@@ -62,6 +73,27 @@ async fn both_have_to_be_allowed_and_the_one_to_speak_for_the_other() {
         asked_for(&running, "remit/user:eve").await.unwrap_err().0,
         Kind::Forbidden
     );
+    running.node.stop();
+}
+
+/// What a token does not leave is not asked for in another's name either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_speaks_for_others_only_where_it_leaves_that() {
+    let running = enforced().await;
+    let root = caller("root").await;
+    let given = [DELEGATE, OF_SERVICE, OF_PERSON].map(|right| format!("+{right}"));
+    let given = given.each_ref().map(String::as_str);
+    change(&running.node, &root, &given).await.unwrap();
+    let cases = [
+        (&[Action::Check][..], false),
+        (&[Action::Check, Action::ActFor], true),
+        (&[Action::ActFor], false),
+    ];
+    for (left, may) in cases {
+        let token = Door::new().narrowed("ann", left, &[]).await;
+        let asked = asked_by(&running, &token, "remit/user:eve").await;
+        assert_eq!(asked.is_ok(), may, "{left:?}: {asked:?}");
+    }
     running.node.stop();
 }
 
