@@ -15,6 +15,7 @@ use crate::access::{Action, Permit};
 use crate::consistency::Consistency;
 use crate::error::{Error, Kind, Reason};
 use crate::node::Node;
+use crate::records::Records;
 use crate::{precondition, typing, write};
 
 /// The kind of record that a counter is.
@@ -111,7 +112,7 @@ pub async fn count(node: &Node, caller: &Caller, name: &str) -> Result<Counted, 
     check_name(name)?;
     let permit = Permit::of(node, caller)?;
     node.view(Consistency::FullyConsistent).await?;
-    let (view, counters) = node.view_with_counters();
+    let (view, Records { counters, .. }) = node.view_with_records();
     let filter = of_caller(&permit, &counters, name)?.clone();
     let at = view.token;
     let walk = move || {

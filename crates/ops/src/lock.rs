@@ -65,9 +65,10 @@ pub async fn list(
     consistency: Consistency,
 ) -> Result<(Vec<Lock>, Token), Error> {
     Permit::of(node, caller)?.require(Action::Lock, Target::System)?;
-    let view = node.view(consistency).await?;
-    let locks = &node.current.load().records.access.locks;
-    let locks = locks.iter().map(|(subject, reason)| Lock {
+    // What was asked for, or newer: who is locked now is what counts.
+    node.view(consistency).await?;
+    let (view, records) = node.view_with_records();
+    let locks = records.access.locks.iter().map(|(subject, reason)| Lock {
         subject: subject.clone(),
         reason: reason.clone(),
     });

@@ -18,7 +18,6 @@ use tokio::sync::watch;
 use crate::clock_offset::{self, ClockOffset, NODES_APART_MAX};
 use crate::confirmed::{Asked, Confirmed};
 use crate::consistency::{Consistency, View, earlier, later};
-use crate::counter::Counters;
 use crate::cursor::Cursor;
 use crate::error::{Error, Kind, Reason};
 use crate::follow::{self, FollowError, Follower, RecentHashes};
@@ -337,11 +336,11 @@ impl Node {
         self.heads.ask().await
     }
 
-    /// What is seen of the newest snapshot, with the counters of its revision.
-    pub(crate) fn view_with_counters(&self) -> (View, Counters) {
+    /// What is seen of the newest snapshot, with the records of its revision.
+    pub(crate) fn view_with_records(&self) -> (View, Records) {
         let current = self.current.load();
         let view = self.view_of(&current.snapshot, current.hash.short());
-        (view, current.records.counters.clone())
+        (view, current.records.clone())
     }
 
     pub(crate) fn identity(&self) -> StoreIdentity {

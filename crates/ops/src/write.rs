@@ -120,7 +120,11 @@ pub(crate) async fn commit_updates(
 ///
 /// # Errors
 /// As [`write`]; and if more match than the limit and a partial deletion is not allowed.
-pub async fn delete(node: &Node, caller: &Caller, deletion: Deletion) -> Result<Deleted, Error> {
+pub async fn delete(
+    node: &Node,
+    caller: &Caller,
+    mut deletion: Deletion,
+) -> Result<Deleted, Error> {
     let limit_max = node.settings().limits.page_size_max;
     if deletion.limit > limit_max {
         return Err(Error::limit_too_big(deletion.limit, limit_max));
@@ -136,7 +140,11 @@ pub async fn delete(node: &Node, caller: &Caller, deletion: Deletion) -> Result<
             return delete_rights(node, caller, deletion).await;
         }
         // It may match what is built in.
-        None => permit.require_administrator()?,
+        None => {
+            permit.require_administrator()?;
+            let left = access::administrator_left(&node.current.load(), &deletion.filter)?;
+            deletion.preconditions.extend(left);
+        }
         Some(_) => permit.require_filter(Action::Write, &deletion.filter)?,
     }
     let change = ChangeRequest::DeleteMatching {

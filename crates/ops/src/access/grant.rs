@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use identity::Caller;
 use model::{
-    ObjectRef, Operation, Relationship, RelationshipFilter, RelationshipUpdate, SubjectFilter,
-    SubjectId, SubjectRef, SubjectRelationFilter, Timestamp,
+    ObjectRef, Operation, Precondition, Relationship, RelationshipFilter, RelationshipUpdate,
+    ResourceIdFilter, SubjectFilter, SubjectId, SubjectRef, SubjectRelationFilter, Timestamp,
 };
 use store::ChangeRequest;
 
@@ -258,6 +258,49 @@ fn check_administrators(
     );
     Err(Error::new(Kind::FailedPrecondition, message)
         .with_reason(Reason::WriteOrDeletePreconditionFailure))
+}
+
+/// What has to hold where all that matches `filter` is deleted, whatever it is of: that an administrator is left.
+///
+/// # Errors
+/// [`Kind::FailedPrecondition`] if none would be.
+pub(crate) fn administrator_left(
+    head: &Published,
+    filter: &RelationshipFilter,
+) -> Result<Option<Precondition>, Error> {
+    if !head.records.access.is_enforced {
+        return Ok(None);
+    }
+    let system = object(Scope::System, SYSTEM_ID)?;
+    let of_system = RelationshipFilter {
+        definition: Some(system.definition),
+        ..RelationshipFilter::default()
+    };
+    let mut rows = head.snapshot.relationships(&of_system);
+    let left =
+        rows.find(|row| is_administrator(row) && row.expires_at.is_none() && !filter.matches(row));
+    let left = left.ok_or_else(|| {
+        let message = "no administrator without an expiration would be left; name the definition of what is to go";
+        Error::new(Kind::FailedPrecondition, message)
+    })?;
+    Ok(Some(Precondition::MustMatch(exactly(&left))))
+}
+
+/// The filter of one relationship.
+fn exactly(row: &Relationship) -> RelationshipFilter {
+    RelationshipFilter {
+        definition: Some(row.resource.definition.clone()),
+        resource_id: Some(ResourceIdFilter::Exact(row.resource.id.clone())),
+        relation: Some(row.relation.clone()),
+        subject: Some(SubjectFilter {
+            definition: row.subject.definition.clone(),
+            id: Some(row.subject.id.clone()),
+            relation: match &row.subject.relation {
+                Some(relation) => SubjectRelationFilter::Relation(relation.clone()),
+                None => SubjectRelationFilter::None,
+            },
+        }),
+    }
 }
 
 fn is_administrator(relationship: &Relationship) -> bool {

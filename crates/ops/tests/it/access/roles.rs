@@ -1,12 +1,13 @@
 //! A role lets one kind of call through, where it is held, for as long as it is held.
 
 use identity::Caller;
-use model::{Context, RelationshipFilter};
+use model::{Context, RelationshipFilter, SubjectFilter, SubjectId, SubjectRelationFilter};
 use ops::access::{Action, Scope};
 use ops::bulk::Import;
 use ops::check::{self, Question};
 use ops::lookup::{self, Resources, Subjects};
 use ops::watch::{self, Filter, Request, Start};
+use ops::write::{self, Deletion};
 use ops::{Consistency, Error, Kind, Reason, lock, read, schema};
 
 use super::{caller, change, enforced};
@@ -248,6 +249,46 @@ async fn there_is_always_an_administrator_left() {
     change(&running.node, &root, &[other, last]).await.unwrap();
     let refused = act(&running, &root, Action::Operate).await.unwrap_err();
     assert_eq!(refused.kind, Kind::Forbidden);
+    running.node.stop();
+}
+
+/// A deletion that names no definition takes rights along, but not all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_everywhere_leaves_an_administrator() {
+    let running = enforced().await;
+    let (root, ann) = (caller("root").await, caller("ann").await);
+    let of = |id: &str| Deletion {
+        filter: RelationshipFilter {
+            subject: Some(SubjectFilter {
+                definition: "remit/key".parse().unwrap(),
+                id: Some(SubjectId::Object(id.parse().unwrap())),
+                relation: SubjectRelationFilter::Any,
+            }),
+            ..RelationshipFilter::default()
+        },
+        preconditions: Vec::new(),
+        limit: 0,
+        is_partial_allowed: false,
+        metadata: None,
+    };
+    let grants = [
+        "+remit/type:doc#writer@remit/key:ann",
+        "+remit/system:main#writer@remit/key:ann",
+    ];
+    change(&running.node, &root, &grants).await.unwrap();
+    let refused = write::delete(&running.node, &ann, of("root"))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.kind, Kind::Forbidden);
+    let refused = write::delete(&running.node, &root, of("root"))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.kind, Kind::FailedPrecondition);
+    let deleted = write::delete(&running.node, &root, of("ann"))
+        .await
+        .unwrap();
+    assert_eq!(deleted.count, 2);
+    act(&running, &root, Action::Operate).await.unwrap();
     running.node.stop();
 }
 
