@@ -268,3 +268,28 @@ async fn gifts_are_as_wide_and_as_long_as_what_is_held() {
     assert_eq!(answered.unwrap().answer, Decision::Allowed);
     running.node.stop();
 }
+
+/// What a group has by the groups that it is in, its members have as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_is_made_by_whoever_holds_what_comes_from_groups_far_away() {
+    let running = enforced().await;
+    let root = caller("root").await;
+    let of_root = [
+        "+remit/group:eng#manager@remit/key:ann",
+        "+remit/group:core#member@remit/group:eng#member",
+        "+remit/group:all#member@remit/group:core#member",
+        "+remit/type:folder#reader@remit/group:all#member",
+        "+remit/group:ops#manager@remit/group:all#member",
+    ];
+    change(&running.node, &root, &of_root).await.unwrap();
+    let member = "+remit/group:eng#member@remit/key:bob";
+    assert!(outcome(&running, "ann", member).await.is_err());
+    let reader = "+remit/type:folder#reader@remit/key:ann";
+    outcome(&running, "root", reader).await.unwrap();
+    // To manage a group is something to have, too.
+    assert!(outcome(&running, "ann", member).await.is_err());
+    let manager = "+remit/group:ops#manager@remit/key:ann";
+    outcome(&running, "root", manager).await.unwrap();
+    outcome(&running, "ann", member).await.unwrap();
+    running.node.stop();
+}
