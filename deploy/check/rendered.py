@@ -32,6 +32,14 @@ VARIANTS = {
         "priorityClassName": "system-cluster-critical",
         "replicas": 5,
     },
+    "with an issuer": {
+        "identity": {"secret": "remit-identity"},
+        "tokenKeys": {"secret": "remit-token-keys"},
+        "networkPolicy": {
+            "issuers": [{"ipBlock": {"cidr": "192.0.2.0/24"}}],
+            "watchers": [{"namespaceSelector": {"matchLabels": {"team": "observability"}}}],
+        },
+    },
     "within a mesh": {"tls": {"enabled": False}},
     "with the least": {
         "store": {"authority": {"secret": ""}},
@@ -413,6 +421,15 @@ def check_chart(helm, chart):
         print(f"{name}: {len(objects)} objects, valid in Kubernetes {OLDEST_KUBERNETES} and {NEWEST_KUBERNETES}")
         if name in ("as it is", "with everything said"):
             hold(CHART_RULES, objects, f"the chart, {name}")
+        elif name == "with an issuer":
+            expect(variable(objects, "REMIT_IDENTITY")["value"].startswith("/etc/remit/identity/"), "nobody is let in")
+            expect(variable(objects, "REMIT_TOKEN_KEY_FILE")["value"].startswith("/etc/remit/token-keys/"), "nothing is minted")
+            mounted = {each["mountPath"] for each in container(objects)["volumeMounts"]}
+            expect({"/etc/remit/identity", "/etc/remit/token-keys"} <= mounted, "what they name is not there")
+            egress = one(objects, "NetworkPolicy")["spec"]["egress"]
+            expect(any(rule.get("to") and rule["ports"][0]["port"] == 443 for rule in egress), "its keys cannot be fetched")
+            ingress = one(objects, "NetworkPolicy")["spec"]["ingress"]
+            expect([each["port"] for each in ingress[-1]["ports"]] == ["metrics"], "the metrics cannot be read")
         elif name == "within a mesh":
             nodes_are_probed(objects)
             expect(variable(objects, "REMIT_ALLOW_PLAINTEXT"), "a node without TLS would refuse to start")

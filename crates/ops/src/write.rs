@@ -99,7 +99,7 @@ pub(crate) async fn commit_updates(
     let mut definitions = updates
         .iter()
         .map(|update| &update.relationship.resource.definition);
-    let gives_rights = definitions.any(|definition| access::is_own(definition.as_str()));
+    let gives_rights = definitions.any(|definition| access::is_built_in(definition.as_str()));
     let changes: Vec<ChangeRequest> = updates
         .into_iter()
         .map(ChangeRequest::Relationship)
@@ -136,7 +136,7 @@ pub async fn delete(
         permit.require_precondition(precondition.filter())?;
     }
     match &deletion.filter.definition {
-        Some(definition) if access::is_own(definition.as_str()) => {
+        Some(definition) if access::is_built_in(definition.as_str()) => {
             return delete_rights(node, caller, deletion).await;
         }
         // It may match what is built in.

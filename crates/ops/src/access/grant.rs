@@ -21,7 +21,7 @@ use crate::error::{Error, Kind, Reason};
 use crate::node::{Node, Published};
 
 /// Whether a definition is built in.
-pub(crate) fn is_own(definition: &str) -> bool {
+pub(crate) fn is_built_in(definition: &str) -> bool {
     definition.starts_with(PREFIX)
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn check_changes(
         | ChangeRequest::Schema(_)
         | ChangeRequest::RemoveExpired { .. } => None,
     });
-    let own = own.filter(|update| is_own(update.relationship.resource.definition.as_str()));
+    let own = own.filter(|update| is_built_in(update.relationship.resource.definition.as_str()));
     let own: Vec<&RelationshipUpdate> = own.collect();
     for update in &own {
         check_change(permit, head, update)?;
@@ -170,7 +170,7 @@ fn held_by(head: &Published, group: &ObjectRef, now: Timestamp) -> Vec<Relations
             ..RelationshipFilter::default()
         };
         for row in head.snapshot.relationships(&filter) {
-            if row.is_expired(now) || !is_own(row.resource.definition.as_str()) {
+            if row.is_expired(now) || !is_built_in(row.resource.definition.as_str()) {
                 continue;
             }
             let is_membership =

@@ -11,7 +11,7 @@ use model::{
 };
 use schema::Schema;
 
-use super::grant::is_own;
+use super::grant::is_built_in;
 use super::reach::{leads_to, shown_by};
 use super::roles::{ADMINISTRATOR, Action, GROUP, MANAGER, MEMBER, PREFIX, SYSTEM_ID, Scope};
 use crate::error::{Error, Kind};
@@ -250,7 +250,7 @@ impl<'a> Permit<'a> {
                 relationship.relation.as_str(),
                 relationship.subject.definition.as_str(),
             );
-            if !is_own(definition) && judged.insert((definition, relation, subject)) {
+            if !is_built_in(definition) && judged.insert((definition, relation, subject)) {
                 self.require(action, Target::Member(definition, relation))?;
                 self.require_subject(definition, subject)?;
             }
