@@ -195,10 +195,14 @@ impl Authenticator {
         self.state.load()
     }
 
-    /// The hash of the preshared key of that name, and what says whether it is still there.
+    /// The hash of the preshared key of that name, and what says whether it is still there. None where one is given and another on
+    /// record: a name does not tell which was presented.
     pub(crate) fn key_named(&self, name: &str) -> Option<(Hash, Standing)> {
         let given = self.keys.as_ref().and_then(|keys| keys.named(name));
-        given.or_else(|| self.recorded.named(name))
+        match (given, self.recorded.named(name)) {
+            (Some(_), Some(_)) => None,
+            (given, recorded) => given.or(recorded),
+        }
     }
 
     pub(crate) fn token_keys(&self) -> &ArcSwapOption<TokenKeys> {

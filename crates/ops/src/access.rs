@@ -19,7 +19,7 @@ mod state;
 
 pub use roles::{ADMINISTRATOR, Action, Scope, built_in_text};
 
-pub(crate) use grant::{administrator_left, check_changes, is_built_in};
+pub(crate) use grant::{administrator_left, check_changes, is_built_in, require_deletion};
 pub(crate) use permit::{Permit, Target};
 pub(crate) use roles::{compile, diagnose};
 pub(crate) use state::{KEY_KIND, KIND, LOCK_KIND, State, enforce};

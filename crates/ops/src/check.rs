@@ -57,8 +57,8 @@ pub async fn check(
     consistency: Consistency,
     question: &Question,
 ) -> Result<Answered<Decision>, Error> {
-    admit(&Permit::of(node, caller)?, question)?;
-    let view = node.view(consistency).await?;
+    let (view, permit) = Permit::with_view(node, caller, consistency).await?;
+    admit(&permit, question)?;
     Ok(Answered {
         answer: decide(node, &view, question)?,
         at: view.token,
@@ -75,8 +75,10 @@ pub async fn check_bulk(
     consistency: Consistency,
     questions: &[Question],
 ) -> Result<Answered<Vec<Result<Decision, Error>>>, Error> {
-    let mut admission = Admission::of(Permit::of(node, caller)?);
-    each(node, consistency, questions, |view, questions| {
+    check_count(node, questions)?;
+    let (view, permit) = Permit::with_view(node, caller, consistency).await?;
+    let mut admission = Admission::of(permit);
+    each(view, questions, |view, questions| {
         let mut answers = decide_all(node, view, questions);
         for (answer, question) in answers.iter_mut().zip(questions) {
             if let Err(refused) = admission.admit(question) {
@@ -135,23 +137,12 @@ impl<'a> Admission<'a> {
 
 /// Answers many questions on one snapshot with `answer`, in their order, some dozens at once.
 pub(crate) async fn each<T>(
-    node: &Node,
-    consistency: Consistency,
+    view: View,
     questions: &[Question],
     mut answer: impl FnMut(&View, &[Question]) -> Vec<T>,
 ) -> Result<Answered<Vec<T>>, Error> {
     /// Questions answered before other tasks of the node get their turn; what they read fits the cache of a core.
     const QUESTIONS_PER_TURN: usize = 64;
-    let items_max = node.settings().limits.bulk_check_items_max;
-    if questions.len() > items_max {
-        let count = questions.len();
-        let message =
-            format!("check count of {count} is greater than maximum allowed of {items_max}");
-        return Err(Error::invalid(Reason::Unspecified, message)
-            .with("check_count", count)
-            .with("maximum_checks_allowed", items_max));
-    }
-    let view = node.view(consistency).await?;
     let mut answers = Vec::with_capacity(questions.len());
     for turn in questions.chunks(QUESTIONS_PER_TURN) {
         answers.extend(answer(&view, turn));
@@ -161,6 +152,19 @@ pub(crate) async fn each<T>(
         answer: answers,
         at: view.token,
     })
+}
+
+/// Refuses more questions than one call may have.
+pub(crate) fn check_count(node: &Node, questions: &[Question]) -> Result<(), Error> {
+    let items_max = node.settings().limits.bulk_check_items_max;
+    let count = questions.len();
+    if count <= items_max {
+        return Ok(());
+    }
+    let message = format!("check count of {count} is greater than maximum allowed of {items_max}");
+    Err(Error::invalid(Reason::Unspecified, message)
+        .with("check_count", count)
+        .with("maximum_checks_allowed", items_max))
 }
 
 /// A relation or permission that a subject has on a resource, or that could not be evaluated.
@@ -187,11 +191,10 @@ pub async fn held(
     (resource, subject): (&ObjectRef, &SubjectRef),
     context: &Context,
 ) -> Result<Answered<Vec<Held>>, Error> {
-    let permit = Permit::of(node, caller)?;
+    let (view, permit) = Permit::with_view(node, caller, consistency).await?;
     let of = Target::Definition(resource.definition.as_str());
     permit.require(Action::Check, of)?;
     permit.require_subject(resource.definition.as_str(), subject.definition.as_str())?;
-    let view = node.view(consistency).await?;
     limit_context(node, context)?;
     let schema = Arc::clone(view.snapshot.schema());
     let definition = schema
@@ -240,8 +243,8 @@ pub async fn explain(
     consistency: Consistency,
     question: &Question,
 ) -> Result<Answered<Explained>, Error> {
-    admit_explanation(&Permit::of(node, caller)?, question)?;
-    let view = node.view(consistency).await?;
+    let (view, permit) = Permit::with_view(node, caller, consistency).await?;
+    admit_explanation(&permit, &view, question)?;
     let query = resolve(node, &view, question)?;
     let environment = environment(node, &view, &question.context);
     let explanation = eval::explain(
@@ -287,9 +290,14 @@ fn of_locked(question: &Question, otherwise: Explanation, reason: &str) -> Expla
 }
 
 /// Lets a question through whose answer shows how it came about.
-pub(crate) fn admit_explanation(permit: &Permit<'_>, question: &Question) -> Result<(), Error> {
+pub(crate) fn admit_explanation(
+    permit: &Permit<'_>,
+    view: &View,
+    question: &Question,
+) -> Result<(), Error> {
     admit(permit, question)?;
-    permit.require_explanation(question.resource.definition.as_str(), &question.permission)
+    let definition = question.resource.definition.as_str();
+    permit.require_explanation(view.snapshot.schema(), definition, &question.permission)
 }
 
 fn decide(node: &Node, view: &View, question: &Question) -> Result<Decision, Error> {

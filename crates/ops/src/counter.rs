@@ -110,8 +110,7 @@ fn of_caller<'c>(
 /// A walk over the relationships that the pattern leads to, on a thread of its own.
 pub async fn count(node: &Node, caller: &Caller, name: &str) -> Result<Counted, Error> {
     check_name(name)?;
-    let permit = Permit::of(node, caller)?;
-    node.view(Consistency::FullyConsistent).await?;
+    let (_, permit) = Permit::with_view(node, caller, Consistency::FullyConsistent).await?;
     let (view, Records { counters, .. }) = node.view_with_records();
     let filter = of_caller(&permit, &counters, name)?.clone();
     let at = view.token;

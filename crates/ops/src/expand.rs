@@ -28,9 +28,9 @@ pub async fn expand(
     resource: &ObjectRef,
     permission: &str,
 ) -> Result<Answered<Tree>, Error> {
-    let permit = Permit::of(node, caller)?;
-    permit.require_explanation(resource.definition.as_str(), permission)?;
-    let view = node.view(consistency).await?;
+    let (view, permit) = Permit::with_view(node, caller, consistency).await?;
+    let definition = resource.definition.as_str();
+    permit.require_explanation(view.snapshot.schema(), definition, permission)?;
     let context = Context::default();
     let environment = environment(node, &view, &context);
     let limits = TreeLimits {

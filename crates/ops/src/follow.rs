@@ -329,8 +329,6 @@ fn publish(node: &Node, published: Published, commits: Vec<Arc<Commit>>) {
     node.watches().push(commits);
     let before = node.current.swap(Arc::new(published));
     if !Arc::ptr_eq(&access, &before.records.access) {
-        // They were worked out for subjects that may be locked now.
-        node.kept_look_ups().clear();
         node.recorded_keys().replace(access.keys.iter());
     }
     node.history

@@ -64,9 +64,9 @@ pub async fn list(
     caller: &Caller,
     consistency: Consistency,
 ) -> Result<(Vec<Lock>, Token), Error> {
-    Permit::of(node, caller)?.require(Action::Lock, Target::System)?;
     // What was asked for, or newer: who is locked now is what counts.
-    node.view(consistency).await?;
+    let (_, permit) = Permit::with_view(node, caller, consistency).await?;
+    permit.require(Action::Lock, Target::System)?;
     let (view, records) = node.view_with_records();
     let locks = records.access.locks.iter().map(|(subject, reason)| Lock {
         subject: subject.clone(),

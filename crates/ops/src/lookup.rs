@@ -111,13 +111,13 @@ pub async fn resources(
 ) -> Result<Page, Error> {
     let of = (asked.definition.as_str(), asked.permission.as_str());
     let subject = asked.subject.definition.as_str();
-    Permit::of(node, caller)?.require_question(Action::LookUp, of, subject)?;
     let parameters = format!(
         "resources {} {} {}",
         asked.definition, asked.permission, asked.subject
     );
     let paging = (asked.limit, asked.cursor.as_deref());
     let place = Place::open(node, consistency, &parameters, &asked.context, paging).await?;
+    Permit::of(node, caller)?.require_question(Action::LookUp, of, subject)?;
     let resolved = ResourcesQuery::resolve(
         &place.view.snapshot,
         asked.definition.as_str(),
@@ -158,7 +158,6 @@ pub async fn subjects(
         asked.resource.definition.as_str(),
         asked.permission.as_str(),
     );
-    Permit::of(node, caller)?.require_question(Action::LookUp, of, asked.definition.as_str())?;
     let parameters = format!(
         "subjects {} {} {} {:?} {}",
         asked.resource,
@@ -169,6 +168,7 @@ pub async fn subjects(
     );
     let paging = (asked.limit, asked.cursor.as_deref());
     let place = Place::open(node, consistency, &parameters, &asked.context, paging).await?;
+    Permit::of(node, caller)?.require_question(Action::LookUp, of, asked.definition.as_str())?;
     let resolved = SubjectsQuery::resolve(
         &place.view.snapshot,
         &asked.resource,
@@ -236,7 +236,8 @@ impl Place {
         look_up: impl LookUp,
     ) -> Result<Page, Error> {
         let is_first = self.after.is_none();
-        let kept = (!is_first).then(|| node.kept_look_ups().get(&self.view, self.query));
+        let access = node.access();
+        let kept = (!is_first).then(|| node.kept_look_ups().get(&self.view, self.query, &access));
         let (view, found, everybody) = match kept.flatten() {
             Some((view, found)) => (view, found, None),
             None => {
@@ -245,7 +246,8 @@ impl Place {
                 let (found, everybody) = worked_out.await?;
                 let found = Arc::new(found);
                 if self.limit > 0 && found.count() > self.limit as usize {
-                    node.kept_look_ups().keep(&self.view, self.query, &found);
+                    let kept = node.kept_look_ups();
+                    kept.keep(&self.view, self.query, (&found, access));
                 }
                 (self.view.clone(), found, everybody)
             }

@@ -15,6 +15,7 @@ use store::{
 };
 use tokio::sync::watch;
 
+use crate::access;
 use crate::clock_offset::{self, ClockOffset, NODES_APART_MAX};
 use crate::confirmed::{Asked, Confirmed};
 use crate::consistency::{Consistency, View, earlier, later};
@@ -353,6 +354,11 @@ impl Node {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// What records say of access, now.
+    pub(crate) fn access(&self) -> Arc<access::State> {
+        Arc::clone(&self.current.load().records.access)
     }
 
     pub(crate) fn write_gate(&self) -> &tokio::sync::RwLock<()> {

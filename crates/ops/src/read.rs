@@ -108,13 +108,14 @@ pub async fn read(
     limit: u32,
     cursor: Option<&str>,
 ) -> Result<Reading, Error> {
-    Permit::of(node, caller)?.require_filter(Action::Read, &filter)?;
     let limit_max = node.settings().limits.page_size_max;
     if limit > limit_max {
         return Err(Error::limit_too_big(limit, limit_max));
     }
     let query = Cursor::digest("read", &format!("{filter:?} {limit}"));
     let reading = Reading::open(node, consistency, filter, query, cursor).await?;
+    // What was taken from the caller while the snapshot was waited for is not to be had.
+    Permit::of(node, caller)?.require_filter(Action::Read, &reading.filter)?;
     typing::filter(reading.view.snapshot.schema(), &reading.filter)?;
     Ok(reading)
 }
@@ -131,8 +132,6 @@ pub async fn export(
     page_size: u32,
     cursor: Option<&str>,
 ) -> Result<Reading, Error> {
-    let all = RelationshipFilter::default();
-    Permit::of(node, caller)?.require_filter(Action::Read, filter.as_ref().unwrap_or(&all))?;
     let page_size_max = node.settings().limits.export_page_size_max;
     if page_size > page_size_max {
         return Err(Error::limit_too_big(page_size, page_size_max));
@@ -141,6 +140,7 @@ pub async fn export(
     let is_filtered = filter.is_some();
     let reading =
         Reading::open(node, consistency, filter.unwrap_or_default(), query, cursor).await?;
+    Permit::of(node, caller)?.require_filter(Action::Read, &reading.filter)?;
     if is_filtered {
         typing::filter(reading.view.snapshot.schema(), &reading.filter)?;
     }

@@ -37,6 +37,7 @@ pub async fn write(node: &Node, caller: &Caller, text: &str) -> Result<Token, Er
     check_length(node, text)?;
     let schema = access::compile(text)?;
     let committed = write::commit_at_head(node, caller, (Vec::new(), None), |head| {
+        Permit::at(node, caller, head.clone())?.require(Action::WriteSchema, Target::System)?;
         evolution::check(&head.snapshot, &schema)?;
         Ok(vec![ChangeRequest::Schema(text.to_owned())])
     })
@@ -63,11 +64,7 @@ fn check_length(node: &Node, text: &str) -> Result<(), Error> {
 pub async fn read(node: &Node, caller: &Caller) -> Result<Read, Error> {
     let view = node.view(Consistency::FullyConsistent).await?;
     let schema = view.snapshot.schema();
-    let shown = Shown::to(&Permit::of(node, caller)?, schema)?;
-    let text = schema.to_text_of(
-        |definition| shown.has(&definition.name),
-        |caveat| shown.has_caveat(schema, caveat),
-    );
+    let text = Shown::text(&Permit::of(node, caller)?, schema)?;
     if text.is_empty() {
         let message = "no schema has been defined; please call WriteSchema to start";
         return Err(Error::new(Kind::NotFound, message));
@@ -79,7 +76,7 @@ pub async fn read(node: &Node, caller: &Caller) -> Result<Read, Error> {
 }
 
 /// What of the schema a caller is shown: all of it, or the definitions whose schema it may read.
-enum Shown {
+pub(crate) enum Shown {
     All,
     Definitions(HashSet<DefinitionName>),
 }
@@ -97,6 +94,18 @@ impl Shown {
             }
         }
         Ok(Self::Definitions(shown))
+    }
+
+    /// The text of what the caller is shown.
+    ///
+    /// # Errors
+    /// [`Error`] if it cannot be told what that is.
+    pub(crate) fn text(permit: &Permit<'_>, schema: &Schema) -> Result<String, Error> {
+        let shown = Self::to(permit, schema)?;
+        Ok(schema.to_text_of(
+            |definition| shown.has(&definition.name),
+            |caveat| shown.has_caveat(schema, caveat),
+        ))
     }
 
     fn has(&self, definition: &DefinitionName) -> bool {

@@ -13,6 +13,7 @@ use crate::consistency::{Consistency, View};
 use crate::error::Error;
 use crate::lock;
 use crate::node::Node;
+use crate::schema::Shown;
 
 /// An answer and how it came about.
 #[derive(Debug)]
@@ -43,9 +44,8 @@ pub async fn check(
     consistency: Consistency,
     question: &Question,
 ) -> Result<Answered<Traced>, Error> {
-    check::admit_explanation(&Permit::of(node, caller)?, question)?;
-    let view = node.view(consistency).await?;
-    let answer = Tracer::new(node).answer(&view, question)?;
+    let (view, permit) = Permit::with_view(node, caller, consistency).await?;
+    let answer = Tracer::new(node, &permit).answer(&view, question)?;
     Ok(Answered {
         answer,
         at: view.token,
@@ -62,15 +62,12 @@ pub async fn check_bulk(
     consistency: Consistency,
     questions: &[Question],
 ) -> Result<Answered<Vec<Result<Traced, Error>>>, Error> {
-    let permit = Permit::of(node, caller)?;
-    let mut tracer = Tracer::new(node);
-    check::each(node, consistency, questions, |view, questions| {
+    check::check_count(node, questions)?;
+    let (view, permit) = Permit::with_view(node, caller, consistency).await?;
+    let mut tracer = Tracer::new(node, &permit);
+    check::each(view, questions, |view, questions| {
         let each = questions.iter();
-        let answer = |question| {
-            check::admit_explanation(&permit, question)?;
-            tracer.answer(view, question)
-        };
-        each.map(answer).collect()
+        each.map(|question| tracer.answer(view, question)).collect()
     })
     .await
 }
@@ -78,14 +75,16 @@ pub async fn check_bulk(
 /// What the traces of one request share.
 struct Tracer<'a> {
     node: &'a Node,
+    permit: &'a Permit<'a>,
     bytes_left: usize,
     schema_text: Option<Arc<str>>,
 }
 
 impl<'a> Tracer<'a> {
-    fn new(node: &'a Node) -> Self {
+    fn new(node: &'a Node, permit: &'a Permit<'a>) -> Self {
         Self {
             node,
+            permit,
             // The rest is for the answers themselves.
             bytes_left: node.settings().limits.answer_bytes_max / 2,
             schema_text: None,
@@ -93,6 +92,7 @@ impl<'a> Tracer<'a> {
     }
 
     fn answer(&mut self, view: &View, question: &Question) -> Result<Traced, Error> {
+        check::admit_explanation(self.permit, view, question)?;
         let started = Instant::now();
         let query = check::resolve(self.node, view, question)?;
         let environment = check::environment(self.node, view, &question.context);
@@ -127,7 +127,11 @@ impl<'a> Tracer<'a> {
     }
 
     fn schema_text(&mut self, view: &View) -> Option<Arc<str>> {
-        let make = || Arc::from(view.snapshot.schema().to_text());
+        // As much of it as the caller may read.
+        let make = || match Shown::text(self.permit, view.snapshot.schema()) {
+            Ok(text) => Arc::from(text),
+            Err(_) => Arc::from(""),
+        };
         let text = Arc::clone(self.schema_text.get_or_insert_with(make));
         self.bytes_left = self.bytes_left.checked_sub(text.len())?;
         Some(text)

@@ -137,6 +137,7 @@ pub async fn delete(
     }
     match &deletion.filter.definition {
         Some(definition) if access::is_built_in(definition.as_str()) => {
+            access::require_deletion(&permit, &deletion.filter)?;
             return delete_rights(node, caller, deletion).await;
         }
         // It may match what is built in.

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use identity::Caller;
 use model::{
-    ObjectRef, Operation, Precondition, Relationship, RelationshipFilter, RelationshipUpdate,
-    ResourceIdFilter, SubjectFilter, SubjectId, SubjectRef, SubjectRelationFilter, Timestamp,
+    DefinitionName, ObjectRef, Operation, Precondition, Relationship, RelationshipFilter,
+    RelationshipUpdate, ResourceIdFilter, SubjectFilter, SubjectId, SubjectRef,
+    SubjectRelationFilter, Timestamp,
 };
 use store::ChangeRequest;
 
@@ -87,14 +88,13 @@ fn check_change(
         Target::System | Target::Definition(_) | Target::Member(..) => of,
     };
     require_until(permit, Action::Grant, governed_by, until)?;
-    let Some(until) = until else {
-        return Ok(());
-    };
-    let role = relationship.relation.as_str();
-    match Action::of_role(role) {
-        Some(action) => require_until(permit, action, of, Some(until)),
-        // Of what is built in, only that is no action.
-        None => require_administrator(permit, until),
+    let action = Action::of_role(relationship.relation.as_str());
+    match (action, until) {
+        (Some(action), Some(until)) => require_until(permit, action, of, Some(until)),
+        // Whoever may give there may take away there.
+        (Some(_), None) => Ok(()),
+        // Of what is built in, only an administrator's is no action.
+        (None, until) => require_administrator(permit, until.unwrap_or(permit.now())),
     }
 }
 
@@ -119,7 +119,8 @@ fn check_group(
     until: Option<Timestamp>,
 ) -> Result<(), Error> {
     let (group, now) = (&relationship.resource, permit.now());
-    let instant = until.unwrap_or(now);
+    // Rights only run out: who has one then has it now, unless that is past.
+    let instant = until.unwrap_or(now).max(now);
     let may_grant = permit.may_until(Action::Grant, Target::System, instant)?;
     let manages = permit.manages(group, instant)?;
     if relationship.relation.as_str() == MANAGER {
@@ -135,25 +136,50 @@ fn check_group(
         );
         return Err(Error::new(Kind::Forbidden, message));
     }
+    let held = held_by(head, group, now);
     let Some(until) = until else {
-        return Ok(());
-    };
-    for held in held_by(head, group, now) {
-        let lasts = held.expires_at.map_or(until, |end| until.min(before(end)));
-        let (scope, id) = (held.resource.definition.as_str(), held.resource.id.as_str());
-        let Some(scope) = Scope::of_definition(scope) else {
-            let manages = held.relation.as_str() == MANAGER;
-            if manages && !may_grant && !permit.manages(&held.resource, lasts)? {
-                return Err(permit.forbidden(Action::Grant, Target::System));
-            }
-            continue;
+        // A group of administrators is not emptied by others.
+        return match held.iter().any(is_administrator) {
+            true => require_administrator(permit, now),
+            false => Ok(()),
         };
-        match Action::of_role(held.relation.as_str()) {
-            Some(action) => require_until(permit, action, target(scope, id), Some(lasts))?,
-            None => require_administrator(permit, lasts)?,
-        }
+    };
+    for held in held {
+        let lasts = held.expires_at.map_or(until, |end| until.min(before(end)));
+        let has_it = require_as_much(permit, &held, lasts, may_grant);
+        // What the group has is not told.
+        has_it.map_err(|_| {
+            let message = format!(
+                "`{}` does not have all that `{group}` has, for as long: whoever makes a member of it has to",
+                permit.caller().subject()
+            );
+            Error::new(Kind::Forbidden, message)
+        })?;
     }
     Ok(())
+}
+
+/// Lets through who has what a group has.
+fn require_as_much(
+    permit: &Permit<'_>,
+    held: &Relationship,
+    until: Timestamp,
+    may_grant: bool,
+) -> Result<(), Error> {
+    let (definition, id) = (held.resource.definition.as_str(), held.resource.id.as_str());
+    match (
+        Scope::of_definition(definition),
+        Action::of_role(held.relation.as_str()),
+    ) {
+        (Some(scope), Some(action)) => {
+            require_until(permit, action, target(scope, id), Some(until))
+        }
+        (Some(_), None) => require_administrator(permit, until),
+        // To be in another group: what that has is asked for as well.
+        (None, _) if held.relation.as_str() != MANAGER || may_grant => Ok(()),
+        (None, _) if permit.manages(&held.resource, until)? => Ok(()),
+        (None, _) => Err(permit.forbidden(Action::Grant, Target::System)),
+    }
 }
 
 /// What the members of a group have by it, and by the groups that it is in.
@@ -258,6 +284,43 @@ fn check_administrators(
     );
     Err(Error::new(Kind::FailedPrecondition, message)
         .with_reason(Reason::WriteOrDeletePreconditionFailure))
+}
+
+/// Lets a deletion of rights through by its filter alone, so that nothing is told of what matches to whoever may take nothing away.
+///
+/// # Errors
+/// [`Kind::Forbidden`], or that of a definition that is not there.
+pub(crate) fn require_deletion(
+    permit: &Permit<'_>,
+    filter: &RelationshipFilter,
+) -> Result<(), Error> {
+    let definition = filter.definition.as_ref().map(DefinitionName::as_str);
+    let id = match &filter.resource_id {
+        Some(ResourceIdFilter::Exact(id)) => Some(id),
+        Some(ResourceIdFilter::Prefix(_)) | None => None,
+    };
+    let (Some(definition), Some(id)) = (definition, id) else {
+        return permit.require(Action::Grant, Target::System);
+    };
+    if definition == GROUP {
+        let group = ObjectRef {
+            definition: DefinitionName::new(GROUP)
+                .map_err(|error| Error::new(Kind::Internal, error.to_string()))?,
+            id: id.clone(),
+        };
+        if permit.manages(&group, permit.now())? {
+            return Ok(());
+        }
+    }
+    let of = Scope::of_definition(definition).map(|scope| target(scope, id.as_str()));
+    match of {
+        Some(of @ (Target::Definition(_) | Target::Member(..))) => {
+            permit.require(Action::Grant, of)
+        }
+        Some(Target::System | Target::User(_)) | None => {
+            permit.require(Action::Grant, Target::System)
+        }
+    }
 }
 
 /// What has to hold where all that matches `filter` is deleted, whatever it is of: that an administrator is left.

@@ -14,6 +14,7 @@ use schema::Schema;
 use super::grant::is_built_in;
 use super::reach::{leads_to, shown_by};
 use super::roles::{ADMINISTRATOR, Action, GROUP, MANAGER, MEMBER, PREFIX, SYSTEM_ID, Scope};
+use crate::consistency::{Consistency, View};
 use crate::error::{Error, Kind};
 use crate::node::{Node, Published};
 
@@ -57,6 +58,20 @@ impl<'a> Permit<'a> {
     /// [`Kind::Forbidden`] for a caller that is locked, [`Kind::Unauthenticated`] for one whose credential has run out.
     pub(crate) fn of(node: &'a Node, caller: &'a Caller) -> Result<Self, Error> {
         Self::at(node, caller, node.current.load_full())
+    }
+
+    /// A view, and the permit of whoever asks for it. The view comes first, and may have to be waited for: what was taken from the
+    /// caller up to then is not to be had.
+    ///
+    /// # Errors
+    /// As [`Node::view`] and [`Self::of`].
+    pub(crate) async fn with_view(
+        node: &'a Node,
+        caller: &'a Caller,
+        consistency: Consistency,
+    ) -> Result<(View, Self), Error> {
+        let view = node.view(consistency).await?;
+        Ok((view, Self::of(node, caller)?))
     }
 
     /// As [`Self::of`], judged by what was published then.
@@ -275,12 +290,13 @@ impl<'a> Permit<'a> {
         self.require_subject(definition, subject)
     }
 
-    /// Lets an explanation of a permission through, which shows relationships of all that it rests on.
+    /// Lets an explanation of a permission through, which shows relationships of all that it rests on in the schema that it is of.
     ///
     /// # Errors
     /// As [`Self::require`].
     pub(crate) fn require_explanation(
         &self,
+        schema: &Schema,
         definition: &str,
         permission: &str,
     ) -> Result<(), Error> {
@@ -288,7 +304,6 @@ impl<'a> Permit<'a> {
             return Ok(());
         }
         self.require(Action::Read, Target::Definition(definition))?;
-        let schema = self.schema();
         let member = schema
             .definition_ix(definition)
             .and_then(|definition| schema.member_ix(definition, permission));
@@ -471,6 +486,12 @@ impl<'a> Permit<'a> {
         if self.is_administrator(self.now)? || !subject.definition.as_str().starts_with(PREFIX) {
             return Ok(());
         }
+        // Whoever comes with a token that names it is locked with it, administrators among them.
+        if subject.definition.as_str() == GROUP {
+            let message =
+                format!("`{subject}` is a group of callers, which only administrators lock");
+            return Err(Error::new(Kind::Forbidden, message));
+        }
         let system = object(Scope::System, SYSTEM_ID)?;
         if !self.has(&system, ADMINISTRATOR, self.now, &subject_of(subject))? {
             return Ok(());
@@ -516,7 +537,7 @@ impl<'a> Permit<'a> {
             ),
             Target::Member(definition, member) => (
                 format!(" `{member}` of `{definition}`"),
-                format!(" --definition {definition}"),
+                format!(" --definition {definition} --member {member}"),
             ),
             Target::User(user) => (format!(" `{user}`"), format!(" --user {user}")),
         };

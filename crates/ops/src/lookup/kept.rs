@@ -8,6 +8,7 @@ use engine::graph::Snapshot;
 use model::{Timestamp, Token};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::access;
 use crate::consistency::View;
 use crate::error::{Error, Kind};
 
@@ -31,6 +32,8 @@ struct Answer {
     key: Key,
     snapshot: Arc<Snapshot>,
     found: Arc<Found>,
+    /// Who was locked before it was worked out.
+    access: Arc<access::State>,
 }
 
 /// Everything that an answer depends on: the snapshot, the instant and the query with its context.
@@ -58,17 +61,18 @@ impl Kept {
         answers.retain(|answer| answer.key.now >= instant);
     }
 
-    /// Lets go of all: they are worked out again when they are asked for.
-    pub(crate) fn clear(&self) {
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.clear();
-    }
-
-    /// The answer, with a view of the snapshot that it was found on.
-    pub(crate) fn get(&self, view: &View, query: [u8; 16]) -> Option<(View, Arc<Found>)> {
+    /// The answer for the same locks, with a view of the snapshot that it was found on.
+    pub(crate) fn get(
+        &self,
+        view: &View,
+        query: [u8; 16],
+        access: &Arc<access::State>,
+    ) -> Option<(View, Arc<Found>)> {
         let key = Key::of(view, query);
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = answers.iter().find(|answer| answer.key == key)?;
+        let mut answers = answers.iter();
+        let answer =
+            answers.find(|answer| answer.key == key && Arc::ptr_eq(&answer.access, access))?;
         let view = View {
             snapshot: Arc::clone(&answer.snapshot),
             ..*view
@@ -76,12 +80,18 @@ impl Kept {
         Some((view, Arc::clone(&answer.found)))
     }
 
-    pub(crate) fn keep(&self, view: &View, query: [u8; 16], found: &Arc<Found>) {
+    pub(crate) fn keep(
+        &self,
+        view: &View,
+        query: [u8; 16],
+        (found, access): (&Arc<Found>, Arc<access::State>),
+    ) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.push_back(Answer {
             key: Key::of(view, query),
             snapshot: Arc::clone(&view.snapshot),
             found: Arc::clone(found),
+            access,
         });
         let mut objects: usize = answers.iter().map(|answer| answer.found.count()).sum();
         while answers.len() > 1 && (answers.len() > ANSWERS_MAX || objects > OBJECTS_MAX) {

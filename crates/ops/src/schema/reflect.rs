@@ -43,7 +43,6 @@ pub async fn reflect(
     consistency: Consistency,
     selectors: &[Selector],
 ) -> Result<Reflected<Selected>, Error> {
-    let permit = Permit::of(node, caller)?;
     look(node, consistency, |schema| {
         schema.select(selectors).map_err(|(place, error)| {
             let filter = selectors.get(place).map(selector_text).unwrap_or_default();
@@ -52,7 +51,7 @@ pub async fn reflect(
         })
     })
     .await
-    .and_then(|reflected| shown_to(&permit, reflected))
+    .and_then(|reflected| shown_to(&Permit::of(node, caller)?, reflected))
 }
 
 /// The relations and permissions, of definitions whose names begin with `prefix`, that can hold a subject because

@@ -293,3 +293,39 @@ async fn a_member_is_made_by_whoever_holds_what_comes_from_groups_far_away() {
     outcome(&running, "ann", member).await.unwrap();
     running.node.stop();
 }
+
+/// Who looks after the members of a group does not take the system from those who administer it by the group.
+#[tokio::test(flavor = "multi_thread")]
+async fn administrators_are_unmade_by_their_like() {
+    let running = enforced().await;
+    let root = caller("root").await;
+    let of_root = [
+        "+remit/system:main#administrator@remit/group:ops#member",
+        "+remit/group:ops#member@remit/key:cat",
+        "+remit/group:ops#manager@remit/key:ann[expiration:1970-01-01T00:01:00Z]",
+        "+remit/system:main#granter@remit/key:bob",
+        "+remit/group:eng#manager@remit/key:ann[expiration:1970-01-01T00:01:00Z]",
+        "+remit/group:eng#member@remit/key:dan",
+    ];
+    change(&running.node, &root, &of_root).await.unwrap();
+    for (giver, line, may) in [
+        ("ann", "-remit/group:ops#member@remit/key:cat", false),
+        ("bob", "-remit/group:ops#member@remit/key:cat", false),
+        (
+            "bob",
+            "-remit/system:main#administrator@remit/group:ops#member",
+            false,
+        ),
+        ("cat", "-remit/group:ops#member@remit/key:cat", true),
+        ("ann", "-remit/group:eng#member@remit/key:dan", true),
+        ("root", "+remit/group:eng#member@remit/key:dan", true),
+    ] {
+        let told = outcome(&running, giver, line).await;
+        assert_eq!(told.is_ok(), may, "{giver}: {line}: {told:?}");
+    }
+    // A right that has run out takes nothing away, by an end in the past either.
+    running.advance(70);
+    let past = "+remit/group:eng#member@remit/key:dan[expiration:1970-01-01T00:00:30Z]";
+    assert!(outcome(&running, "ann", past).await.is_err());
+    running.node.stop();
+}

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use identity::Caller;
 use model::{
-    Context, ObjectRef, Precondition, RelationshipFilter, SubjectFilter, SubjectRelationFilter,
+    Context, ObjectRef, Precondition, RelationshipFilter, ResourceIdFilter, SubjectFilter,
+    SubjectRelationFilter,
 };
 use ops::check::{self, Question};
 use ops::lookup::{self, Resources, Subjects};
@@ -198,7 +199,24 @@ async fn of_changes(node: &Node, caller: &Caller, notes: &mut Notes) {
         is_partial_allowed: false,
         metadata: None,
     };
-    notes.note("delete", write::delete(node, caller, deletion).await);
+    notes.note(
+        "delete",
+        write::delete(node, caller, deletion.clone()).await,
+    );
+    // The rights on it, by its name.
+    for (scope, id) in [
+        ("remit/type", name.to_owned()),
+        ("remit/type_member", format!("{name}/viewer")),
+    ] {
+        let rights = Deletion {
+            filter: RelationshipFilter {
+                resource_id: Some(ResourceIdFilter::Exact(id.parse().unwrap())),
+                ..of(scope)
+            },
+            ..deletion.clone()
+        };
+        notes.note("delete rights", write::delete(node, caller, rights).await);
+    }
     let gone = write::delete_object(node, caller, &notes.object(), Vec::new(), None).await;
     notes.note("delete object", gone);
     let mut import = ops::bulk::Import::default();
@@ -235,7 +253,11 @@ async fn what_may_not_be_seen_is_as_if_it_were_not_there() {
     counter::register(node, &root, "of-secret", of(SECRET))
         .await
         .unwrap();
-    let rows = ["+secret:a#viewer@robot:a", "+doc:a#viewer@user:a"];
+    let rows = [
+        "+secret:a#viewer@robot:a",
+        "+doc:a#viewer@user:a",
+        "+remit/type:secret#checker@remit/key:bob",
+    ];
     change(node, &root, &rows).await.unwrap();
     let grants: Vec<String> = ops::access::Scope::Definition
         .actions()
@@ -298,6 +320,63 @@ async fn a_schema_is_shown_as_far_as_it_may_be_read() {
     running.node.stop();
 }
 
+/// Rights are nobody's to see who has none: not by what is deleted, counted or refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_are_not_told_by_deleting_them() {
+    let running = enforced().await;
+    let node = &running.node;
+    let (root, ann) = (caller("root").await, caller("ann").await);
+    let before = change(node, &root, &["+remit/type:secret#checker@remit/key:bob"]);
+    let before = before.await.unwrap().revision;
+    for definition in ["remit/type", "remit/system", "remit/group", "remit/user"] {
+        let deletion = Deletion {
+            filter: of(definition),
+            preconditions: Vec::new(),
+            limit: 1,
+            is_partial_allowed: false,
+            metadata: None,
+        };
+        let refused = write::delete(node, &ann, deletion).await.unwrap_err();
+        assert_eq!(refused.kind, ops::Kind::Forbidden);
+        assert!(!refused.message.contains("secret"), "{}", refused.message);
+    }
+    assert_eq!(node.snapshot().revision(), before);
+    running.node.stop();
+}
+
+/// A trace carries the schema as far as the caller may read it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_tells_no_more_of_the_schema_than_may_be_read() {
+    let running = enforced().await;
+    let node = &running.node;
+    let (root, ann) = (caller("root").await, caller("ann").await);
+    schema::write(node, &root, SCHEMA).await.unwrap();
+    let grants = [
+        "+remit/type:doc#checker@remit/key:ann",
+        "+remit/type:doc#reader@remit/key:ann",
+    ];
+    change(node, &root, &grants).await.unwrap();
+    let asked = question("doc", "user");
+    let text = async || {
+        let traced = trace::check(node, &ann, NEWEST, &asked).await.unwrap();
+        traced.answer.schema_text.unwrap()
+    };
+    assert_eq!(&*text().await, "");
+    change(
+        node,
+        &root,
+        &["+remit/type:doc#schema_reader@remit/key:ann"],
+    )
+    .await
+    .unwrap();
+    let told = text().await;
+    assert!(
+        told.contains("definition doc") && !told.contains("secret"),
+        "{told}"
+    );
+    running.node.stop();
+}
+
 /// An explanation shows relationships of all that a permission rests on.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_explanation_takes_the_right_to_read_what_it_shows() {
@@ -337,5 +416,16 @@ async fn an_explanation_takes_the_right_to_read_what_it_shows() {
     expand::expand(node, &ann, NEWEST, &asked.resource, "view")
         .await
         .unwrap();
+    // What an old snapshot shows is judged by the schema that it has.
+    let old = change(node, &root, &["-remit/type:folder#reader@remit/key:ann"]);
+    let old = Consistency::AtExactSnapshot(old.await.unwrap());
+    let flat = "definition user {}\ndefinition folder {}\n\
+        definition doc {\n relation viewer: user\n permission view = viewer\n}";
+    schema::write(node, &root, flat).await.unwrap();
+    check::explain(node, &ann, NEWEST, &asked).await.unwrap();
+    assert!(check::explain(node, &ann, old, &asked).await.is_err());
+    assert!(trace::check(node, &ann, old, &asked).await.is_err());
+    let expanded = expand::expand(node, &ann, old, &asked.resource, "view").await;
+    assert!(expanded.is_err());
     running.node.stop();
 }

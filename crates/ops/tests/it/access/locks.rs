@@ -199,6 +199,9 @@ async fn a_locked_caller_may_not_call_and_administrators_are_locked_by_their_lik
         .await
         .unwrap_err();
     assert_eq!(refused.kind, Kind::Forbidden);
+    let group = "remit/group:everybody".parse().unwrap();
+    let refused = lock::lock(&running.node, &ann, &group, "mine now").await;
+    assert_eq!(refused.unwrap_err().kind, Kind::Forbidden);
     lock::lock(&running.node, &root, ann.subject(), "misused")
         .await
         .unwrap();
