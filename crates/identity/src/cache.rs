@@ -146,7 +146,7 @@ mod tests {
     fn no_more_tokens_are_remembered_than_may_be_and_those_in_use_stay() {
         let cache = Cache::default();
         let entry = Entry {
-            caller: Caller::of_key("x"),
+            caller: Caller::of_key("x", &Default::default()),
             valid_until: Timestamp::MAX,
             confirmation: Confirmation::Bearer,
             rests_on: RestsOn::Key(key()),

@@ -6,6 +6,7 @@ use model::{DefinitionName, ObjectRef, Timestamp};
 
 use crate::minted::Narrowing;
 use crate::object_id;
+use crate::standing::Standing;
 use crate::token::Confirmation;
 
 /// Somebody who was let in; a clone is cheap. Only this crate can make one.
@@ -24,6 +25,8 @@ struct Inner {
     on_behalf_of: Option<ObjectRef>,
     narrowing: Option<Narrowing>,
     confirmation: Confirmation,
+    /// Of the preshared key that it all rests on, if it does on one.
+    standing: Option<Standing>,
 }
 
 /// By what somebody was let in. It tells credentials apart and holds no secret.
@@ -89,6 +92,7 @@ impl Caller {
             on_behalf_of: None,
             narrowing: None,
             confirmation: Confirmation::Bearer,
+            standing: None,
         };
         Self {
             inner: Arc::new(inner),
@@ -114,8 +118,21 @@ impl Caller {
         self.inner.confirmation
     }
 
-    /// The caller of the preshared key called `name`.
-    pub(crate) fn of_key(name: &str) -> Self {
+    /// This caller, who is none once what `standing` is of is withdrawn.
+    pub(crate) fn resting_on(mut self, standing: Standing) -> Self {
+        Arc::make_mut(&mut self.inner).standing = Some(standing);
+        self
+    }
+
+    /// Whether the preshared key is gone that the caller was let in by, so that what was begun with it is to end.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        let standing = self.inner.standing.as_ref();
+        standing.is_some_and(Standing::is_withdrawn)
+    }
+
+    /// The caller of the preshared key called `name`, for as long as that stands.
+    pub(crate) fn of_key(name: &str, standing: &Standing) -> Self {
         let credential = Credential::PresharedKey {
             name: name.to_owned(),
         };
@@ -126,6 +143,7 @@ impl Caller {
             credential,
             None,
         )
+        .resting_on(standing.clone())
     }
 
     /// The caller of a server that asks nobody who they are. Such a server serves loopback addresses alone.
@@ -213,7 +231,9 @@ mod tests {
     #[test]
     fn callers_are_objects() {
         assert_eq!(
-            Caller::of_key("billing.eu").subject().to_string(),
+            Caller::of_key("billing.eu", &Standing::default())
+                .subject()
+                .to_string(),
             "remit/key:billing=2Eeu"
         );
         let anonymous = Caller::without_authentication();

@@ -131,7 +131,10 @@ impl PresharedKeys {
         for old in self.keys.load().iter() {
             let is_same = |key: &&mut Key| key.name == old.name && key.hash == old.hash;
             match keys.iter_mut().find(is_same) {
-                Some(same) => same.standing = old.standing.clone(),
+                Some(same) => {
+                    same.standing = old.standing.clone();
+                    same.caller = old.caller.clone();
+                }
                 None => old.standing.withdraw(),
             }
         }
@@ -208,13 +211,14 @@ fn parse<'a>(
         if key.starts_with(minted::PREFIX) {
             return Err(KeyError::Minted { number, name });
         }
+        let standing = Standing::default();
         let key = Key {
-            caller: Caller::of_key(&name),
+            caller: Caller::of_key(&name, &standing),
             name,
             hash: hash(key),
             is_short: key.len() <= SHORT_BYTES_MAX,
             number,
-            standing: Standing::default(),
+            standing,
         };
         add(&mut keys, key)?;
     }

@@ -20,6 +20,7 @@ pub struct RecordedKeys {
 #[derive(Clone)]
 struct Recorded {
     name: String,
+    caller: Caller,
     standing: Standing,
 }
 
@@ -29,9 +30,13 @@ impl RecordedKeys {
         let old = self.keys.load();
         let keys = keys.map(|(name, hash)| {
             let same = old.get(hash).filter(|old| old.name == *name).cloned();
-            let recorded = same.unwrap_or_else(|| Recorded {
-                name: name.clone(),
-                standing: Standing::default(),
+            let recorded = same.unwrap_or_else(|| {
+                let standing = Standing::default();
+                Recorded {
+                    name: name.clone(),
+                    caller: Caller::of_key(name, &standing),
+                    standing,
+                }
             });
             (*hash, recorded)
         });
@@ -48,8 +53,7 @@ impl RecordedKeys {
     /// nothing of any key.
     pub(crate) fn find(&self, hash: &Hash) -> Option<Caller> {
         let keys = self.keys.load();
-        keys.get(hash.as_bytes())
-            .map(|found| Caller::of_key(&found.name))
+        keys.get(hash.as_bytes()).map(|found| found.caller.clone())
     }
 
     /// The key of that name, and what says whether it still is one.

@@ -7,6 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Standing(Arc<AtomicBool>);
 
+impl PartialEq for Standing {
+    /// Whether they are of the same.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Standing {}
+
 impl Standing {
     pub(crate) fn withdraw(&self) {
         self.0.store(true, Ordering::Release);

@@ -152,7 +152,7 @@ fn nothing_is_minted_that_is_more_than_was_presented() {
     assert_eq!(mint(&minted, HOUR), MintError::OfMinted);
     let anybody = Caller::without_authentication();
     assert_eq!(mint(&anybody, HOUR), MintError::NoCredential);
-    let stranger = Caller::of_key("stranger");
+    let stranger = Caller::of_key("stranger", &Default::default());
     assert_eq!(mint(&stranger, HOUR), MintError::BasisGone);
     // A credential that ends takes the token with it.
     let end = server.clock.now().saturating_add_micros(5_000_000);

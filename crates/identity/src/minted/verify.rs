@@ -51,6 +51,10 @@ impl Authenticator {
             Some(until),
         );
         let caller = caller.narrowed(token.narrowing()).bound_to(confirmation);
+        let caller = match &preshared {
+            Some(standing) => caller.resting_on(standing.clone()),
+            None => caller,
+        };
         confirmation.is_met_by(certificate)?;
         let entry = Entry {
             caller: caller.clone(),

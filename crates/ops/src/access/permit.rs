@@ -55,7 +55,8 @@ impl<'a> Permit<'a> {
     /// The permit of a caller.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`] for a caller that is locked, [`Kind::Unauthenticated`] for one whose credential has run out.
+    /// [`Kind::Forbidden`] for a caller that is locked, [`Kind::Unauthenticated`] for one whose credential has run out or was
+    /// withdrawn.
     pub(crate) fn of(node: &'a Node, caller: &'a Caller) -> Result<Self, Error> {
         Self::at(node, caller, node.current.load_full())
     }
@@ -83,6 +84,10 @@ impl<'a> Permit<'a> {
         let now = node.now().max(current.snapshot.time());
         if caller.valid_until().is_some_and(|until| now >= until) {
             let message = "the credential of the call has run out; get a new one";
+            return Err(Error::new(Kind::Unauthenticated, message));
+        }
+        if caller.is_withdrawn() {
+            let message = "the key of the call is no longer one of the server's";
             return Err(Error::new(Kind::Unauthenticated, message));
         }
         let locks = &current.records.access.locks;

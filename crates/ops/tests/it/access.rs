@@ -23,9 +23,14 @@ const NAMES: [&str; 5] = ["root", "ann", "bob", "cat", "dan"];
 pub(super) async fn caller(name: &str) -> Caller {
     let key = format!("{name}:key-of-{name}");
     let keys = Arc::new(PresharedKeys::new([key.as_str()]).unwrap());
+    caller_of(&keys, name).await
+}
+
+/// Somebody who was let in by one of the keys.
+pub(super) async fn caller_of(keys: &Arc<PresharedKeys>, name: &str) -> Caller {
     let clock = Arc::new(SystemClock);
     let authenticator = Authenticator::new(
-        Some(keys),
+        Some(Arc::clone(keys)),
         Arc::default(),
         identity::Settings::default(),
         clock,

@@ -1,6 +1,6 @@
 //! A role lets one kind of call through, where it is held, for as long as it is held.
 
-use identity::Caller;
+use identity::{Caller, PresharedKeys};
 use model::{Context, RelationshipFilter, SubjectFilter, SubjectId, SubjectRelationFilter};
 use ops::access::{Action, Scope};
 use ops::bulk::Import;
@@ -319,5 +319,26 @@ async fn a_watch_ends_when_its_right_is_taken_away() {
         .unwrap();
     let ended = crate::running::next(&mut watching).await.unwrap_err();
     assert_eq!(ended.message, "object definition `doc` not found");
+    running.node.stop();
+}
+
+/// Its caller may still watch, but is nobody any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_ends_when_the_key_that_it_was_begun_with_is_gone() {
+    let running = enforced().await;
+    let root = caller("root").await;
+    let keys = std::sync::Arc::new(PresharedKeys::new(["ann:key-of-ann"]).unwrap());
+    let ann = super::caller_of(&keys, "ann").await;
+    let grant = "+remit/type:doc#watcher@remit/key:ann";
+    change(&running.node, &root, &[grant]).await.unwrap();
+    let mut watching = watch::watch(&running.node, &ann, Request::default())
+        .await
+        .unwrap();
+    keys.replace(PresharedKeys::new(["ann:another-key"]).unwrap());
+    change(&running.node, &root, &["+doc:a#viewer@user:ann"])
+        .await
+        .unwrap();
+    let ended = crate::running::next(&mut watching).await.unwrap_err();
+    assert_eq!(ended.kind, Kind::Unauthenticated);
     running.node.stop();
 }
