@@ -103,7 +103,7 @@ async function serve(remit, folder, settings) {
   const [grpc, http] = [await freePort(), await freePort()];
   const file = join(folder, "identity.toml");
   await writeFile(file, settings);
-  const addresses = ["--grpc-addr", `127.0.0.1:${grpc}`, "--http-addr", `127.0.0.1:${http}`];
+  const addresses = ["--grpc-addr", `127.0.0.1:${grpc}`, "--http-addr", `127.0.0.1:${http}`, "--metrics-addr", "none"];
   const child = spawn(remit, ["serve", "--store", "memory:", "--identity", file, ...addresses], {
     cwd: folder,
     env: { ...process.env, REMIT_PRESHARED_KEY: KEY },
@@ -126,13 +126,25 @@ async function serve(remit, folder, settings) {
     const { message } = await answer.json();
     return { code: answer.status, message, challenge: answer.headers.get("www-authenticate") };
   };
+  /** Lets those who are in a group, by their tokens, write schemas: a caller has nothing but what it was given. */
+  const grant = async (group) => {
+    const subject = { object: { objectType: "remit/group", objectId: group }, optionalRelation: "member" };
+    const resource = { objectType: "remit/system", objectId: "main" };
+    const relationship = { resource, relation: "schema_writer", subject };
+    const answer = await fetch(`http://127.0.0.1:${http}/v1/relationships/write`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${KEY}` },
+      body: JSON.stringify({ updates: [{ operation: "OPERATION_TOUCH", relationship }] }),
+    });
+    assert.equal(answer.status, 200, await answer.text());
+  };
   const stop = async () => {
     const ended = new Promise((done) => child.once("exit", done));
     child.kill("SIGTERM");
     assert.equal(await ended, 0, log);
     return log;
   };
-  return { call, stop };
+  return { call, grant, stop };
 }
 
 async function until(what, ask) {
@@ -172,6 +184,11 @@ refetch_seconds = 1
 try {
   // A token as the provider makes it, by discovery, is let in; so is a key.
   const issued = await token(port);
+  const stranger = await server.call(issued);
+  assert.equal(stranger.code, 403);
+  assert.match(stranger.message, /`remit\/user:.*` may not `write_schema`/);
+  // It has what its group is given, which its token names.
+  await server.grant("finance");
   assert.equal((await server.call(issued)).code, 200);
   assert.equal((await server.call(KEY)).code, 200);
 
