@@ -16,10 +16,12 @@ mod permit;
 mod reach;
 mod roles;
 mod state;
+mod target;
 
 pub use roles::{ADMINISTRATOR, Action, Scope, built_in_text};
 
 pub(crate) use grant::{administrator_left, check_changes, is_built_in, require_deletion};
-pub(crate) use permit::{Permit, Target};
+pub(crate) use permit::Permit;
 pub(crate) use roles::{compile, diagnose};
 pub(crate) use state::{KEY_KIND, KIND, LOCK_KIND, State, enforce};
+pub(crate) use target::Target;

@@ -15,9 +15,10 @@ use model::{
 };
 use store::ChangeRequest;
 
-use super::permit::{Permit, Target, object};
+use super::permit::Permit;
 use super::roles::{ADMINISTRATOR, Action, GROUP, MANAGER, MEMBER, PREFIX, SYSTEM_ID, Scope};
 use super::state;
+use super::target::{Target, object};
 use crate::error::{Error, Kind, Reason};
 use crate::node::{Node, Published};
 
