@@ -8,11 +8,12 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use identity::{PeerCertificate, ResourceMetadata};
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -20,7 +21,7 @@ use tower::Service;
 
 use crate::config::Authentication;
 use crate::deadline::Deadline;
-use crate::ending;
+use crate::ending::{End, end_at};
 use crate::guard;
 use crate::metadata::Tag;
 
@@ -100,7 +101,9 @@ impl Calls {
             );
             Status::internal("internal error").into_http()
         });
-        let response = ending::with_credential(response, self.authentication.time_left(&caller));
+        let left = self.authentication.time_left(&caller);
+        let ends = left.and_then(|left| Instant::now().checked_add(left));
+        let response = end_at(ends, End::Credential, response);
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let caller = caller.name();
         tracing::debug!(call = path, request = tag.id(), caller, micros, "answered");

@@ -6,16 +6,14 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Response};
-use http_body::Frame;
-use prost::bytes::Bytes;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
+
+use crate::ending::{End, end_at};
 
 /// The header with a caller's deadline: up to eight digits and a unit.
 pub(crate) const TIMEOUT: &str = "grpc-timeout";
@@ -50,18 +48,11 @@ impl Deadline {
         answering: impl Future<Output = Result<Response<Body>, Infallible>>,
     ) -> Response<Body> {
         let Ok(answered) = tokio::time::timeout(self.allowed, answering).await else {
-            return exceeded().into_http();
+            return End::Deadline.status().into_http();
         };
         let Ok(response) = answered;
-        match self.ends {
-            Some(ends) => response.map(|body| Body::new(TimedBody::new(body, ends))),
-            None => response,
-        }
+        end_at(self.ends, End::Deadline, response)
     }
-}
-
-fn exceeded() -> Status {
-    Status::deadline_exceeded("the deadline of the call passed before it was answered")
 }
 
 fn parse(header: &HeaderValue) -> Result<Duration, Status> {
@@ -88,59 +79,8 @@ fn parse(header: &HeaderValue) -> Result<Duration, Status> {
     })
 }
 
-/// A body that ends at its deadline, if not before.
-struct TimedBody {
-    body: Body,
-    ends: Pin<Box<Sleep>>,
-    is_cut: bool,
-}
-
-impl TimedBody {
-    fn new(body: Body, ends: Instant) -> Self {
-        Self {
-            body,
-            ends: Box::pin(tokio::time::sleep_until(ends)),
-            is_cut: false,
-        }
-    }
-}
-
-impl http_body::Body for TimedBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if self.is_cut {
-            return Poll::Ready(None);
-        }
-        // First, since a body that always has something to send would never be late.
-        if self.ends.as_mut().poll(context).is_pending() {
-            return Pin::new(&mut self.body).poll_frame(context);
-        }
-        self.is_cut = true;
-        // Dropping the body ends the work behind it.
-        self.body = Body::empty();
-        let mut trailers = HeaderMap::new();
-        let told = exceeded().add_header(&mut trailers);
-        Poll::Ready(Some(told.map(|()| Frame::trailers(trailers))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.is_cut || self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt as _;
-
     use super::*;
 
     #[test]
@@ -168,28 +108,5 @@ mod tests {
             assert_eq!(read(wrong), None, "{wrong}");
         }
         assert!(parse(&HeaderValue::from_bytes(b"3\xffS").unwrap()).is_err());
-    }
-
-    #[tokio::test]
-    async fn a_stream_ends_at_its_deadline() {
-        let endless = futures_util::stream::repeat_with(|| {
-            Ok::<_, Status>(Frame::data(Bytes::from_static(b"x")))
-        });
-        let body = Body::new(http_body_util::StreamBody::new(endless));
-        let ends = Instant::now()
-            .checked_add(Duration::from_millis(5))
-            .unwrap();
-        let mut body = TimedBody::new(body, ends);
-        let trailers = loop {
-            let frame = body.frame().await.unwrap().unwrap();
-            // Gives the timer its turn, as a connection that is written to does.
-            tokio::task::yield_now().await;
-            if let Ok(trailers) = frame.into_trailers() {
-                break trailers;
-            }
-        };
-        let status = Status::from_header_map(&trailers).unwrap();
-        assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
-        assert!(body.frame().await.is_none());
     }
 }
