@@ -192,6 +192,21 @@ fn forked() -> History {
     history
 }
 
+/// As [`good`], but ann is let in until 1.5 s, by the write at revision 2, which is the last.
+fn until_ending() -> History {
+    let mut history = good();
+    history.operations.truncate(1);
+    history.operations[0] = write(
+        "w2",
+        (100, 200),
+        &format!("+{ENDING}"),
+        Written::Acknowledged(token(0, 2)),
+    );
+    history.branches[0].entries.truncate(2);
+    history.branches[0].entries[1] = entry(0, 2, 150, "w2", &[("", ENDING)]);
+    history
+}
+
 /// What is wrong with a history after `change`, by rule.
 fn broken(mut history: History, change: impl FnOnce(&mut History)) -> Vec<Rule> {
     assert_eq!(check(&history), [], "{history}");
@@ -380,16 +395,11 @@ fn snapshots_that_are_too_old_are_found() {
 #[test]
 fn answers_that_are_stale_are_found() {
     let late = |begun| {
-        let mut history = good();
-        let answer = ("bob", Decision::Denied, token(0, 2));
-        let freshness = Freshness::MinimizeLatency;
-        history
-            .operations
-            .push(check_of(2, (begun, begun + 10), freshness, answer));
-        check(&history)
-            .iter()
-            .map(|found| found.rule)
-            .collect::<Vec<_>>()
+        broken(good(), |history| {
+            let answer = ("bob", Decision::Denied, token(0, 2));
+            let asked = check_of(2, (begun, begun + 10), Freshness::MinimizeLatency, answer);
+            history.operations.push(asked);
+        })
     };
     // Revision 3 was acknowledged at 400; a second, and twice what clocks may be off, after that it has to be known.
     assert_eq!(late(1_500), []);
@@ -409,27 +419,12 @@ fn nodes_that_go_back_are_found() {
 
 #[test]
 fn expirations_are_judged_by_the_present() {
-    // Ann is let in until 1.5 s, in the place of the write at revision 2.
     let checked = |begun, decision| {
-        let mut history = good();
-        history.operations.truncate(1);
-        history.operations[0] = write(
-            "w2",
-            (100, 200),
-            &format!("+{ENDING}"),
-            Written::Acknowledged(token(0, 2)),
-        );
-        history.branches[0].entries.truncate(2);
-        history.branches[0].entries[1] = entry(0, 2, 150, "w2", &[("", ENDING)]);
-        let answer = ("ann", decision, token(0, 2));
-        let freshness = Freshness::FullyConsistent;
-        history
-            .operations
-            .push(check_of(0, (begun, begun + 10), freshness, answer));
-        check(&history)
-            .iter()
-            .map(|found| found.rule)
-            .collect::<Vec<_>>()
+        broken(until_ending(), |history| {
+            let answer = ("ann", decision, token(0, 2));
+            let asked = check_of(0, (begun, begun + 10), Freshness::FullyConsistent, answer);
+            history.operations.push(asked);
+        })
     };
     assert_eq!(checked(1_300, Decision::Allowed), []);
     assert_eq!(checked(1_549, Decision::Allowed), []);
@@ -452,34 +447,21 @@ fn a_commit_that_is_ahead_of_the_present_is_found() {
 
 #[test]
 fn a_node_with_a_wrong_clock_is_judged_by_it_and_then_has_to_be_silent() {
-    // Ann is let in until 1.5 s; the clock of node 0 is a second ahead, from 1 s on.
+    // The clock of node 0 is a second ahead, from 1 s on.
     let checked = |node, begun| {
-        let mut history = good();
-        history.operations.truncate(1);
-        history.operations[0] = write(
-            "w2",
-            (100, 200),
-            &format!("+{ENDING}"),
-            Written::Acknowledged(token(0, 2)),
-        );
-        history.branches[0].entries.truncate(2);
-        history.branches[0].entries[1] = entry(0, 2, 150, "w2", &[("", ENDING)]);
-        history.jumps = vec![Jump {
-            node: 0,
-            by: Duration::from_secs(1),
-            at: at(1_000),
-            noticed: at(1_200),
-            back: at(1_300),
-        }];
-        let answer = ("ann", Decision::Denied, token(0, 2));
-        let freshness = Freshness::FullyConsistent;
-        history
-            .operations
-            .push(check_of(node, (begun, begun + 10), freshness, answer));
-        check(&history)
-            .iter()
-            .map(|found| found.rule)
-            .collect::<Vec<_>>()
+        broken(until_ending(), |history| {
+            history.jumps = vec![Jump {
+                node: 0,
+                by: Duration::from_secs(1),
+                at: at(1_000),
+                noticed: at(1_200),
+                back: at(1_300),
+            }];
+            let answer = ("ann", Decision::Denied, token(0, 2));
+            let times = (begun, begun + 10);
+            let asked = check_of(node, times, Freshness::FullyConsistent, answer);
+            history.operations.push(asked);
+        })
     };
     assert_eq!(checked(0, 900), [Rule::ClocksAreNear]);
     assert_eq!(checked(0, 1_100), []);
