@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use engine::eval::{self, Environment, Explanation, Outcome, Query, Step};
 use identity::Caller;
-use model::{
-    Context, Decision, DefinitionName, ObjectRef, RelationName, Relationship, SubjectRef, Token,
-};
+use model::{Context, Decision, ObjectRef, RelationName, Relationship, SubjectRef, Token};
 use schema::MemberKind;
 
 use crate::access::{Action, Permit, Target};
@@ -79,13 +77,7 @@ pub async fn check_bulk(
     let (view, permit) = Permit::with_view(node, caller, consistency).await?;
     let mut admission = Admission::of(permit);
     each(view, questions, |view, questions| {
-        let mut answers = decide_all(node, view, questions);
-        for (answer, question) in answers.iter_mut().zip(questions) {
-            if let Err(refused) = admission.admit(question) {
-                *answer = Err(refused);
-            }
-        }
-        answers
+        decide_all(node, view, &mut admission, questions)
     })
     .await
 }
@@ -104,27 +96,28 @@ pub(crate) fn admit(permit: &Permit<'_>, question: &Question) -> Result<(), Erro
 }
 
 /// Lets the questions of one call through; what was let through once need not be judged again.
-pub(crate) struct Admission<'a> {
+struct Admission<'a> {
     permit: Permit<'a>,
-    admitted: HashSet<(DefinitionName, String, DefinitionName)>,
+    /// Definitions of resources, permissions, and definitions of subjects.
+    admitted: HashSet<(&'a str, &'a str, &'a str)>,
 }
 
 impl<'a> Admission<'a> {
-    pub(crate) fn of(permit: Permit<'a>) -> Self {
+    fn of(permit: Permit<'a>) -> Self {
         Self {
             permit,
             admitted: HashSet::new(),
         }
     }
 
-    pub(crate) fn admit(&mut self, question: &Question) -> Result<(), Error> {
+    fn admit(&mut self, question: &'a Question) -> Result<(), Error> {
         if self.permit.is_free() {
             return Ok(());
         }
         let kind = (
-            question.resource.definition.clone(),
-            question.permission.clone(),
-            question.subject.definition.clone(),
+            question.resource.definition.as_str(),
+            question.permission.as_str(),
+            question.subject.definition.as_str(),
         );
         if self.admitted.contains(&kind) {
             return Ok(());
@@ -136,10 +129,10 @@ impl<'a> Admission<'a> {
 }
 
 /// Answers many questions on one snapshot with `answer`, in their order, some dozens at once.
-pub(crate) async fn each<T>(
+pub(crate) async fn each<'q, T>(
     view: View,
-    questions: &[Question],
-    mut answer: impl FnMut(&View, &[Question]) -> Vec<T>,
+    questions: &'q [Question],
+    mut answer: impl FnMut(&View, &'q [Question]) -> Vec<T>,
 ) -> Result<Answered<Vec<T>>, Error> {
     /// Questions answered before other tasks of the node get their turn; what they read fits the cache of a core.
     const QUESTIONS_PER_TURN: usize = 64;
@@ -318,15 +311,23 @@ fn decide_resolved(
     Ok(eval::check(&view.snapshot, query, environment)?)
 }
 
-/// As [`decide`] of each: what they read is fetched together.
-fn decide_all(node: &Node, view: &View, questions: &[Question]) -> Vec<Result<Decision, Error>> {
+/// As [`decide`] of each that is let through: what they read is fetched together.
+fn decide_all<'q>(
+    node: &Node,
+    view: &View,
+    admission: &mut Admission<'q>,
+    questions: &'q [Question],
+) -> Vec<Result<Decision, Error>> {
     let names = questions
         .iter()
         .map(|question| (&question.resource, &question.subject));
     eval::fetch_names(&view.snapshot, names);
     let queries: Vec<_> = questions
         .iter()
-        .map(|question| resolve(node, view, question))
+        .map(|question| {
+            admission.admit(question)?;
+            resolve(node, view, question)
+        })
         .collect();
     eval::fetch(&view.snapshot, queries.iter().flatten());
     let each = queries.into_iter().zip(questions);
