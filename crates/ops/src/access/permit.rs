@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use engine::eval::{self, Environment, Query};
+use engine::graph::Snapshot;
 use identity::{Caller, Credential};
 use model::{
     Context, Decision, DefinitionName, ObjectRef, RelationName, RelationshipFilter,
@@ -26,6 +27,8 @@ pub(crate) struct Permit<'a> {
     caller: &'a Caller,
     current: Arc<Published>,
     now: Timestamp,
+    /// As whom the graph knows the caller; nobody where it need not be asked.
+    actor: Vec<SubjectRef>,
 }
 
 impl<'a> Permit<'a> {
@@ -77,12 +80,16 @@ impl<'a> Permit<'a> {
         if let Some(locked) = locked {
             return Err(Error::new(Kind::Forbidden, format!("`{locked}` is locked")));
         }
-        let permit = Self {
+        let mut permit = Self {
             node,
             caller,
             current,
             now,
+            actor: Vec::new(),
         };
+        if !permit.actor_is_free() {
+            permit.actor = known(caller, &permit.current.snapshot)?;
+        }
         permit.require_to_act_for()?;
         Ok(permit)
     }
@@ -94,21 +101,12 @@ impl<'a> Permit<'a> {
         };
         let of = Target::User(principal.id.as_str());
         let is_user = principal.definition.as_str() == Scope::User.definition();
-        let may_act = self.actor_is_free() || {
-            let mut allowed = false;
+        if is_user && self.leaves(Action::ActFor, of, self.now) {
             for object in objects(Action::ActFor, of) {
-                allowed = allowed
-                    || self.party_has(
-                        &self.actor()?,
-                        &object?,
-                        Action::ActFor.permission(),
-                        self.now,
-                    )?;
+                if self.actor_has(&object?, Action::ActFor.permission(), self.now)? {
+                    return Ok(());
+                }
             }
-            allowed
-        };
-        if is_user && may_act && self.leaves(Action::ActFor, of, self.now) {
-            return Ok(());
         }
         let message = format!(
             "`{}` may not ask in the name of `{principal}`: that takes `{}` on it or on the system, and the name of a `{}`",
@@ -352,23 +350,26 @@ impl<'a> Permit<'a> {
         permission: &str,
         instant: Timestamp,
     ) -> Result<bool, Error> {
-        let actor =
-            self.actor_is_free() || self.party_has(&self.actor()?, object, permission, instant)?;
-        let Some(principal) = self.caller.principal().filter(|_| actor) else {
-            return Ok(actor);
-        };
-        self.party_has(&[subject_of(principal)], object, permission, instant)
+        if !self.actor_has(object, permission, instant)? {
+            return Ok(false);
+        }
+        match self.caller.principal() {
+            Some(principal) => self.has(object, permission, instant, &subject_of(principal)),
+            None => Ok(true),
+        }
     }
 
-    /// Whether one of them has it.
-    fn party_has(
+    /// Whether whoever calls has it, for itself or for another.
+    fn actor_has(
         &self,
-        party: &[SubjectRef],
         object: &ObjectRef,
         permission: &str,
         instant: Timestamp,
     ) -> Result<bool, Error> {
-        for subject in party {
+        if self.actor_is_free() {
+            return Ok(true);
+        }
+        for subject in &self.actor {
             if self.has(object, permission, instant, subject)? {
                 return Ok(true);
             }
@@ -403,32 +404,6 @@ impl<'a> Permit<'a> {
         }
         Ok(self.is_open()
             || self.holds(&object(Scope::System, SYSTEM_ID)?, ADMINISTRATOR, instant)?)
-    }
-
-    /// The caller, and the groups that its credential puts it in, as far as relationships name them.
-    fn actor(&self) -> Result<Vec<SubjectRef>, Error> {
-        let snapshot = &self.current.snapshot;
-        let own = self.caller.subject();
-        let mut subjects = Vec::with_capacity(1);
-        // Whom the graph cannot hold has no right in it.
-        if own.definition.as_str().starts_with(PREFIX) {
-            subjects.push(subject_of(own));
-        }
-        let Some(group_ix) = snapshot.schema().definition_ix(GROUP) else {
-            return Ok(subjects);
-        };
-        for group in self.caller.groups() {
-            let is_known = group.definition.as_str() == GROUP
-                && snapshot.object_ix(group_ix, group.id.as_str()).is_some();
-            if is_known {
-                subjects.push(SubjectRef {
-                    definition: group.definition.clone(),
-                    id: SubjectId::Object(group.id.clone()),
-                    relation: Some(RelationName::new(MEMBER).map_err(unnameable)?),
-                });
-            }
-        }
-        Ok(subjects)
     }
 
     /// Whether the caller has any right on a definition.
@@ -536,6 +511,31 @@ impl<'a> Permit<'a> {
         );
         Error::new(Kind::Forbidden, message)
     }
+}
+
+/// The caller, and the groups that its credential puts it in, as far as relationships name them.
+fn known(caller: &Caller, snapshot: &Snapshot) -> Result<Vec<SubjectRef>, Error> {
+    let own = caller.subject();
+    let mut subjects = Vec::with_capacity(1);
+    // Whom the graph cannot hold has no right in it.
+    if own.definition.as_str().starts_with(PREFIX) {
+        subjects.push(subject_of(own));
+    }
+    let Some(group_ix) = snapshot.schema().definition_ix(GROUP) else {
+        return Ok(subjects);
+    };
+    for group in caller.groups() {
+        let is_known = group.definition.as_str() == GROUP
+            && snapshot.object_ix(group_ix, group.id.as_str()).is_some();
+        if is_known {
+            subjects.push(SubjectRef {
+                definition: group.definition.clone(),
+                id: SubjectId::Object(group.id.clone()),
+                relation: Some(RelationName::new(MEMBER).map_err(unnameable)?),
+            });
+        }
+    }
+    Ok(subjects)
 }
 
 fn subject_of(object: &ObjectRef) -> SubjectRef {
