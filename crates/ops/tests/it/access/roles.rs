@@ -187,6 +187,24 @@ async fn a_right_on_a_relation_is_for_that_relation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_names_a_grant_that_can_be_made() {
+    let running = enforced().await;
+    let (root, ann) = (caller("root").await, caller("ann").await);
+    let grant = "+remit/type:doc#reader@remit/key:ann";
+    change(&running.node, &root, &[grant]).await.unwrap();
+    for (action, named) in [
+        (Action::Check, "checker --definition doc --member viewer`"),
+        // Nobody imports one relation alone.
+        (Action::Import, "importer --definition doc`"),
+    ] {
+        let told = act(&running, &ann, action).await.unwrap_err().message;
+        let expected = format!("`remit access grant remit/key:ann {named}");
+        assert!(told.contains(&expected), "{told}");
+    }
+    running.node.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rights_come_by_groups_and_end_with_them() {
     let running = enforced().await;
     let (root, ann) = (caller("root").await, caller("ann").await);
