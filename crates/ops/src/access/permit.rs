@@ -492,10 +492,18 @@ impl<'a> Permit<'a> {
                 format!(" `{definition}`"),
                 format!(" --definition {definition}"),
             ),
-            Target::Member(definition, member) => (
-                format!(" `{member}` of `{definition}`"),
-                format!(" --definition {definition} --member {member}"),
-            ),
+            Target::Member(definition, member) => {
+                // Not every right can be held on so little.
+                let of_member = if Scope::Relation.actions().contains(&action) {
+                    format!(" --member {member}")
+                } else {
+                    String::new()
+                };
+                (
+                    format!(" `{member}` of `{definition}`"),
+                    format!(" --definition {definition}{of_member}"),
+                )
+            }
             Target::User(user) => (format!(" `{user}`"), format!(" --user {user}")),
         };
         let (permission, role) = (action.permission(), action.role());
