@@ -92,9 +92,7 @@ impl ResourcesQuery {
             subject_id: subject_id.clone(),
         })
     }
-}
 
-impl ResourcesQuery {
     /// The definition of the resources that are asked for.
     #[must_use]
     pub fn definition(&self) -> DefinitionIx {
