@@ -17,7 +17,7 @@ use engine::graph::Snapshot;
 use identity::Caller;
 use model::{Context, DefinitionName, ObjectId, ObjectRef, RelationName, SubjectRef, Token};
 
-use crate::access::{Action, Permit};
+use crate::access::{self, Action, Permit};
 use crate::check;
 use crate::consistency::{Consistency, View};
 use crate::cursor::{Cursor, Cursors};
@@ -191,6 +191,8 @@ pub async fn subjects(
 /// Where a look-up begins.
 struct Place {
     view: View,
+    /// Of before it is asked who is locked, so that no answer is kept for newer locks than it was worked out with.
+    access: Arc<access::State>,
     query: [u8; 16],
     after: Option<String>,
     limit: u32,
@@ -221,6 +223,7 @@ impl Place {
         };
         Ok(Self {
             view,
+            access: node.access(),
             query,
             after,
             limit,
@@ -236,9 +239,9 @@ impl Place {
         look_up: impl LookUp,
     ) -> Result<Page, Error> {
         let is_first = self.after.is_none();
-        let access = node.access();
-        let kept = (!is_first).then(|| node.kept_look_ups().get(&self.view, self.query, &access));
-        let (view, found, everybody) = match kept.flatten() {
+        let kept = node.kept_look_ups();
+        let found = (!is_first).then(|| kept.get(&self.view, self.query, &self.access));
+        let (view, found, everybody) = match found.flatten() {
             Some((view, found)) => (view, found, None),
             None => {
                 let tells_everybody = tells_everybody && is_first;
@@ -246,7 +249,7 @@ impl Place {
                 let (found, everybody) = worked_out.await?;
                 let found = Arc::new(found);
                 if self.limit > 0 && found.count() > self.limit as usize {
-                    let kept = node.kept_look_ups();
+                    let access = Arc::clone(&self.access);
                     kept.keep(&self.view, self.query, (&found, access));
                 }
                 (self.view.clone(), found, everybody)
