@@ -12,4 +12,5 @@ mod minted;
 mod rotation;
 mod settings;
 mod tokens;
+mod withdrawal;
 mod workloads;

@@ -18,7 +18,7 @@ use crate::issuer::{Key, NOW, Server, jwks, of_issuer};
 const WEB: &str = "spiffe://example.org/web";
 
 /// An authority.
-struct Authority {
+pub(crate) struct Authority {
     params: CertificateParams,
     key: KeyPair,
     der: CertificateDer<'static>,
@@ -26,7 +26,7 @@ struct Authority {
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::made(|_| {}, None)
     }
 
@@ -53,7 +53,10 @@ impl Authority {
     }
 
     /// A leaf for [`WEB`] as it should be, but for `change`.
-    fn leaf(&self, change: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
+    pub(crate) fn leaf(
+        &self,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> CertificateDer<'static> {
         let mut params = blank();
         params.subject_alt_names = vec![uri(WEB)];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -86,7 +89,7 @@ fn uri(text: &str) -> SanType {
     SanType::URI(text.try_into().unwrap())
 }
 
-fn peer(chain: &[&CertificateDer<'static>]) -> Arc<PeerCertificate> {
+pub(crate) fn peer(chain: &[&CertificateDer<'static>]) -> Arc<PeerCertificate> {
     let chain = chain.iter().map(|certificate| (*certificate).clone());
     PeerCertificate::new(chain.collect()).unwrap()
 }
@@ -313,7 +316,7 @@ async fn a_bad_token_is_not_made_good_by_a_certificate() {
 }
 
 /// The bundle of example.org as SPIFFE writes it.
-fn bundle(root: &Authority, key: &Key) -> String {
+pub(crate) fn bundle(root: &Authority, key: &Key) -> String {
     let mut jwt = key.jwk();
     jwt["use"] = json!("jwt-svid");
     let mut nameless = Key::new("").jwk();
@@ -326,9 +329,9 @@ fn bundle(root: &Authority, key: &Key) -> String {
     .to_string()
 }
 
-const OF_BUNDLE: &str = "[[trust_domain]]\nname = 'example.org'\nbundle_file = 'bundle.json'\njwt_audience = ['remit']\n";
+pub(crate) const OF_BUNDLE: &str = "[[trust_domain]]\nname = 'example.org'\nbundle_file = 'bundle.json'\njwt_audience = ['remit']\n";
 
-fn svid(key: &Key, change: impl FnOnce(&mut Value, &mut Value)) -> String {
+pub(crate) fn svid(key: &Key, change: impl FnOnce(&mut Value, &mut Value)) -> String {
     let mut header = json!({"alg": "ES256", "kid": key.kid, "typ": "JWT"});
     let mut claims = json!({"sub": WEB, "aud": ["remit"], "exp": NOW + 300});
     change(&mut header, &mut claims);
