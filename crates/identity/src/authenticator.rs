@@ -12,7 +12,7 @@ use blake3::Hash;
 use model::{Clock, Timestamp};
 use rustls::pki_types::CertificateDer;
 
-use crate::cache::{Cache, Entry, RestsOn};
+use crate::cache::Cache;
 use crate::caller::{Caller, Credential};
 use crate::error::AuthenticateError;
 use crate::jose::{Compact, LookupError, VerificationKey};
@@ -24,7 +24,7 @@ use crate::recorded::RecordedKeys;
 use crate::settings::{Issuer, Settings};
 use crate::spiffe::{self, SvidError, X509Svid};
 use crate::standing::Standing;
-use crate::token::{Confirmation, TokenError, Verified};
+use crate::token::{Confirmation, TokenError};
 
 /// Lets callers in.
 pub struct Authenticator {
@@ -85,16 +85,10 @@ impl Authenticator {
         })
     }
 
-    /// Takes other settings, at once for every call after it. What was verified by the old ones is verified again; keys that
-    /// were fetched stay.
-    pub fn replace(&self, mut settings: Settings) {
-        let old = self.state.load();
-        for issuer in &mut settings.issuers {
-            let mut olds = old.settings.issuers.iter();
-            if let Some(same) = olds.find(|it| it.keys.is_same(&issuer.keys)) {
-                issuer.keys = Arc::clone(&same.keys);
-            }
-        }
+    /// Takes other settings, at once for every call after it. What was verified by the old ones is verified again, and who came by
+    /// what is gone is withdrawn; keys that were fetched stay.
+    pub fn replace(&self, settings: Settings) {
+        let settings = settings.succeeding(&self.state.load().settings);
         let generation = self.generations.fetch_add(1, Ordering::Relaxed);
         self.state.store(Arc::new(State::new(settings, generation)));
     }
@@ -133,8 +127,8 @@ impl Authenticator {
                 }
                 let state = self.state.load();
                 let now = self.clock.now();
-                if let Some((caller, confirmation)) = state.cache.get(&hash, now) {
-                    confirmation.is_met_by(certificate)?;
+                if let Some(caller) = state.cache.get(&hash, now) {
+                    caller.confirmation().is_met_by(certificate)?;
                     return Ok(caller);
                 }
                 drop(state);
@@ -229,28 +223,15 @@ impl Authenticator {
         }
         let token = Compact::parse(token).map_err(TokenError::from)?;
         let claims = token.claims().map_err(TokenError::from)?;
-        let (verified, key) = match state.issuer_of(&claims) {
+        let caller = match state.issuer_of(&claims) {
             Some(issuer) => self.of_issuer(issuer, &token, &claims).await?,
             None if spiffe::is_meant(&claims) => {
                 spiffe::verified(&state.settings.domains, &token, &claims, self.clock.now())?
             }
             None => return Err(TokenError::UnknownIssuer.into()),
         };
-        let Verified {
-            caller,
-            valid_until,
-            confirmation,
-            ..
-        } = verified;
-        let caller = caller.bound_to(confirmation);
-        let entry = Entry {
-            caller: caller.clone(),
-            valid_until,
-            confirmation,
-            rests_on: RestsOn::Key(key),
-        };
-        confirmation.is_met_by(certificate)?;
-        state.cache.put(hash, entry);
+        caller.confirmation().is_met_by(certificate)?;
+        state.cache.put(hash, caller.clone());
         Ok(caller)
     }
 
@@ -259,20 +240,17 @@ impl Authenticator {
         issuer: &Issuer,
         token: &Compact<'_>,
         claims: &Object,
-    ) -> Result<(Verified, Arc<VerificationKey>), AuthenticateError> {
+    ) -> Result<Caller, AuthenticateError> {
         let profile = &issuer.profile;
         profile.admits(token)?;
         let key = key_of(issuer, token).await?;
         if !key.verifies(token.algorithm, token.signed.as_bytes(), &token.signature) {
             return Err(TokenError::Signature.into());
         }
-        let verified = profile.verified(claims, self.clock.now())?;
-        match &profile.required_scope {
-            Some(scope) if verified.lacks_scope => Err(AuthenticateError::InsufficientScope {
-                scope: scope.clone(),
-            }),
-            Some(_) | None => Ok((verified, key)),
-        }
+        let caller = profile.verified(claims, self.clock.now())?;
+        Ok(caller
+            .resting_on(&issuer.standing)
+            .resting_on(key.standing()))
     }
 
     /// The workload that a connection was made by.
@@ -288,15 +266,16 @@ impl Authenticator {
         let now = self.clock.now();
         if let Some(known) = peer.verified.load().as_ref()
             && known.generation == state.generation
-            && now < known.valid_until
+            && known.caller.is_good(now)
         {
             return Ok(known.caller.clone());
         }
         let svid = X509Svid::verified(&state.settings.domains, &peer.chain, now)?;
-        let caller = caller_of(&svid)?;
+        let domain = state.settings.domains.get(&svid.id.trust_domain);
+        let domain = domain.ok_or(SvidError::UnknownTrustDomain)?;
+        let caller = caller_of(&svid)?.resting_on(&domain.standing);
         peer.verified.store(Some(Arc::new(VerifiedPeer {
             generation: state.generation,
-            valid_until: svid.valid_until,
             caller: caller.clone(),
         })));
         Ok(caller)

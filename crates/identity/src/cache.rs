@@ -1,18 +1,15 @@
 //! Tokens that were verified, by their hashes, so that the next call with one costs a look.
 //!
-//! An entry holds for as long as its token does and what it rests on is not withdrawn. A shard has two halves: when the young one is full
+//! What was found out holds for as long as the token does and what it rests on is not withdrawn. A shard has two halves: when the young one is full
 //! it becomes the old one, whose entries are forgotten unless they were asked for meanwhile.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use blake3::Hash;
 use model::Timestamp;
 
 use crate::caller::Caller;
-use crate::jose::VerificationKey;
-use crate::standing::Standing;
-use crate::token::Confirmation;
 
 /// Verified tokens that are remembered; at some 500 bytes each, 32 MiB.
 const TOKENS_MAX: usize = 65_536;
@@ -27,56 +24,34 @@ pub(crate) struct Cache {
 
 #[derive(Debug, Default)]
 struct Halves {
-    young: HashMap<[u8; 32], Entry>,
-    old: HashMap<[u8; 32], Entry>,
-}
-
-/// A token that was verified.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) caller: Caller,
-    pub(crate) valid_until: Timestamp,
-    pub(crate) confirmation: Confirmation,
-    pub(crate) rests_on: RestsOn,
-}
-
-/// What was verified rests on it, and is forgotten with it.
-#[derive(Debug, Clone)]
-pub(crate) enum RestsOn {
-    /// The key that signed a token.
-    Key(Arc<VerificationKey>),
-    /// The key that minted a token, and the preshared key that it was minted with.
-    Minted {
-        key: Standing,
-        preshared: Option<Standing>,
-    },
+    young: HashMap<[u8; 32], Caller>,
+    old: HashMap<[u8; 32], Caller>,
 }
 
 impl Cache {
-    /// What was found out about the token with this hash, if it still holds.
+    /// The caller of the token with this hash, if that still holds.
     ///
     /// # Cost
     /// The lock of one shard for one or two probes.
-    pub(crate) fn get(&self, token: &Hash, now: Timestamp) -> Option<(Caller, Confirmation)> {
+    pub(crate) fn get(&self, token: &Hash, now: Timestamp) -> Option<Caller> {
         let mut halves = self.shard(token)?;
         let hash = token.as_bytes();
-        if let Some(entry) = halves.young.get(hash) {
-            if entry.holds(now) {
-                return Some((entry.caller.clone(), entry.confirmation));
+        if let Some(caller) = halves.young.get(hash) {
+            if caller.is_good(now) {
+                return Some(caller.clone());
             }
             halves.young.remove(hash);
             return None;
         }
-        let entry = halves.old.remove(hash).filter(|entry| entry.holds(now))?;
-        let found = (entry.caller.clone(), entry.confirmation);
-        halves.put(*hash, entry);
-        Some(found)
+        let caller = halves.old.remove(hash).filter(|it| it.is_good(now))?;
+        halves.put(*hash, caller.clone());
+        Some(caller)
     }
 
     /// Remembers a token.
-    pub(crate) fn put(&self, token: &Hash, entry: Entry) {
+    pub(crate) fn put(&self, token: &Hash, caller: Caller) {
         if let Some(mut halves) = self.shard(token) {
-            halves.put(*token.as_bytes(), entry);
+            halves.put(*token.as_bytes(), caller);
         }
     }
 
@@ -88,7 +63,7 @@ impl Cache {
             let Halves { young, old } = &mut *halves;
             for half in [young, old] {
                 let before = half.len();
-                half.retain(|_, entry| !is_meant(&entry.caller));
+                half.retain(|_, caller| !is_meant(caller));
                 forgotten += before - half.len();
             }
         }
@@ -103,58 +78,26 @@ impl Cache {
 }
 
 impl Halves {
-    fn put(&mut self, token: [u8; 32], entry: Entry) {
+    fn put(&mut self, token: [u8; 32], caller: Caller) {
         if self.young.len() >= HALF_MAX {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(token, entry);
-    }
-}
-
-impl Entry {
-    fn holds(&self, now: Timestamp) -> bool {
-        now < self.valid_until && !self.rests_on.is_withdrawn()
-    }
-}
-
-impl RestsOn {
-    fn is_withdrawn(&self) -> bool {
-        match self {
-            Self::Key(key) => key.is_withdrawn(),
-            Self::Minted { key, preshared } => {
-                key.is_withdrawn() || preshared.as_ref().is_some_and(Standing::is_withdrawn)
-            }
-        }
+        self.young.insert(token, caller);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::jose::{Algorithm, KeySet};
-
-    fn key() -> Arc<VerificationKey> {
-        let x = "A".repeat(43);
-        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": x});
-        let set = KeySet::parse(json!({ "keys": [jwk] }).to_string().as_bytes()).unwrap();
-        Arc::clone(set.find(None, Algorithm::EdDsa).unwrap())
-    }
 
     #[test]
     fn no_more_tokens_are_remembered_than_may_be_and_those_in_use_stay() {
         let cache = Cache::default();
-        let entry = Entry {
-            caller: Caller::of_key("x", &Default::default()),
-            valid_until: Timestamp::MAX,
-            confirmation: Confirmation::Bearer,
-            rests_on: RestsOn::Key(key()),
-        };
+        let caller = Caller::of_key("x", &Default::default());
         let in_use = blake3::hash(b"in use");
-        cache.put(&in_use, entry.clone());
+        cache.put(&in_use, caller.clone());
         for number in 0..3 * TOKENS_MAX {
-            cache.put(&blake3::hash(&number.to_le_bytes()), entry.clone());
+            cache.put(&blake3::hash(&number.to_le_bytes()), caller.clone());
             if number % 1_000 == 0 {
                 assert!(cache.get(&in_use, Timestamp::EPOCH).is_some(), "{number}");
             }

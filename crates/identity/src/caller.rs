@@ -25,8 +25,8 @@ struct Inner {
     on_behalf_of: Option<ObjectRef>,
     narrowing: Option<Narrowing>,
     confirmation: Confirmation,
-    /// Of the preshared key that it all rests on, if it does on one.
-    standing: Option<Standing>,
+    /// What it all rests on: what was presented, and what vouches for that.
+    rests_on: Vec<Standing>,
 }
 
 /// By what somebody was let in. It tells credentials apart and holds no secret.
@@ -92,7 +92,7 @@ impl Caller {
             on_behalf_of: None,
             narrowing: None,
             confirmation: Confirmation::Bearer,
-            standing: None,
+            rests_on: Vec::new(),
         };
         Self {
             inner: Arc::new(inner),
@@ -119,16 +119,22 @@ impl Caller {
     }
 
     /// This caller, who is none once what `standing` is of is withdrawn.
-    pub(crate) fn resting_on(mut self, standing: Standing) -> Self {
-        Arc::make_mut(&mut self.inner).standing = Some(standing);
+    pub(crate) fn resting_on(mut self, standing: &Standing) -> Self {
+        let inner = Arc::make_mut(&mut self.inner);
+        inner.rests_on.push(standing.clone());
         self
     }
 
-    /// Whether the preshared key is gone that the caller was let in by, so that what was begun with it is to end.
+    /// Whether what the caller was let in by is gone, or what vouched for it: a key, an issuer, a trust domain. What was begun
+    /// with it is to end.
     #[must_use]
     pub fn is_withdrawn(&self) -> bool {
-        let standing = self.inner.standing.as_ref();
-        standing.is_some_and(Standing::is_withdrawn)
+        self.inner.rests_on.iter().any(Standing::is_withdrawn)
+    }
+
+    /// Whether what the caller was let in by is still good.
+    pub(crate) fn is_good(&self, now: Timestamp) -> bool {
+        self.valid_until().is_none_or(|until| now < until) && !self.is_withdrawn()
     }
 
     /// The caller of the preshared key called `name`, for as long as that stands.
@@ -143,7 +149,7 @@ impl Caller {
             credential,
             None,
         )
-        .resting_on(standing.clone())
+        .resting_on(standing)
     }
 
     /// The caller of a server that asks nobody who they are. Such a server serves loopback addresses alone.

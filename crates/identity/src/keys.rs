@@ -64,14 +64,18 @@ impl KeySource {
         })
     }
 
-    /// Whether `other` would fetch the same keys from the same place.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        match (&self.origin, &other.origin) {
+    /// These keys as the successors of `old`, if they come from the same place: what was fetched stays, and keys that are gone
+    /// from a file are withdrawn.
+    pub(crate) fn succeeding(&self, old: &Arc<Self>) -> Option<Arc<Self>> {
+        match (&self.origin, &old.origin) {
             (Origin::Remote(ours), Origin::Remote(theirs)) => {
-                self.issuer == other.issuer && ours == theirs
+                (ours == theirs).then(|| Arc::clone(old))
             }
-            (Origin::File(_), Origin::File(_) | Origin::Remote(_))
-            | (Origin::Remote(_), Origin::File(_)) => false,
+            (Origin::File(keys), Origin::File(before)) => {
+                let keys = keys.as_ref().clone().succeeding(before);
+                Some(Self::new(&self.issuer, Origin::File(Arc::new(keys))))
+            }
+            (Origin::File(_), Origin::Remote(_)) | (Origin::Remote(_), Origin::File(_)) => None,
         }
     }
 

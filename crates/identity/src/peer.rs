@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use model::Timestamp;
 use rustls::pki_types::CertificateDer;
 
 use crate::caller::Caller;
@@ -25,7 +24,6 @@ pub struct PeerCertificate {
 #[derive(Debug)]
 pub(crate) struct VerifiedPeer {
     pub(crate) generation: u64,
-    pub(crate) valid_until: Timestamp,
     pub(crate) caller: Caller,
 }
 

@@ -8,11 +8,13 @@ mod trust_domain;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::keys::{KeySource, Url};
 use crate::spiffe::TrustDomains;
+use crate::standing::Standing;
 use crate::token::Profile;
 pub use error::{Problem, SettingsError};
 use issuer::IssuerFile;
@@ -31,7 +33,9 @@ pub struct Settings {
 #[derive(Debug)]
 pub(crate) struct Issuer {
     pub(crate) profile: Profile,
-    pub(crate) keys: std::sync::Arc<KeySource>,
+    pub(crate) keys: Arc<KeySource>,
+    /// Whether it is still configured.
+    pub(crate) standing: Standing,
 }
 
 #[derive(Deserialize)]
@@ -103,10 +107,41 @@ impl Settings {
         })
     }
 
+    /// These settings in place of `old`: what is the same stays, and what is gone is withdrawn.
+    pub(crate) fn succeeding(mut self, old: &Self) -> Self {
+        for old in &old.issuers {
+            if !self.issuers.iter_mut().any(|it| it.takes_over(old)) {
+                old.standing.withdraw();
+            }
+        }
+        for old in &old.domains.0 {
+            if !self.domains.0.iter_mut().any(|it| it.takes_over(old)) {
+                old.standing.withdraw();
+            }
+        }
+        self
+    }
+
     /// Every file that these settings were read from. They are to be read again when one of them changes.
     #[must_use]
     pub fn files(&self) -> &[PathBuf] {
         &self.files
+    }
+}
+
+impl Issuer {
+    /// Goes on as `old`, if it is the same issuer with keys from the same place; whether it does.
+    fn takes_over(&mut self, old: &Self) -> bool {
+        let (ours, theirs) = (&self.profile, &old.profile);
+        if (&ours.name, &ours.issuer) != (&theirs.name, &theirs.issuer) {
+            return false;
+        }
+        let Some(keys) = self.keys.succeeding(&old.keys) else {
+            return false;
+        };
+        self.keys = keys;
+        self.standing = old.standing.clone();
+        true
     }
 }
 

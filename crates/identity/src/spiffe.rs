@@ -25,7 +25,7 @@ impl TrustDomains {
         self.0.is_empty()
     }
 
-    fn get(&self, name: &str) -> Option<&TrustDomain> {
+    pub(crate) fn get(&self, name: &str) -> Option<&TrustDomain> {
         self.0.iter().find(|domain| domain.name == name)
     }
 }

@@ -10,5 +10,5 @@ mod profile;
 pub(crate) use claims::{Claims, Window};
 pub use error::TokenError;
 pub(crate) use profile::{
-    ClaimPath, Confirmation, Profile, RequiredValue, TokenType, Verified, confirmation,
+    ClaimPath, Confirmation, Profile, RequiredValue, TokenType, confirmation,
 };

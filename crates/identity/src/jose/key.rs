@@ -1,7 +1,5 @@
 //! One public key of a set of keys, as JSON (JWK).
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::signature::{RsaPublicKeyComponents, UnparsedPublicKey};
@@ -9,6 +7,7 @@ use serde_json::Value;
 
 use super::algorithm::{Algorithm, Verification};
 use crate::json::Object;
+use crate::standing::Standing;
 
 /// What keys of a set have to be for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +25,7 @@ pub(crate) struct VerificationKey {
     /// The one algorithm that it is for, if it says so.
     algorithm: Option<Algorithm>,
     material: Material,
-    is_withdrawn: AtomicBool,
+    standing: Standing,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -58,7 +57,7 @@ impl VerificationKey {
             kid,
             algorithm,
             material: Material::new(members)?,
-            is_withdrawn: AtomicBool::new(false),
+            standing: Standing::default(),
         })
     }
 
@@ -103,14 +102,9 @@ impl VerificationKey {
         verified.is_ok()
     }
 
-    /// From now on what rests on this key is to be verified anew.
-    pub(super) fn withdraw(&self) {
-        self.is_withdrawn.store(true, Ordering::Release);
-    }
-
-    /// Whether its issuer no longer has this key.
-    pub(crate) fn is_withdrawn(&self) -> bool {
-        self.is_withdrawn.load(Ordering::Acquire)
+    /// What says whether its issuer still has this key.
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.standing
     }
 }
 

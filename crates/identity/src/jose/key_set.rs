@@ -12,7 +12,7 @@ use crate::json::{self, JsonError, Object};
 const KEYS_MAX: usize = 256;
 
 /// Public keys by which signatures are verified.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct KeySet {
     keys: Vec<Arc<VerificationKey>>,
 }
@@ -103,7 +103,7 @@ impl KeySet {
         }
         for key in &old.keys {
             if !self.keys.iter().any(|it| Arc::ptr_eq(it, key)) {
-                key.withdraw();
+                key.standing().withdraw();
             }
         }
         self

@@ -6,7 +6,6 @@ use super::error::MintedError;
 use super::header::Basis;
 use super::keys::TokenKey;
 use crate::authenticator::{Authenticator, State};
-use crate::cache::{Entry, RestsOn};
 use crate::caller::{Caller, Credential};
 use crate::error::AuthenticateError;
 use crate::peer::PeerCertificate;
@@ -26,19 +25,18 @@ impl Authenticator {
     ) -> Result<Caller, AuthenticateError> {
         let state = self.state();
         let now = self.clock().now();
-        if let Some((caller, confirmation)) = state.cache.get(hash, now) {
-            confirmation.is_met_by(certificate)?;
+        if let Some(caller) = state.cache.get(hash, now) {
+            caller.confirmation().is_met_by(certificate)?;
             return Ok(caller);
         }
         let keys = self.token_keys().load();
         let keys = keys.as_ref().ok_or(MintedError::NoTokenKeys)?;
         let (token, key) = keys.verified(text, now)?;
-        let preshared = self.standing_of(&state, &token.header.basis, key)?;
+        let basis = self.standing_of(&state, &token.header.basis, key)?;
         let confirmation = match token.header.certificate {
             None => Confirmation::Bearer,
             Some(thumbprint) => Confirmation::Certificate(thumbprint),
         };
-        let until = token.until();
         let credential = Credential::Minted {
             id: token.id().to_owned(),
             rests_on: Box::new(token.rests_on()),
@@ -48,54 +46,42 @@ impl Authenticator {
             token.name().to_owned(),
             token.groups().cloned().collect(),
             credential,
-            Some(until),
+            Some(token.until()),
         );
         let caller = caller.narrowed(token.narrowing()).bound_to(confirmation);
-        let caller = match &preshared {
-            Some(standing) => caller.resting_on(standing.clone()),
-            None => caller,
-        };
+        let caller = caller.resting_on(&key.standing).resting_on(&basis);
         confirmation.is_met_by(certificate)?;
-        let entry = Entry {
-            caller: caller.clone(),
-            valid_until: until,
-            confirmation,
-            rests_on: RestsOn::Minted {
-                key: key.standing.clone(),
-                preshared,
-            },
-        };
-        state.cache.put(hash, entry);
+        state.cache.put(hash, caller.clone());
         Ok(caller)
     }
 
-    /// What says whether the preshared key is there that a token rests on; none for another credential, whose issuer or trust
-    /// domain is in the settings. Other settings begin with an empty cache.
+    /// What says whether that is still there by which the caller had come who minted a token: the preshared key, the issuer, or the
+    /// trust domain.
     fn standing_of(
         &self,
         state: &State,
         basis: &Basis,
         key: &TokenKey,
-    ) -> Result<Option<Standing>, MintedError> {
-        let is_there = match basis {
+    ) -> Result<Standing, MintedError> {
+        let settings = &state.settings;
+        let standing = match basis {
             Basis::PresharedKey { name, mark } => {
-                let known = self.key_named(name);
-                let (hash, standing) = known.ok_or(MintedError::BasisGone)?;
                 // The mark is no secret: the token itself holds it, and was proven.
-                let is_same = key.mark(&hash) == *mark;
-                return is_same
-                    .then_some(Some(standing))
-                    .ok_or(MintedError::BasisGone);
+                let known = self
+                    .key_named(name)
+                    .filter(|(hash, _)| key.mark(hash) == *mark);
+                known.map(|(_, standing)| standing)
             }
             Basis::Token { issuer, .. } => {
-                let mut issuers = state.settings.issuers.iter();
-                issuers.any(|it| it.profile.name == *issuer)
+                let mut issuers = settings.issuers.iter();
+                let named = issuers.find(|it| it.profile.name == *issuer);
+                named.map(|it| it.standing.clone())
             }
             Basis::JwtSvid { trust_domain, .. } | Basis::X509Svid { trust_domain, .. } => {
-                let mut domains = state.settings.domains.0.iter();
-                domains.any(|it| it.name == *trust_domain)
+                let named = settings.domains.get(trust_domain);
+                named.map(|it| it.standing.clone())
             }
         };
-        is_there.then_some(None).ok_or(MintedError::BasisGone)
+        standing.ok_or(MintedError::BasisGone)
     }
 }

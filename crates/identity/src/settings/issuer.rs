@@ -16,6 +16,7 @@ use super::{Issuer, Origin, is_name};
 use crate::caller::{KEY, WORKLOAD};
 use crate::jose::{Algorithm, KeySet};
 use crate::keys::{Authorities, KeySource, Origin as KeyOrigin, Place, Remote, Url};
+use crate::standing::Standing;
 use crate::token::{ClaimPath, Profile, RequiredValue, TokenType, Window};
 
 #[derive(Deserialize)]
@@ -109,6 +110,7 @@ impl IssuerFile {
         Ok(Issuer {
             keys: KeySource::new(&profile.name, keys),
             profile,
+            standing: Standing::default(),
         })
     }
 

@@ -8,6 +8,7 @@ use super::Origin;
 use super::error::{Problem, SettingsError};
 use super::issuer::{LEEWAY_SECONDS_MAX, leeway_seconds};
 use crate::spiffe::{Bundle, TrustDomain, is_trust_domain};
+use crate::standing::Standing;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +48,7 @@ impl TrustDomainFile {
             jwt_audiences: self.jwt_audience,
             leeway_seconds: self.leeway_seconds,
             bundle,
+            standing: Standing::default(),
         })
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::jose::{KeySet, KeySetError, Use, members};
 use crate::json::{self, Object};
+use crate::standing::Standing;
 
 /// A trust domain whose workloads are let in.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct TrustDomain {
     pub(crate) jwt_audiences: Vec<String>,
     pub(crate) leeway_seconds: u32,
     pub(crate) bundle: Bundle,
+    /// Whether it is still configured.
+    pub(crate) standing: Standing,
 }
 
 /// What vouches for the workloads of one trust domain. Nothing does if the domain was revoked.
@@ -50,6 +53,19 @@ pub enum BundleError {
         /// Which, from 1.
         number: usize,
     },
+}
+
+impl TrustDomain {
+    /// Goes on as `old`, if it is the same domain; whether it does. Keys that its bundle no longer has are withdrawn.
+    pub(crate) fn takes_over(&mut self, old: &Self) -> bool {
+        if self.name != old.name {
+            return false;
+        }
+        let keys = std::mem::take(&mut self.bundle.jwt_keys);
+        self.bundle.jwt_keys = keys.succeeding(&old.bundle.jwt_keys);
+        self.standing = old.standing.clone();
+        true
+    }
 }
 
 impl Bundle {

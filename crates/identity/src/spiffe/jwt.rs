@@ -1,15 +1,13 @@
 //! JWT-SVIDs, by rules of their own: what an access token has to have, they may not.
 
-use std::sync::Arc;
-
 use model::Timestamp;
 
 use super::TrustDomains;
 use super::id::SpiffeId;
 use crate::caller::{Caller, Credential};
-use crate::jose::{Algorithm, Compact, LookupError, VerificationKey};
+use crate::jose::{Algorithm, Compact, LookupError};
 use crate::json::Object;
-use crate::token::{Claims, TokenError, Verified, Window, confirmation};
+use crate::token::{Claims, TokenError, Window, confirmation};
 
 /// SPIRE gives five minutes, and nobody is known to give more than a day.
 const LIFETIME_SECONDS_MAX: u32 = 86_400;
@@ -20,7 +18,7 @@ pub(crate) fn is_meant(claims: &Object) -> bool {
     subject.is_some_and(|subject| subject.starts_with("spiffe:"))
 }
 
-/// The workload that a token names, and the key that it rests on.
+/// The workload that a token names.
 ///
 /// # Cost
 /// A verification of a signature.
@@ -29,7 +27,7 @@ pub(crate) fn verified(
     token: &Compact<'_>,
     claims: &Object,
     now: Timestamp,
-) -> Result<(Verified, Arc<VerificationKey>), TokenError> {
+) -> Result<Caller, TokenError> {
     if token.has_other_members {
         return Err(TokenError::Header);
     }
@@ -67,11 +65,9 @@ pub(crate) fn verified(
         id: read.text("jti")?.map(str::to_owned),
     };
     let name = subject.to_string();
-    let verified = Verified {
-        caller: Caller::new(subject, name, Vec::new(), credential, Some(valid_until)),
-        valid_until,
-        confirmation: confirmation(claims)?,
-        lacks_scope: false,
-    };
-    Ok((verified, Arc::clone(key)))
+    let caller = Caller::new(subject, name, Vec::new(), credential, Some(valid_until));
+    let caller = caller.bound_to(confirmation(claims)?);
+    Ok(caller
+        .resting_on(&domain.standing)
+        .resting_on(key.standing()))
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::claims::{Claims, Window, missing, of_wrong_type};
 use super::error::TokenError;
 use crate::caller::{Caller, Credential};
+use crate::error::AuthenticateError;
 use crate::jose::{Algorithm, Compact};
 use crate::json::Object;
 use crate::object_id;
@@ -81,16 +82,6 @@ pub(crate) enum Confirmation {
     Certificate([u8; 32]),
 }
 
-/// Whom a token names, and what holds for it.
-#[derive(Debug)]
-pub(crate) struct Verified {
-    pub(crate) caller: Caller,
-    pub(crate) valid_until: Timestamp,
-    pub(crate) confirmation: Confirmation,
-    /// Whether it lacks the scope that is asked for.
-    pub(crate) lacks_scope: bool,
-}
-
 /// Claims that RFC 9068 asks for beside those that every token has to have.
 const OF_ACCESS_TOKENS: [&str; 3] = ["sub", "client_id", "jti"];
 
@@ -105,10 +96,17 @@ impl Profile {
     }
 
     /// Whom the claims of a token name, once its signature is verified.
-    pub(crate) fn verified(&self, claims: &Object, now: Timestamp) -> Result<Verified, TokenError> {
+    ///
+    /// # Errors
+    /// What is wrong with them, and last of all that the scope is not there which the issuer's tokens have to have.
+    pub(crate) fn verified(
+        &self,
+        claims: &Object,
+        now: Timestamp,
+    ) -> Result<Caller, AuthenticateError> {
         let read = Claims(claims);
         if read.required("iss")? != self.issuer {
-            return Err(TokenError::UnknownIssuer);
+            return Err(TokenError::UnknownIssuer.into());
         }
         read.is_for(&self.audiences)?;
         let valid_until = read.valid_until(self.window, now)?;
@@ -118,7 +116,7 @@ impl Profile {
                     read.required(claim)?;
                 }
                 if !claims.contains_key("iat") {
-                    return Err(missing("iat"));
+                    return Err(missing("iat").into());
                 }
             }
             TokenType::Jwt => {}
@@ -126,7 +124,7 @@ impl Profile {
         for (claim, required) in &self.required_claims {
             let value = claims.get(claim).ok_or_else(|| missing(claim))?;
             if !required.is_met_by(value) {
-                return Err(of_wrong_type(claim, "what is configured for its issuer"));
+                return Err(of_wrong_type(claim, "what is configured for its issuer").into());
             }
         }
         let confirmation = confirmation(claims)?;
@@ -137,12 +135,9 @@ impl Profile {
         };
         let name = subject.to_string();
         let groups = self.groups(claims)?;
-        Ok(Verified {
-            caller: Caller::new(subject, name, groups, credential, Some(valid_until)),
-            valid_until,
-            confirmation,
-            lacks_scope: self.lacks_scope(claims)?,
-        })
+        self.require_scope(claims)?;
+        let caller = Caller::new(subject, name, groups, credential, Some(valid_until));
+        Ok(caller.bound_to(confirmation))
     }
 
     fn subject(&self, claims: &Object) -> Result<ObjectRef, TokenError> {
@@ -184,18 +179,20 @@ impl Profile {
                 && claims.get("hasgroups") == Some(&Value::Bool(true)))
     }
 
-    fn lacks_scope(&self, claims: &Object) -> Result<bool, TokenError> {
+    fn require_scope(&self, claims: &Object) -> Result<(), AuthenticateError> {
         let Some(required) = &self.required_scope else {
-            return Ok(false);
+            return Ok(());
         };
         for claim in ["scope", "scp"] {
             if let Some(value) = claims.get(claim)
                 && Claims::list(claim, value)?.contains(&required.as_str())
             {
-                return Ok(false);
+                return Ok(());
             }
         }
-        Ok(true)
+        Err(AuthenticateError::InsufficientScope {
+            scope: required.clone(),
+        })
     }
 }
 

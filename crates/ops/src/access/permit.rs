@@ -35,8 +35,8 @@ impl<'a> Permit<'a> {
     /// The permit of a caller.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`] for a caller that is locked, [`Kind::Unauthenticated`] for one whose credential has run out or was
-    /// withdrawn.
+    /// [`Kind::Forbidden`] for a caller that is locked, [`Kind::Unauthenticated`] for one whose credential has run out, or
+    /// rests on what was withdrawn.
     pub(crate) fn of(node: &'a Node, caller: &'a Caller) -> Result<Self, Error> {
         Self::at(node, caller, node.current.load_full())
     }
@@ -67,7 +67,8 @@ impl<'a> Permit<'a> {
             return Err(Error::new(Kind::Unauthenticated, message));
         }
         if caller.is_withdrawn() {
-            let message = "the key of the call is no longer one of the server's";
+            let message =
+                "what the credential of the call rests on is no longer there; come with another";
             return Err(Error::new(Kind::Unauthenticated, message));
         }
         let locks = &current.records.access.locks;
