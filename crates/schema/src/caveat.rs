@@ -8,11 +8,14 @@
 //! Evaluation is our own, since it has to be partial: a parameter without a value is *unknown*, an outcome may be
 //! known all the same, and if it is not, the parameters that would decide are named.
 //!
+//! [`Computation`] is the same language where a value is to be computed rather than a condition decided.
+//!
 //! INVARIANT: the tree of a program is at most [`HEIGHT_MAX`] levels high; an evaluation takes at most [`STEPS_MAX`]
 //! steps, and what it builds is in proportion to its steps.
 
 mod check;
 mod cidr;
+mod computation;
 mod convert;
 mod error;
 mod evaluate;
@@ -22,6 +25,7 @@ mod meter;
 mod node;
 mod parser;
 mod print;
+mod reads;
 mod syntax;
 mod types;
 mod value;
@@ -34,7 +38,8 @@ use std::sync::Arc;
 
 use model::Context;
 
-pub use error::{CompileError, EvaluationError, Location, TypeError, WrittenError};
+pub use computation::{Bound, Computation, Scope};
+pub use error::{CompileError, ComputeError, EvaluationError, Location, TypeError, WrittenError};
 pub use types::{Parameter, ParameterType};
 
 use evaluate::Frame;

@@ -217,8 +217,9 @@ pub(crate) fn line_and_column(text: &str, at: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// The name among `known` that `name` was most likely meant to be.
-pub(crate) fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+/// The name among `known` that `name` was most likely meant to be, as a question.
+#[must_use]
+pub fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let distance_max = (name.len() / 3).max(1);
     let nearest = known.map(|other| (distance(name, other), other)).min()?;
     (nearest.0 <= distance_max).then(|| format!("did you mean `{}`?", nearest.1))

@@ -49,6 +49,14 @@ pub enum CompileError {
         /// The type that it yields.
         found: String,
     },
+    /// The expression yields something else than what is asked for.
+    #[error("expression must result in {wanted}: found `{found}`")]
+    Misfit {
+        /// The type that is asked for.
+        wanted: String,
+        /// The type that it yields.
+        found: String,
+    },
     /// A declared parameter does not occur in the expression.
     #[error("parameter `{0}` is unused")]
     UnusedParameter(String),
@@ -73,6 +81,7 @@ impl CompileError {
         match self {
             Self::Syntax { at, .. } | Self::Check { at, .. } | Self::TooDeep { at } => Some(at),
             Self::NotBool { .. }
+            | Self::Misfit { .. }
             | Self::UnusedParameter(_)
             | Self::TooLong { .. }
             | Self::TooManyParameters { .. } => None,
@@ -160,6 +169,31 @@ impl EvaluationError {
             | Self::TooManySteps { caveat } => caveat,
         }
     }
+}
+
+/// Why a computation has no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ComputeError {
+    /// These names have no value, and it depends on them.
+    #[error("`{}` has no value", .0.join("`, `"))]
+    Missing(Vec<String>),
+    /// A value does not have its declared type.
+    #[error("the value of `{name}` does not fit: {detail}")]
+    Value {
+        /// The name.
+        name: String,
+        /// Which type was required and what was found.
+        detail: String,
+    },
+    /// An operation had no result.
+    #[error("{0}")]
+    Failed(String),
+    /// The result is no text.
+    #[error("the result is {0}, where a text is needed")]
+    NoText(&'static str),
+    /// The computations took too many steps.
+    #[error("more than {STEPS_MAX} steps are needed")]
+    TooManySteps,
 }
 
 /// Why a context cannot be written with a relationship.

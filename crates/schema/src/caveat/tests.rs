@@ -1,6 +1,7 @@
 //! Tests of caveat expressions as a whole: text in, outcome or error out.
 
 mod compiling;
+mod computing;
 mod converting;
 mod evaluating;
 mod missing;
