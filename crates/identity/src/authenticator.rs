@@ -16,7 +16,6 @@ use crate::cache::Cache;
 use crate::caller::{Caller, Credential};
 use crate::error::AuthenticateError;
 use crate::jose::{Compact, LookupError, VerificationKey};
-use crate::json::Object;
 use crate::minted::{self, TokenKeys};
 use crate::peer::{PeerCertificate, VerifiedPeer};
 use crate::preshared::{self, PresharedKeys};
@@ -25,6 +24,7 @@ use crate::settings::{Issuer, Settings};
 use crate::spiffe::{self, SvidError, X509Svid};
 use crate::standing::Standing;
 use crate::token::{Confirmation, TokenError};
+use model::json::Object;
 
 /// Lets callers in.
 pub struct Authenticator {

@@ -10,7 +10,6 @@ mod caller;
 mod challenge;
 mod error;
 mod jose;
-mod json;
 mod keys;
 mod minted;
 mod object_id;
@@ -27,7 +26,6 @@ pub use caller::{Caller, Credential};
 pub use challenge::ResourceMetadata;
 pub use error::AuthenticateError;
 pub use jose::{FormError, KeySetError, LookupError, Part};
-pub use json::JsonError;
 pub use keys::UrlError;
 pub use minted::{
     MINTED_LIFE_MAX, MintError, MintedError, MintedToken, Narrowing, NarrowingError, TokenKeyError,

@@ -7,6 +7,7 @@
 pub mod context;
 pub mod decision;
 pub mod filter;
+pub mod json;
 pub mod limits;
 pub mod name;
 pub mod object;

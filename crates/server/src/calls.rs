@@ -25,10 +25,10 @@ use crate::ending::{End, end_at};
 use crate::guard;
 use crate::metadata::Tag;
 
-/// Every service behind all that a call passes. A clone shares the services.
+/// Services behind all that a call passes: those of gRPC, or another. A clone shares them.
 #[derive(Debug, Clone)]
-pub(crate) struct Calls {
-    services: Routes,
+pub(crate) struct Calls<S = Routes> {
+    services: S,
     authentication: Arc<Authentication>,
     call_max: Duration,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Calls {
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl Calls {
-    /// Puts before `services` what every call passes; an answer has to begin within `call_max`.
+    /// Puts before the services of gRPC what every call passes; an answer has to begin within `call_max`.
     pub(crate) fn new(
         services: Routes,
         authentication: Authentication,
@@ -50,6 +50,15 @@ impl Calls {
         }
     }
 
+    /// Puts the same before `services`.
+    pub(crate) fn before<S>(&self, services: S) -> Calls<S> {
+        Calls {
+            services,
+            authentication: Arc::clone(&self.authentication),
+            call_max: self.call_max,
+        }
+    }
+
     /// What says where to get a token, at a path of its own.
     pub(crate) fn resource_metadata(&self) -> Option<ResourceMetadata> {
         match &*self.authentication {
@@ -57,7 +66,13 @@ impl Calls {
             Authentication::None => None,
         }
     }
+}
 
+impl<S> Calls<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
+    S::Future: Send,
+{
     async fn answer(self, mut request: Request<Body>) -> Response<Body> {
         let tag = Tag::put(&mut request);
         let response = self.pass(request, &tag).await;
@@ -111,7 +126,12 @@ impl Calls {
     }
 }
 
-impl Service<Request<Body>> for Calls {
+impl<S> Service<Request<Body>> for Calls<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+{
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Answer;

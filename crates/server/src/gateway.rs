@@ -10,6 +10,7 @@ mod request;
 mod response;
 mod routes;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, TE};
@@ -27,6 +28,7 @@ use tower::Service as _;
 use crate::calls::Calls;
 use crate::deadline::TIMEOUT;
 use crate::guard::ON_BEHALF_OF;
+use crate::http_api::{HttpApi, HttpApis, another_site, is_of_another_site};
 use crate::metadata::REQUEST_ID;
 use errors::Errors;
 use routes::{Route, Routes};
@@ -44,9 +46,6 @@ const PASSED_ON: [HeaderName; 6] = [
 ];
 /// Any other metadata of a call, under this prefix.
 const METADATA_PREFIX: &str = "grpc-metadata-";
-/// What a browser says of the page that asks.
-const FETCH_SITE: &str = "sec-fetch-site";
-
 /// How much is read, and for how long, of a request that is answered without its body.
 const UNREAD_BYTES_MAX: usize = 64 << 10;
 const UNREAD_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -55,6 +54,7 @@ const UNREAD_WAIT_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Gateway {
     calls: Calls,
+    apis: HttpApis,
     routes: Routes,
     errors: Errors,
     openapi: Bytes,
@@ -62,14 +62,19 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway to `calls`, which reads messages of at most `request_bytes_max` bytes of JSON.
+    /// A gateway to `calls`, with `apis` beside it, which reads messages of at most `request_bytes_max` bytes of JSON.
     ///
     /// # Errors
     /// [`RoutesError`] if the descriptors cannot be read or ask for what is not supported.
-    pub(crate) fn new(calls: Calls, request_bytes_max: usize) -> Result<Self, RoutesError> {
+    pub(crate) fn new(
+        calls: Calls,
+        apis: Vec<Arc<dyn HttpApi>>,
+        request_bytes_max: usize,
+    ) -> Result<Self, RoutesError> {
         let pool = routes::descriptors()?;
         let routes = routes::routes(&pool)?;
         Ok(Self {
+            apis: HttpApis::new(apis, &calls),
             calls,
             errors: Errors::new(&pool)?,
             openapi: openapi::document(&pool, &routes)?.into(),
@@ -80,6 +85,9 @@ impl Gateway {
 
     /// The answer to one request.
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        if let Some(api) = self.apis.serving(request.uri().path()) {
+            return self.apis.answer(api, request).await;
+        }
         let (head, body) = request.into_parts();
         let route = match self.routed(&head).await {
             Ok(route) => route,
@@ -121,8 +129,7 @@ impl Gateway {
             return Err(self.wrong_method("POST"));
         }
         if is_of_another_site(&head.headers) {
-            let refused = "a page of another site may not call this server";
-            return Err(self.errors.response(&Status::permission_denied(refused)));
+            return Err(self.errors.response(&another_site()));
         }
         Ok(route)
     }
@@ -196,13 +203,6 @@ fn is_of_the_protocol(name: &HeaderName) -> bool {
         || name.as_str().starts_with("grpc-")
 }
 
-/// Whether a browser asks for a page of another site. Such a page could not read the answer, but it could write, where no
-/// key is asked for.
-fn is_of_another_site(headers: &HeaderMap) -> bool {
-    let site = headers.get(FETCH_SITE);
-    site.is_some_and(|site| site != "same-origin" && site != "none")
-}
-
 #[cfg(test)]
 mod tests {
     use tonic_health::ServingStatus as Told;
@@ -220,7 +220,7 @@ mod tests {
             Authentication::None,
             std::time::Duration::from_secs(9),
         );
-        let gateway = Gateway::new(calls, 1_024).unwrap();
+        let gateway = Gateway::new(calls, Vec::new(), 1_024).unwrap();
         for (status, code, text) in [
             (Told::Serving, 200, r#"{"status":"SERVING"}"#),
             (Told::NotServing, 503, r#"{"status":"NOT_SERVING"}"#),
@@ -242,7 +242,7 @@ mod tests {
             Authentication::None,
             std::time::Duration::from_secs(9),
         );
-        let gateway = Gateway::new(calls, 1_024).unwrap();
+        let gateway = Gateway::new(calls, Vec::new(), 1_024).unwrap();
         let request = Request::post("/v1/permissions/check")
             .body(Body::empty())
             .unwrap();

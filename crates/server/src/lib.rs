@@ -15,6 +15,7 @@ mod ending;
 mod error;
 mod gateway;
 mod guard;
+mod http_api;
 mod metadata;
 mod metrics;
 mod remit;

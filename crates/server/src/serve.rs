@@ -28,6 +28,7 @@ use crate::calls::Calls;
 use crate::config::{Config, HttpAddress};
 use crate::connections::{self, Front};
 use crate::gateway::{Gateway, RoutesError};
+use crate::http_api::HttpApi;
 use crate::metrics::Metrics;
 use crate::remit::{AccessApi, ExplainApi, NodeApi, RemitPermissionsApi, SchemaPlanApi, TokenApi};
 use crate::tls::{TlsError, TlsHandle};
@@ -163,7 +164,9 @@ impl Listening {
         tokio::spawn(keep_health(Arc::clone(&node), health, stopped.clone()));
         let bytes_max = config.request_bytes_max;
         let calls = Calls::new(services, config.authentication, config.call_max);
-        let gateway = |calls: &Calls| Gateway::new(calls.clone(), bytes_max).map(Arc::new);
+        let apis = http_apis(&node, bytes_max);
+        let gateway =
+            |calls: &Calls| Gateway::new(calls.clone(), apis.clone(), bytes_max).map(Arc::new);
         let mut fronts = Vec::new();
         if let Some(listener) = http {
             fronts.push((listener, Front::Http(gateway(&calls)?)));
@@ -221,6 +224,11 @@ fn services(node: &Arc<Node>, bytes_max: usize, routes: Routes) -> Result<Routes
         .add_service(node_service.max_decoding_message_size(bytes_max))
         .add_service(remit_permissions.max_decoding_message_size(bytes_max))
         .add_service(schema_plan.max_decoding_message_size(bytes_max)))
+}
+
+/// Every API over HTTP that no descriptor annotates.
+fn http_apis(_node: &Arc<Node>, _bytes_max: usize) -> Vec<Arc<dyn HttpApi>> {
+    Vec::new()
 }
 
 fn reflection<'a>() -> Result<tonic_reflection::server::Builder<'a>, ServeError> {

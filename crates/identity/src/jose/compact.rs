@@ -5,7 +5,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
-use crate::json::{self, JsonError, Object};
+use model::json::{self, JsonError, Object};
 
 /// A token of more bytes is refused before any of it is decoded.
 const TOKEN_BYTES_MAX: usize = 16_384;

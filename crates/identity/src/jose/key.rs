@@ -6,8 +6,8 @@ use ring::signature::{RsaPublicKeyComponents, UnparsedPublicKey};
 use serde_json::Value;
 
 use super::algorithm::{Algorithm, Verification};
-use crate::json::Object;
 use crate::standing::Standing;
+use model::json::Object;
 
 /// What keys of a set have to be for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::algorithm::Algorithm;
 use super::key::{Use, VerificationKey};
-use crate::json::{self, JsonError, Object};
+use model::json::{self, JsonError, Object};
 
 /// More keys than any issuer has.
 const KEYS_MAX: usize = 256;

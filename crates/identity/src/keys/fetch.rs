@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 use super::address;
 use super::url::{Url, UrlError};
 use crate::jose::{KeySet, KeySetError};
-use crate::json::{self, JsonError};
+use model::json::{self, JsonError};
 
 /// How long keys may take to come, discovery included.
 const WAIT_MAX: Duration = Duration::from_secs(5);

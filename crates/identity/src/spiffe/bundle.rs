@@ -7,8 +7,8 @@ use rustls::pki_types::{CertificateDer, TrustAnchor};
 use serde_json::Value;
 
 use crate::jose::{KeySet, KeySetError, Use, members};
-use crate::json::{self, Object};
 use crate::standing::Standing;
+use model::json::{self, Object};
 
 /// A trust domain whose workloads are let in.
 #[derive(Debug)]

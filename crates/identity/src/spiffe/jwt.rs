@@ -6,8 +6,8 @@ use super::TrustDomains;
 use super::id::SpiffeId;
 use crate::caller::{Caller, Credential};
 use crate::jose::{Algorithm, Compact, LookupError};
-use crate::json::Object;
 use crate::token::{Claims, TokenError, Window, confirmation};
+use model::json::Object;
 
 /// SPIRE gives five minutes, and nobody is known to give more than a day.
 const LIFETIME_SECONDS_MAX: u32 = 86_400;

@@ -4,7 +4,7 @@ use model::Timestamp;
 use serde_json::Value;
 
 use super::error::TokenError;
-use crate::json::Object;
+use model::json::Object;
 
 /// The claims of a token whose signature was verified.
 pub(crate) struct Claims<'a>(pub(crate) &'a Object);

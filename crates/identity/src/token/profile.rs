@@ -13,8 +13,8 @@ use super::error::TokenError;
 use crate::caller::{Caller, Credential};
 use crate::error::AuthenticateError;
 use crate::jose::{Algorithm, Compact};
-use crate::json::Object;
 use crate::object_id;
+use model::json::Object;
 
 /// Groups that one token may name.
 const GROUPS_MAX: usize = 256;

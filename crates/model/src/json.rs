@@ -8,25 +8,39 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::{Map, Number, Value};
 
 /// The members of a JSON object.
-pub(crate) type Object = Map<String, Value>;
+pub type Object = Map<String, Value>;
 
 /// Why bytes are no such object. What they hold is not told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
     /// They are not JSON, or a member is there twice, or they nest too deeply.
-    #[error("is not JSON, nests too deeply, or gives a member twice")]
-    Malformed,
+    #[error(
+        "is not JSON, nests too deeply, or gives a member twice (line {line}, column {column})"
+    )]
+    Malformed {
+        /// Where reading ended, from 1 on.
+        line: usize,
+        /// Where in the line, in bytes.
+        column: usize,
+    },
     /// They are JSON of another kind.
     #[error("is not a JSON object")]
     NotAnObject,
 }
 
 /// Reads `bytes`, the whole of which is one object.
-pub(crate) fn object(bytes: &[u8]) -> Result<Object, JsonError> {
+///
+/// # Errors
+/// [`JsonError`], without a word of what the bytes hold.
+pub fn object(bytes: &[u8]) -> Result<Object, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Strict.deserialize(&mut deserializer);
-    let value = value.map_err(|_| JsonError::Malformed)?;
-    deserializer.end().map_err(|_| JsonError::Malformed)?;
+    let malformed = |error: serde_json::Error| JsonError::Malformed {
+        line: error.line(),
+        column: error.column(),
+    };
+    let value = value.map_err(malformed)?;
+    deserializer.end().map_err(malformed)?;
     match value {
         Value::Object(members) => Ok(members),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
@@ -118,9 +132,14 @@ mod tests {
             "",
             &"[".repeat(5_000),
         ] {
-            assert_eq!(object(text.as_bytes()), Err(JsonError::Malformed), "{text}");
+            let refused = object(text.as_bytes());
+            assert!(
+                matches!(refused, Err(JsonError::Malformed { .. })),
+                "{text}"
+            );
         }
         assert_eq!(object(b"[]"), Err(JsonError::NotAnObject));
-        assert_eq!(object(b"{\"a\":\"\xff\"}"), Err(JsonError::Malformed));
+        let refused = object(b"{\n \"a\":\"\xff\"}");
+        assert_eq!(refused, Err(JsonError::Malformed { line: 2, column: 7 }));
     }
 }
