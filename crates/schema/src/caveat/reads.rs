@@ -39,13 +39,14 @@ impl Reads {
             Kind::Select { operand, field, .. } | Kind::Has { operand, field } => {
                 self.member(operand, field);
             }
-            Kind::Index { operand, index, .. } => match &index.kind {
-                Kind::Literal(Literal::String(key)) => self.member(operand, key),
-                _ => {
+            Kind::Index { operand, index, .. } => {
+                if let Kind::Literal(Literal::String(key)) = &index.kind {
+                    self.member(operand, key);
+                } else {
                     self.walk(operand);
                     self.walk(index);
                 }
-            },
+            }
             Kind::Call {
                 target, arguments, ..
             } => {
@@ -82,9 +83,10 @@ impl Reads {
     }
 
     fn member(&mut self, operand: &Expr, key: &str) {
-        match &operand.kind {
-            Kind::Ident(name) => self.keys(name).named.push(key.to_owned()),
-            _ => self.walk(operand),
+        if let Kind::Ident(name) = &operand.kind {
+            self.keys(name).named.push(key.to_owned());
+        } else {
+            self.walk(operand);
         }
     }
 
