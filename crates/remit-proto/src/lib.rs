@@ -39,6 +39,46 @@ pub mod remit {
     }
 }
 
+/// The packages below `envoy`: what Envoy asks of an external authorization.
+pub mod envoy {
+    /// The packages below `envoy.config`.
+    pub mod config {
+        /// The packages below `envoy.config.core`.
+        pub mod core {
+            /// The package `envoy.config.core.v3`: addresses, headers, metadata.
+            #[expect(missing_docs, reason = "generated code")]
+            pub mod v3 {
+                include!("generated/envoy.config.core.v3.rs");
+            }
+        }
+    }
+    /// The packages below `envoy.service`.
+    pub mod service {
+        /// The packages below `envoy.service.auth`.
+        pub mod auth {
+            /// The package `envoy.service.auth.v3`: external authorization.
+            #[expect(
+                missing_docs,
+                clippy::allow_attributes,
+                clippy::allow_attributes_without_reason,
+                clippy::missing_errors_doc,
+                reason = "generated code"
+            )]
+            pub mod v3 {
+                include!("generated/envoy.service.auth.v3.rs");
+            }
+        }
+    }
+    /// The packages below `envoy.type`.
+    pub mod r#type {
+        /// The package `envoy.type.v3`: codes of HTTP.
+        #[expect(missing_docs, reason = "generated code")]
+        pub mod v3 {
+            include!("generated/envoy.r#type.v3.rs");
+        }
+    }
+}
+
 /// The packages below `google` that `prost_types` does not hold.
 pub mod google {
     /// The package `google.rpc`: the error of one item in a bulk answer.
