@@ -51,6 +51,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         grpc_addr: arguments.grpc_addr,
         http_addr: http_address(&arguments),
         metrics_addr: arguments.metrics_addr.get(),
+        public_url: arguments.public_url.clone(),
         tls: sources.tls()?,
         authentication,
         request_bytes_max: arguments.limits.request_bytes_max,
