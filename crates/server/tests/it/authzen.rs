@@ -384,6 +384,12 @@ async fn searches_find_what_the_scenario_says() {
         let answer = http.well(path, &asked).await;
         assert_eq!(answer, json!({ "results": expected }), "{asked}");
     }
+}
+
+#[tokio::test]
+async fn a_search_for_what_is_not_there_finds_nothing() {
+    let running = certified().await;
+    let mut http = Http::to(&running).await;
     for (path, asked) in [
         (
             SUBJECTS,
@@ -424,6 +430,15 @@ async fn searches_find_what_the_scenario_says() {
             "{asked}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_search_that_lacks_something_is_told_so() {
+    let running = certified().await;
+    let mut http = Http::to(&running).await;
+    let read = json!({ "name": "read" });
+    let users = json!({ "type": "user", "id": "ignored" });
+    let records = json!({ "type": "record", "id": "ignored" });
     for (path, asked) in [
         (
             SUBJECTS,
