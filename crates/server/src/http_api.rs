@@ -91,12 +91,11 @@ impl HttpApis {
         request: Request<Body>,
     ) -> Response<Body> {
         let (head, body) = request.into_parts();
-        if let Some(answer) = api.open(&head) {
-            return answer;
-        }
         // As it was given: what stands for it in logs may be another.
         let id = head.headers.get(REQUEST_ID).cloned();
-        let mut answer = if !api.is_asked_by_proxies() && is_of_another_site(&head.headers) {
+        let mut answer = if let Some(answer) = api.open(&head) {
+            answer
+        } else if !api.is_asked_by_proxies() && is_of_another_site(&head.headers) {
             api.failure(&another_site())
         } else {
             let mut request = Request::from_parts(head, body);

@@ -239,6 +239,9 @@ async fn the_id_of_a_request_comes_back_as_it_is() {
         .post(EVALUATION, ask(alice(), "read", record("record-1")))
         .await;
     assert!(answer.headers.contains_key("x-request-id"));
+    let request = Request::get(EVALUATION).header("x-request-id", "of a GET");
+    let answer = http.ask(request.body(text("")).unwrap()).await;
+    assert_eq!(answer.headers["x-request-id"], "of a GET");
 }
 
 #[tokio::test]

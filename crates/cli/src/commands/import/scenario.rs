@@ -8,6 +8,7 @@ use engine::scenario::Scenario;
 use model::Relationship;
 use remit_client::Client;
 use remit_client::proto::authzed::api::v1::{ReadSchemaRequest, WriteSchemaRequest};
+use schema::Schema;
 use serde_json::json;
 use tonic::Code;
 
@@ -52,9 +53,9 @@ async fn write_schema(client: &Client, schema: &str) -> anyhow::Result<()> {
         Err(status) if status.code() == Code::NotFound => None,
         Err(status) => return Err(client::refused(&status)),
     };
-    let is_same = |there: &str| {
-        let formatted = (schema::format(there), schema::format(schema));
-        matches!(formatted, (Ok(there), Ok(schema)) if there == schema)
+    let is_same = |there: &str| match (Schema::compile(there), Schema::compile(schema)) {
+        (Ok(there), Ok(schema)) => schema::diff(&there, &schema).is_empty(),
+        (Ok(_) | Err(_), Ok(_) | Err(_)) => false,
     };
     match there {
         Some(there) if is_same(&there) => Ok(()),
