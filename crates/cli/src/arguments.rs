@@ -2,6 +2,7 @@
 
 mod access;
 mod bulk_check;
+mod edge;
 mod lookup;
 mod node;
 mod serve;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use model::{ObjectRef, Relationship, SubjectRef};
 
+pub(crate) use self::edge::{EdgeCheck, EdgeCommand, EdgeTest};
 pub(crate) use access::{
     AccessCommand, Explain as AccessExplain, Grant, KeyCommand, List as AccessList, On, Revoke,
 };
@@ -82,6 +84,9 @@ pub(crate) enum Command {
     Export(Export),
     /// Run validation files offline: no server needed.
     Validate(Validate),
+    /// Check the rules for proxies, and test them offline.
+    #[command(subcommand)]
+    Edge(EdgeCommand),
     /// Say what callers may do with Remit itself: roles, locks, keys.
     #[command(subcommand)]
     Access(AccessCommand),

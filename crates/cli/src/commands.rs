@@ -5,6 +5,7 @@ pub(crate) mod backup;
 pub(crate) mod bulk_check;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod edge;
 pub(crate) mod expand;
 pub(crate) mod explain;
 pub(crate) mod export;

@@ -63,6 +63,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Import(import) => commands::import::run(import).await,
         Command::Export(export) => commands::export::run(export).await,
         Command::Validate(validate) => commands::validate::run(&validate),
+        Command::Edge(command) => commands::edge::run(&command),
         Command::Access(command) => commands::access::run(command).await,
         Command::Node(command) => commands::node::run(command).await,
         Command::Token(command) => commands::token::run(command).await,

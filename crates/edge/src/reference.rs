@@ -1,8 +1,8 @@
 //! Resources and subjects with expressions in them: `todo:${params.id}`, `group:${claims.team}#member`, `${user.subject}`.
 //!
-//! What an expression puts into an id is escaped as the ids of callers are: every byte but letters, digits and `/ _ | - +` is
-//! written `=XX`, so that no value makes another reference than the one that is written, and no two values one id. Where more is in an
-//! id than the one value, `/` and `|` are escaped, too: a value cannot reach over its place.
+//! An id that is the one value of an expression is made of it as everywhere ([`ObjectId::of_text`]). Where more is in an id, every byte of a
+//! value but letters, digits and `_ - +` is written `=XX`, `/` and `|` as well: a value cannot reach over its place. So no value makes
+//! another reference than the one that is written, and no two values make one id.
 
 use std::fmt::Write as _;
 
@@ -147,20 +147,20 @@ impl Reference {
 
 fn object(definition: &Text, id: &[Piece], bound: &mut Bound) -> Result<ObjectRef, ComputeError> {
     let definition = definition.compute(bound)?;
-    let is_alone = id.len() == 1;
-    let id = joined(id, bound, |text, value| escape(text, &value, is_alone))?;
+    let definition = DefinitionName::new(&definition).map_err(no_reference)?;
+    let id = match id {
+        [Piece::Computed(value)] => ObjectId::of_text(&value.compute_text(bound)?),
+        pieces => ObjectId::new(&joined(pieces, bound, |text, value| escape(text, &value))?),
+    };
     Ok(ObjectRef {
-        definition: DefinitionName::new(&definition).map_err(no_reference)?,
-        id: ObjectId::new(&id).map_err(no_reference)?,
+        definition,
+        id: id.map_err(no_reference)?,
     })
 }
 
-fn escape(text: &mut String, value: &str, is_alone: bool) {
+fn escape(text: &mut String, value: &str) {
     for byte in value.bytes() {
-        let is_kept = byte.is_ascii_alphanumeric()
-            || matches!(byte, b'_' | b'-' | b'+')
-            || (is_alone && matches!(byte, b'/' | b'|'));
-        if is_kept {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+') {
             text.push(char::from(byte));
         } else {
             // Writing to a string does not fail.

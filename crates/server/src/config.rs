@@ -7,6 +7,7 @@ use std::time::Duration;
 use identity::{Authenticator, Caller};
 
 use crate::authzen::PublicUrl;
+use crate::edge::Edge;
 
 /// How the server listens and whom it lets in.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Config {
     pub metrics_addr: Option<SocketAddr>,
     /// What the server is called by those who reach it over HTTP; none for whatever a request calls it.
     pub public_url: Option<PublicUrl>,
+    /// The rules by which requests are judged that proxies ask about; none where proxies do not ask.
+    pub edge: Option<Arc<Edge>>,
     /// How connections are protected; none for plaintext.
     pub tls: Option<Tls>,
     /// Who may call.

@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
 use http::header::CONTENT_TYPE;
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -22,6 +22,7 @@ use tonic::body::Body;
 use tower::Service as _;
 
 use crate::calls::{Answer, Calls};
+use crate::edge::is_for_proxies;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::tls::{Protocols, TlsHandle};
@@ -65,6 +66,9 @@ impl Front {
     /// Boxed, since a connection moves what answers it a few times.
     fn answer(&mut self, request: Request<Body>) -> Answer {
         match self {
+            Self::Grpc(_) if is_for_proxies(request.uri().path()) => {
+                Box::pin(std::future::ready(Ok(no_http())))
+            }
             Self::Grpc(calls) => calls.call(request),
             Self::Both(calls, _) if is_grpc(&request) => calls.call(request),
             Self::Http(gateway) | Self::Both(_, gateway) => {
@@ -79,9 +83,20 @@ impl Front {
     }
 }
 
+/// Whether a request is a call of gRPC. What a proxy asks about may well be one, but not what it asks itself.
 fn is_grpc(request: &Request<Body>) -> bool {
+    if is_for_proxies(request.uri().path()) {
+        return false;
+    }
     let content_type = request.headers().get(CONTENT_TYPE);
     content_type.is_some_and(|name| name.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// What a proxy is told that asks over HTTP where gRPC alone is served: a failure of gRPC would look like success to it.
+fn no_http() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
+    response
 }
 
 /// Serves what comes to `listener` until `stopped`, and then what is under way.

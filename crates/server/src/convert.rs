@@ -32,6 +32,7 @@ use violation::Path;
 
 pub(crate) use trace::{TraceSource, debug_information, debug_text};
 pub(crate) use tree::tree_to_wire;
+pub(crate) use value::values_from_wire;
 pub use value::{context_from_wire, context_to_wire};
 pub use watch::WATCH_FROM;
 pub(crate) use watch::{watch, watched_to_wire};

@@ -12,6 +12,7 @@ mod calls;
 mod config;
 mod connections;
 mod deadline;
+mod edge;
 mod ending;
 mod error;
 mod gateway;
@@ -26,6 +27,7 @@ mod tls;
 use identity::Caller;
 use tonic::{Request, Status};
 
+pub use crate::edge::Edge;
 pub use authzen::{PublicUrl, PublicUrlError};
 pub use config::{Authentication, Config, HttpAddress, Tls};
 pub use gateway::RoutesError;

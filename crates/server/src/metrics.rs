@@ -11,6 +11,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tonic::body::Body;
 
+use crate::edge::Edge;
+
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -23,7 +25,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(node: Arc<Node>) -> Self {
+    pub(crate) fn new(node: Arc<Node>, edge: Option<&Edge>) -> Self {
         let mut registry = Registry::default();
         let version = ("version", env!("CARGO_PKG_VERSION"));
         registry.register(
@@ -32,6 +34,9 @@ impl Metrics {
             Info::new(vec![version]),
         );
         node.register_metrics(&mut registry);
+        if let Some(edge) = edge {
+            edge.register(&mut registry);
+        }
         Self { node, registry }
     }
 

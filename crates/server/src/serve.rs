@@ -11,6 +11,7 @@ use remit_proto::authzed::api::v1::experimental_service_server::ExperimentalServ
 use remit_proto::authzed::api::v1::permissions_service_server::PermissionsServiceServer;
 use remit_proto::authzed::api::v1::schema_service_server::SchemaServiceServer;
 use remit_proto::authzed::api::v1::watch_service_server::WatchServiceServer;
+use remit_proto::envoy::service::auth::v3::authorization_server::AuthorizationServer;
 use remit_proto::remit::v1::access_service_server::AccessServiceServer;
 use remit_proto::remit::v1::explain_service_server::ExplainServiceServer;
 use remit_proto::remit::v1::node_service_server::NodeServiceServer;
@@ -28,6 +29,7 @@ use crate::authzen::{AuthZen, PublicUrl};
 use crate::calls::Calls;
 use crate::config::{Config, HttpAddress};
 use crate::connections::{self, Front};
+use crate::edge::{ExtAuthz, Judge, ProxyApi};
 use crate::gateway::{Gateway, RoutesError};
 use crate::http_api::HttpApi;
 use crate::metrics::Metrics;
@@ -160,12 +162,20 @@ impl Listening {
         let tokens = TokenApi::new(Arc::clone(&node), &config.authentication);
         let tokens = TokenServiceServer::new(tokens);
         let tokens = tokens.max_decoding_message_size(config.request_bytes_max);
+        let judge = Judge::new(
+            Arc::clone(&node),
+            config.edge.clone(),
+            config.authentication.clone(),
+        );
+        let ext_authz = AuthorizationServer::new(ExtAuthz::new(judge.clone()));
+        let ext_authz = ext_authz.max_decoding_message_size(config.request_bytes_max);
         let routes = Routes::new(health_service).add_service(tokens);
+        let routes = routes.add_service(ext_authz);
         let services = services(&node, config.request_bytes_max, routes)?;
         tokio::spawn(keep_health(Arc::clone(&node), health, stopped.clone()));
         let bytes_max = config.request_bytes_max;
         let calls = Calls::new(services, config.authentication, config.call_max);
-        let apis = http_apis(&node, config.public_url, bytes_max);
+        let apis = http_apis(&node, config.public_url, judge, bytes_max);
         let gateway =
             |calls: &Calls| Gateway::new(calls.clone(), apis.clone(), bytes_max).map(Arc::new);
         let mut fronts = Vec::new();
@@ -178,7 +188,7 @@ impl Listening {
         };
         fronts.push((grpc, front));
         if let Some((listener, _)) = metrics {
-            let metrics = Arc::new(Metrics::new(Arc::clone(&node)));
+            let metrics = Arc::new(Metrics::new(Arc::clone(&node), config.edge.as_deref()));
             fronts.push((listener, Front::Metrics(metrics)));
         }
         let mut serving = Vec::new();
@@ -231,10 +241,11 @@ fn services(node: &Arc<Node>, bytes_max: usize, routes: Routes) -> Result<Routes
 fn http_apis(
     node: &Arc<Node>,
     public_url: Option<PublicUrl>,
+    judge: Judge,
     bytes_max: usize,
 ) -> Vec<Arc<dyn HttpApi>> {
     let authzen = AuthZen::new(Arc::clone(node), public_url, bytes_max);
-    vec![Arc::new(authzen)]
+    vec![Arc::new(authzen), Arc::new(ProxyApi::new(judge))]
 }
 
 fn reflection<'a>() -> Result<tonic_reflection::server::Builder<'a>, ServeError> {
@@ -245,12 +256,13 @@ fn reflection<'a>() -> Result<tonic_reflection::server::Builder<'a>, ServeError>
 
 /// Tells by the health service whether this node can answer; not once it stops.
 async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Receiver<bool>) {
-    const SERVICES: [&str; 11] = [
+    const SERVICES: [&str; 12] = [
         "",
         "authzed.api.v1.PermissionsService",
         "authzed.api.v1.SchemaService",
         "authzed.api.v1.WatchService",
         "authzed.api.v1.ExperimentalService",
+        "envoy.service.auth.v3.Authorization",
         "remit.v1.AccessService",
         "remit.v1.ExplainService",
         "remit.v1.NodeService",

@@ -80,6 +80,10 @@ pub(crate) struct Serve {
         conflicts_with = "insecure_no_auth"
     )]
     pub(crate) identity: Option<PathBuf>,
+    /// A file (YAML) of rules by which requests are judged that proxies ask about (Envoy, nginx, Caddy, Traefik), docs/edge.md;
+    /// read again on SIGHUP and when it changes.
+    #[arg(long, env = "REMIT_EDGE_RULES", value_name = "FILE")]
+    pub(crate) edge_rules: Option<PathBuf>,
     /// Ask no key of anybody. On loopback addresses only.
     #[arg(long, env = "REMIT_INSECURE_NO_AUTH")]
     pub(crate) insecure_no_auth: bool,

@@ -46,12 +46,14 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     if arguments.demo {
         demo::load(&node).await?;
     }
+    in_use.edge = sources.edge()?;
     tend(&node, &arguments);
     let config = Config {
         grpc_addr: arguments.grpc_addr,
         http_addr: http_address(&arguments),
         metrics_addr: arguments.metrics_addr.get(),
         public_url: arguments.public_url.clone(),
+        edge: in_use.edge.clone(),
         tls: sources.tls()?,
         authentication,
         request_bytes_max: arguments.limits.request_bytes_max,

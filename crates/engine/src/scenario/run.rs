@@ -97,6 +97,14 @@ impl<'a> Stage<'a> {
         failures
     }
 
+    /// The decision on a question; the text of why there is none.
+    ///
+    /// # Errors
+    /// For names that the schema lacks, and an evaluation that fails.
+    pub fn decide(&self, question: &Question) -> Result<Decision, String> {
+        self.ask(question).map_err(|error| error.to_string())
+    }
+
     fn assertion(&self, assertion: &Assertion) -> Option<String> {
         let answer = self.ask(&assertion.question);
         let is_right = match (&answer, assertion.expected) {

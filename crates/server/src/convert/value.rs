@@ -18,6 +18,14 @@ pub fn context_from_wire(context: Struct) -> Result<Context, Status> {
     Ok(Context::new(map(context, 1)?))
 }
 
+/// Values from the wire, by their names.
+///
+/// # Errors
+/// As [`context_from_wire`].
+pub(crate) fn values_from_wire(values: Struct) -> Result<Value, Status> {
+    map(values, 1).map(Value::Map)
+}
+
 /// A context as the wire has it.
 #[must_use]
 pub fn context_to_wire(context: &Context) -> Struct {

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
+use edge::Rules;
 use identity::{Authenticator, PresharedKeys, Settings, TokenKeys};
 use model::Clock;
 use ops::Node;
-use server::{Authentication, Tls, TlsHandle};
+use server::{Authentication, Edge, Tls, TlsHandle};
 use tokio::signal::unix::Signal;
 
 use crate::arguments::Serve;
@@ -26,6 +27,7 @@ pub(super) struct Sources {
     given_keys: Vec<String>,
     key_file: Option<PathBuf>,
     token_key_file: Option<PathBuf>,
+    edge_rules: Option<PathBuf>,
     settings: Option<PathBuf>,
     tls: Option<TlsFiles>,
 }
@@ -43,6 +45,7 @@ pub(super) struct InUse {
     keys: Option<Arc<PresharedKeys>>,
     authenticator: Option<Arc<Authenticator>>,
     pub(super) tls: Option<Arc<TlsHandle>>,
+    pub(super) edge: Option<Arc<Edge>>,
     /// The files that the settings were read from.
     settings_files: Vec<PathBuf>,
 }
@@ -54,6 +57,7 @@ impl Sources {
             given_keys: arguments.preshared_key.clone(),
             key_file: arguments.preshared_key_file.clone(),
             token_key_file: arguments.token_key_file.clone(),
+            edge_rules: arguments.edge_rules.clone(),
             settings: arguments.identity.clone(),
             tls: tls.map(|(certificate, key)| TlsFiles {
                 certificate,
@@ -65,7 +69,12 @@ impl Sources {
 
     /// Whether there is a file that could be read again.
     pub(super) fn has_files(&self) -> bool {
-        let files = [&self.key_file, &self.token_key_file, &self.settings];
+        let files = [
+            &self.key_file,
+            &self.token_key_file,
+            &self.settings,
+            &self.edge_rules,
+        ];
         self.tls.is_some() || files.into_iter().any(Option::is_some)
     }
 
@@ -101,6 +110,7 @@ impl Sources {
             keys,
             authenticator: Some(Arc::clone(&authenticator)),
             tls: None,
+            edge: None,
             settings_files,
         };
         Ok((Authentication::Required(authenticator), in_use))
@@ -116,6 +126,12 @@ impl Sources {
             key_pem: read(&files.key)?,
             client_authorities_pem: authorities.map(read).transpose()?,
         }))
+    }
+
+    /// The rules for proxies.
+    pub(super) fn edge(&self) -> anyhow::Result<Option<Arc<Edge>>> {
+        let rules = self.edge_rules.as_deref().map(rules);
+        Ok(rules.transpose()?.map(Edge::new))
     }
 
     fn settings(&self) -> anyhow::Result<Settings> {
@@ -197,6 +213,14 @@ impl Sources {
         if let Some(files) = files {
             in_use.settings_files = files;
         }
+        tell("rules for proxies", self.edge_rules.is_some(), || {
+            let (Some(edge), Some(file)) = (&in_use.edge, &self.edge_rules) else {
+                return Ok(());
+            };
+            let read = rules(file).inspect_err(|_| edge.note_unreadable());
+            edge.replace(read?);
+            Ok(())
+        });
         tell("certificate", self.tls.is_some(), || {
             if let (Some(handle), Some(tls)) = (&in_use.tls, self.tls()?) {
                 handle.replace(&tls)?;
@@ -214,7 +238,10 @@ impl Sources {
                 .chain(authorities)
         });
         let keys = self.key_file.iter().chain(&self.token_key_file);
-        let named = keys.chain(&self.settings).chain(tls);
+        let named = keys
+            .chain(&self.settings)
+            .chain(&self.edge_rules)
+            .chain(tls);
         let files = named.chain(&in_use.settings_files);
         let mark = |file: &PathBuf| {
             let metadata = fs::metadata(file).ok()?;
@@ -231,6 +258,7 @@ impl InUse {
             keys: None,
             authenticator: None,
             tls: None,
+            edge: None,
             settings_files: Vec::new(),
         }
     }
@@ -275,6 +303,11 @@ fn warn_of_short(keys: &PresharedKeys) {
             "a preshared key is short enough to be guessed; use 32 random bytes"
         );
     }
+}
+
+fn rules(path: &Path) -> anyhow::Result<Rules> {
+    let rules = Rules::read(&path.display().to_string(), &read(path)?);
+    rules.with_context(|| format!("`{}` is no file of rules for proxies", path.display()))
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
