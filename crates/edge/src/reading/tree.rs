@@ -27,7 +27,9 @@ pub(super) enum Value {
 
 /// Reads a document; the fault of one that is no YAML.
 pub(super) fn read(text: &str) -> Result<Node, Fault> {
-    let document: Result<Spanned<Value>, _> = serde_saphyr::from_str(text);
+    // Else `n` and `on` would be no texts.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let document: Result<Spanned<Value>, _> = serde_saphyr::from_str_with_options(text, options);
     document.map(Node::from).map_err(|error| Fault {
         position: error.location().map_or(START, |it| position(&it)),
         message: first_line(&error.without_snippet().to_string()),

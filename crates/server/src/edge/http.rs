@@ -162,9 +162,12 @@ impl HttpApi for ProxyApi {
     /// No success, whatever the failure. The client may be shown it, so that it tells of the proxy's settings alone.
     fn failure(&self, status: &Status) -> Response<Body> {
         let code = http_code(status.code());
-        let code = match code.is_success() {
-            true => StatusCode::INTERNAL_SERVER_ERROR,
-            false => code,
+        // A check that the proxy may not make is as one of what is not there.
+        let is_not_there = matches!(status.code(), Code::FailedPrecondition | Code::NotFound);
+        let code = match (code.is_success(), is_not_there) {
+            (true, _) => StatusCode::INTERNAL_SERVER_ERROR,
+            (false, true) => StatusCode::FORBIDDEN,
+            (false, false) => code,
         };
         let text = if matches!(status.code(), Code::InvalidArgument | Code::Unimplemented) {
             format!("{}\n", status.message())

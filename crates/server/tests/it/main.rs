@@ -11,6 +11,7 @@ mod authzen;
 mod bad_input;
 mod callers;
 mod counters;
+mod edge;
 mod expand;
 mod gateway;
 mod golden;

@@ -13,8 +13,8 @@ use tonic::codec::{DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Request, Status};
 
 use crate::http_client::{Http, post};
-use crate::life::{SCHEMA, touch, with_schema};
-use crate::running::{KEY, Running};
+use crate::life::{SCHEMA, touch};
+use crate::running::{KEY, Running, start_with_rules, write_schema};
 
 /// Operations that anybody who was let in may call: a token leaves whoever mints it a part of what it has. The list may only shrink.
 const OPEN: [&str; 1] = ["remit.v1.TokenService.Mint"];
@@ -75,6 +75,10 @@ fn request(method: &str) -> Value {
         }
         "Lock" => json!({ "subject": user["object"], "reason": "lost" }),
         "Unlock" => json!({ "subject": user["object"] }),
+        // Of Envoy.
+        "Check" => json!({ "attributes": { "request": { "http": {
+            "method": "GET", "path": "/docs/a", "host": "app.example.org",
+        } } } }),
         "Mint" => json!({ "lifeSeconds": "60" }),
         "CreateKey" | "RevokeKey" => json!({ "name": "made" }),
         other => {
@@ -235,9 +239,20 @@ fn is_refusal(code: Code, message: &str) -> bool {
         .any(|(expected, part)| code == expected && message.contains(part))
 }
 
+/// By which a proxy asks whether ann may view.
+const RULES: &str = r#"
+routes:
+  - name: read
+    path: /docs/{id}
+    checks: [{resource: "doc:${params.id}", permission: view, subject: "user:ann"}]
+"#;
+
 /// With an administrator, and somebody who holds nothing.
 async fn enforced() -> Running {
-    let (running, client) = with_schema().await;
+    let rules = edge::Rules::read("rules.yaml", RULES).unwrap();
+    let running = start_with_rules(server::Edge::new(rules)).await;
+    let client = running.client().await;
+    write_schema(&client, SCHEMA).await;
     touch(&client, &["doc:a#viewer@user:ann"]).await.unwrap();
     let administrator = wire::WriteRelationshipsRequest {
         updates: vec![wire::RelationshipUpdate {
@@ -340,7 +355,7 @@ async fn each_operation_refuses_somebody_who_may_not_over_http() {
     }
     let mut others = served
         .difference(&asked)
-        .filter(|path| **path != "/healthz");
+        .filter(|path| **path != "/healthz" && !path.starts_with("/edge/"));
     assert!(others.all(|path| standard(path).is_some()), "{served:?}");
     running.stop().await;
 }
@@ -387,6 +402,31 @@ async fn each_standard_tells_nothing_to_somebody_who_may_not() {
         assert_eq!((answer.code, answer.json()), (200, told.clone()), "{path}");
         // It is the caller that was refused, and not the request.
         assert_ne!(http.well(path, &body).await, told, "{path}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_may_not_check_lets_nothing_pass() {
+    let running = enforced().await;
+    let mut http = Http::to(&running).await;
+    let document = http.get("/openapi.json").await.json();
+    let paths = document["paths"].as_object().unwrap().keys();
+    let paths: Vec<_> = paths.filter(|path| path.starts_with("/edge/")).collect();
+    assert_eq!(paths.len(), 2);
+    for path in paths {
+        let path = path.replace("{path}", "docs/a");
+        for (key, code) in [(KEY, 200), ("second-key", 403)] {
+            let request = hyper::Request::get(&path)
+                .header("host", "app.example.org")
+                .header("remit-authorization", format!("Bearer {key}"))
+                .header("x-forwarded-method", "GET")
+                .header("x-forwarded-host", "app.example.org")
+                .header("x-forwarded-uri", "/docs/a")
+                .body(crate::http_client::text(""))
+                .unwrap();
+            assert_eq!(http.ask(request).await.code, code, "{path} {key}");
+        }
     }
     running.stop().await;
 }

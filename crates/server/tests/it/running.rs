@@ -10,7 +10,7 @@ use ops::write::Write;
 use ops::{Node, Settings};
 use remit_client::proto::authzed::api::v1 as wire;
 use remit_client::{Client, Connection, Transport};
-use server::{Authentication, Config, HttpAddress, Tls, TlsHandle};
+use server::{Authentication, Config, Edge, HttpAddress, Tls, TlsHandle};
 use store::{SqliteStore, Store};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -87,7 +87,33 @@ async fn start_fully(
         .await
         .unwrap();
     let authenticator = authenticator(&node, identity::Settings::default(), clock);
-    serve(node, store, tls, authenticator, (http_addr, call_max)).await
+    serve(
+        node,
+        store,
+        (tls, None),
+        authenticator,
+        (http_addr, call_max),
+    )
+    .await
+}
+
+/// A server that judges by rules what proxies ask about.
+pub(crate) async fn start_with_rules(edge: Arc<Edge>) -> Running {
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::memory().unwrap());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let node = Node::start(Arc::clone(&store), Arc::clone(&clock), Settings::default());
+    let node = node.await.unwrap();
+    let authenticator = authenticator(&node, identity::Settings::default(), clock);
+    let http = HttpAddress::Own("127.0.0.1:0".parse().unwrap());
+    let minute = Duration::from_secs(60);
+    serve(
+        node,
+        store,
+        (None, Some(edge)),
+        authenticator,
+        (http, minute),
+    )
+    .await
 }
 
 /// What lets in those with a key, and whom `settings` name.
@@ -118,7 +144,7 @@ pub(crate) async fn start_letting_in(
     let http = HttpAddress::Own("127.0.0.1:0".parse().unwrap());
     let minute = Duration::from_secs(60);
     let letting_in = Arc::clone(&authenticator);
-    let running = serve(node, store, tls, letting_in, (http, minute)).await;
+    let running = serve(node, store, (tls, None), letting_in, (http, minute)).await;
     (running, authenticator)
 }
 
@@ -144,7 +170,7 @@ async fn let_do(node: &Node, callers: &[&str]) {
 async fn serve(
     node: Arc<Node>,
     store: Arc<dyn Store>,
-    tls: Option<Tls>,
+    (tls, edge): (Option<Tls>, Option<Arc<Edge>>),
     authenticator: Arc<Authenticator>,
     (http_addr, call_max): (HttpAddress, Duration),
 ) -> Running {
@@ -157,7 +183,7 @@ async fn serve(
         request_bytes_max: 4 << 20,
         call_max,
         public_url: None,
-        edge: None,
+        edge,
         shutdown_grace: Duration::from_secs(5),
     };
     let listening = server::listen(Arc::clone(&node), config).await.unwrap();
