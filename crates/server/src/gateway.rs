@@ -25,6 +25,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tower::Service as _;
 
 use crate::calls::Calls;
+use crate::convert::IDEMPOTENCY_KEY;
 use crate::deadline::TIMEOUT;
 use crate::guard::ON_BEHALF_OF;
 use crate::metadata::REQUEST_ID;
@@ -34,11 +35,12 @@ use routes::{Route, Routes};
 pub use routes::RoutesError;
 
 /// The headers that go on to the call.
-const PASSED_ON: [HeaderName; 6] = [
+const PASSED_ON: [HeaderName; 7] = [
     AUTHORIZATION,
     REQUEST_ID,
     HeaderName::from_static(TIMEOUT),
     HeaderName::from_static(ON_BEHALF_OF),
+    HeaderName::from_static(IDEMPOTENCY_KEY),
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
 ];
