@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use remit_proto::authzed::api::v1 as wire;
@@ -67,6 +68,9 @@ struct Waiting {
     deadline: Instant,
     answer: oneshot::Sender<Answer>,
 }
+
+/// How long a caller waits past its deadline for the call to say why it has no answer.
+const GRACE: Duration = Duration::from_millis(5);
 
 /// Checks of the same kind fail one by one below so many at once, where they failed together.
 const SINGLES_AT_ONCE: usize = 16;
@@ -134,7 +138,7 @@ impl Batcher {
             };
             tokio::spawn(turn.drive(Arc::clone(core)));
         }
-        match tokio::time::timeout_at(deadline, answered).await {
+        match tokio::time::timeout_at(deadline + GRACE, answered).await {
             Ok(Ok(answer)) => answer,
             // The runtime ended, or a fault of this crate.
             Ok(Err(_)) => Err(Error::new(

@@ -285,6 +285,10 @@ impl Core {
         let status = Status::deadline_exceeded("the deadline passed before an answer");
         let error = link::error(status);
         let error = match trail.last {
+            // It has never reached anybody.
+            Some(last) if trail.sent == 0 && manner.repeat == Repeat::Harmless => {
+                return link::error(last).with_note("until the deadline passed");
+            }
             Some(last) => error.with_note(&format!("and before that: {}", last.message())),
             None => error,
         };

@@ -38,6 +38,8 @@ pub(crate) struct Server {
     pub(crate) lines: Lines,
     failures: AtomicU32,
     late: AtomicU32,
+    /// Connections in a row that were closed before a call.
+    closed: AtomicU32,
     /// Until when it is left alone, in microseconds since the client began; 0 while it is well.
     alone_until: AtomicU64,
 }
@@ -56,6 +58,7 @@ impl Server {
             lines,
             failures: AtomicU32::new(0),
             late: AtomicU32::new(0),
+            closed: AtomicU32::new(0),
             alone_until: AtomicU64::new(0),
         }
     }
@@ -162,8 +165,10 @@ impl Endpoints {
 
     /// The endpoint has answered.
     pub(crate) fn note_success(&self, server: &Server) {
-        if server.late.load(Ordering::Relaxed) != 0 {
-            server.late.store(0, Ordering::Relaxed);
+        for count in [&server.late, &server.closed] {
+            if count.load(Ordering::Relaxed) != 0 {
+                count.store(0, Ordering::Relaxed);
+            }
         }
         if server.is_well() && server.failures.load(Ordering::Relaxed) == 0 {
             return;
@@ -179,6 +184,14 @@ impl Endpoints {
         let until = self.micros().saturating_add(self.alone(server)).max(1);
         // Calls that failed together count as one while.
         server.alone_until.fetch_max(until, Ordering::AcqRel);
+    }
+
+    /// The endpoint has closed a connection before a call was sent. Once, that is a connection that was idle, or a server that
+    /// goes; again, without an answer in between, it is one that takes no calls.
+    pub(crate) fn note_closed(&self, server: &Server) {
+        if server.closed.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.note_failure(server);
+        }
     }
 
     /// The endpoint has not answered in time.

@@ -103,9 +103,12 @@ impl Link {
                 Ok(response)
             }
             Err(error) => {
-                let (status, is_failure) = status(error);
-                if is_failure {
-                    endpoints.note_failure(&target.server);
+                let (status, is_closed) = status(error);
+                match (is_closed, status.code()) {
+                    (true, _) => endpoints.note_closed(&target.server),
+                    (false, Code::Unavailable) => endpoints.note_failure(&target.server),
+                    // It was late, which whoever waited says.
+                    (false, _) => {}
                 }
                 Err(status)
             }
@@ -124,8 +127,7 @@ fn says_unavailable(headers: &HeaderMap) -> bool {
     status.is_some_and(|status| status.as_bytes() == b"14")
 }
 
-/// What the failure of a connection means, with what it proves about the call; and whether the endpoint has failed: one that
-/// only closed a connection takes the next.
+/// What the failure of a connection means, with what it proves about the call; and whether it was only closed.
 fn status(error: tonic::transport::Error) -> (Status, bool) {
     let (mut is_unreachable, mut is_closed) = (false, false);
     let mut next: Option<&(dyn StdError + 'static)> = Some(&error);
@@ -149,7 +151,7 @@ fn status(error: tonic::transport::Error) -> (Status, bool) {
     };
     let mut status = Status::unavailable(format!("{what}: {text}"));
     status.set_source(source);
-    (status, is_unreachable || !is_closed)
+    (status, is_closed && !is_unreachable)
 }
 
 fn chain(error: &(dyn StdError + 'static)) -> String {
@@ -204,15 +206,20 @@ impl Proof {
     }
 }
 
-/// The failure that a status means, told from a credential that could not be had.
+/// The failure that a status means: what was made here of a lost connection, or of no credential, is told from a server's answers.
 pub(crate) fn error(status: Status) -> crate::Error {
-    let is_ours = status
-        .source()
-        .is_some_and(|source| source.is::<NoCredential>());
+    let is_ours = |source: &(dyn StdError + 'static)| source.is::<NoCredential>();
+    let has_no_credential = status.source().is_some_and(is_ours);
+    let proof = Proof::of(&status);
     let error = crate::Error::of(status);
-    match is_ours {
-        true => error.with_kind(ErrorKind::Credential),
-        false => error,
+    match proof {
+        Proof::Lost | Proof::NotSent => error.with_kind(ErrorKind::Unavailable),
+        _ if has_no_credential => error.with_kind(ErrorKind::Credential),
+        Proof::Refused
+        | Proof::Unavailable
+        | Proof::Unauthenticated
+        | Proof::Broken
+        | Proof::Answered => error,
     }
 }
 

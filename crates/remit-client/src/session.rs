@@ -253,7 +253,7 @@ mod tests {
         // A write that began after both is newer than both.
         Writing::begin(&session).wrote(&token("third"));
         assert_eq!(session.token(), Some(token("third")));
-        session.observe(token("of another service"));
+        session.observe(token("elsewhere"));
         assert_eq!(session.consistency().0, Consistency::FullyConsistent);
     }
 

@@ -1,0 +1,11 @@
+//! The binaries as they are run, before a real Remit.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod grpc;
+mod running;
+mod web;
