@@ -56,40 +56,21 @@ async fn measure() {
             .unwrap()
     };
     fill(&client(Batching::off())).await;
-    println!("callers  way       under way  checks/s  checks/CPU s  us/check  checks/call");
+    println!("callers  way       checks/s  checks/CPU s  us/check  checks/call");
     for callers in [1, 16, 64, 256] {
         let mut alone = Vec::new();
-        let ways = [1, 2, 4];
-        let mut together = vec![Vec::new(); ways.len()];
+        let mut together = Vec::new();
         for _ in 0..TURNS {
             alone.push(turn(&client(Batching::off()), callers).await);
-            for (turns, under_way_max) in together.iter_mut().zip(ways) {
-                let batching = Batching {
-                    under_way_max,
-                    ..Batching::default()
-                };
-                turns.push(turn(&client(batching), callers).await);
-            }
+            together.push(turn(&client(Batching::default()), callers).await);
         }
         let (of_alone, size) = median(&alone);
-        print(callers, "alone", "-", of_alone, size);
-        for (turns, under_way_max) in together.iter().zip(ways) {
-            let (median, size) = median(turns);
-            print(
-                callers,
-                "together",
-                &under_way_max.to_string(),
-                median,
-                size,
-            );
-            let (per_second, per_cpu) = (
-                rate(median).0 / rate(of_alone).0,
-                rate(median).1 / rate(of_alone).1,
-            );
-            println!(
-                "{callers:>7}  ratio     {under_way_max:>9}  {per_second:>8.2}  {per_cpu:>12.2}"
-            );
-        }
+        print(callers, "alone", of_alone, size);
+        let (of_together, size) = median(&together);
+        print(callers, "together", of_together, size);
+        let (alone, together) = (rate(of_alone), rate(of_together));
+        let (per_second, per_cpu) = (together.0 / alone.0, together.1 / alone.1);
+        println!("{callers:>7}  ratio     {per_second:>8.2}  {per_cpu:>12.2}");
     }
 }
 
@@ -142,11 +123,11 @@ fn median(turns: &[(Turn, f64)]) -> (Turn, f64) {
     turns[turns.len() / 2]
 }
 
-fn print(callers: usize, way: &str, under_way: &str, turn: Turn, size: f64) {
+fn print(callers: usize, way: &str, turn: Turn, size: f64) {
     let (per_second, per_cpu) = rate(turn);
     let micros = 1e6 / per_cpu;
     println!(
-        "{callers:>7}  {way:<8}  {under_way:>9}  {per_second:>8.0}  {per_cpu:>12.0}  {micros:>8.2}  {size:>11.1}"
+        "{callers:>7}  {way:<8}  {per_second:>8.0}  {per_cpu:>12.0}  {micros:>8.2}  {size:>11.1}"
     );
 }
 

@@ -1,7 +1,7 @@
 //! Checks that are asked at the same time go to the server together.
 //!
-//! There is no timer. The first check goes at once; those that come while as many calls are under way as may be wait, and go together when one
-//! of those is answered. Checks go together only if they ask for the same consistency in the same name. Each caller waits for its own
+//! Nothing is held back. The first check goes at once; those that come while a call is under way wait, and go together when it is answered, or beside it
+//! if it takes long. Checks go together only if they ask for the same consistency in the same name. Each caller waits for its own
 //! answer until its own deadline: one that gives up changes nothing for the others, and a check that fails fails alone.
 
 use std::collections::{HashMap, VecDeque};
@@ -29,6 +29,8 @@ pub struct Batching {
     pub size_max: usize,
     /// The most calls of one kind under way; further checks wait for one of them.
     pub under_way_max: usize,
+    /// How long the newest call has to be under way for another to be made beside it.
+    pub patience: Duration,
     /// The most checks that wait; more are refused as overloaded.
     pub waiting_max: usize,
 }
@@ -59,6 +61,8 @@ struct Kind {
 #[derive(Debug, Default)]
 struct Group {
     under_way: usize,
+    /// When the newest call was made.
+    newest: Option<Instant>,
     waiting: VecDeque<Waiting>,
 }
 
@@ -79,7 +83,8 @@ impl Default for Batching {
     fn default() -> Self {
         Self {
             size_max: 256,
-            under_way_max: 2,
+            under_way_max: 4,
+            patience: Duration::from_millis(10),
             waiting_max: 10_000,
         }
     }
@@ -131,25 +136,48 @@ impl Batcher {
             answer,
         };
         if self.join(&kind, waiting)? {
-            let turn = Turn {
-                batcher: Arc::clone(self),
-                kind,
-                is_over: false,
-            };
-            tokio::spawn(turn.drive(Arc::clone(core)));
+            self.begin(core, kind.clone());
         }
-        match tokio::time::timeout_at(deadline + GRACE, answered).await {
-            Ok(Ok(answer)) => answer,
-            // The runtime ended, or a fault of this crate.
-            Ok(Err(_)) => Err(Error::new(
-                ErrorKind::Internal,
-                "the check was dropped before an answer",
-            )),
-            Err(_) => Err(Error::new(
-                ErrorKind::DeadlineExceeded,
-                "the deadline passed before an answer",
-            )),
+        self.wait(core, kind, answered, deadline).await
+    }
+
+    /// Waits for the answer; whenever it takes long, sees to it that what waits does not wait for one slow call.
+    async fn wait(
+        self: &Arc<Self>,
+        core: &Arc<Core>,
+        kind: Kind,
+        mut answered: oneshot::Receiver<Answer>,
+        deadline: Instant,
+    ) -> Answer {
+        let end = deadline + GRACE;
+        let mut patience = self.batching.patience;
+        loop {
+            let until = end.min(deadline_after(patience));
+            match tokio::time::timeout_at(until, &mut answered).await {
+                Ok(Ok(answer)) => return answer,
+                // The runtime ended, or a fault of this crate.
+                Ok(Err(_)) => {
+                    let message = "the check was dropped before an answer";
+                    return Err(Error::new(ErrorKind::Internal, message));
+                }
+                Err(_) if until == end => return Err(late()),
+                Err(_) => {}
+            }
+            patience = patience.saturating_mul(2);
+            if self.groups().may_begin(&kind, &self.batching) {
+                self.begin(core, kind.clone());
+            }
         }
+    }
+
+    /// Makes calls of that kind, for which there is leave.
+    fn begin(self: &Arc<Self>, core: &Arc<Core>, kind: Kind) {
+        let turn = Turn {
+            batcher: Arc::clone(self),
+            kind,
+            is_over: false,
+        };
+        tokio::spawn(turn.drive(Arc::clone(core)));
     }
 
     /// Puts a check into the queue of its kind; whether one more call may be made for them.
@@ -166,9 +194,7 @@ impl Batcher {
             None => groups.by_kind.entry(kind.clone()).or_default(),
         };
         group.waiting.push_back(waiting);
-        let is_free = group.under_way < self.batching.under_way_max.max(1);
-        group.under_way += usize::from(is_free);
-        Ok(is_free)
+        Ok(group.may_begin(&self.batching))
     }
 
     /// The next checks to go together, without those that nobody waits for any more.
@@ -178,12 +204,17 @@ impl Batcher {
         let Some(group) = by_kind.get_mut(kind) else {
             return Vec::new();
         };
+        let now = Instant::now();
+        group.newest = Some(now);
         let mut batch = Vec::new();
         while batch.len() < self.batching.size_max
             && let Some(next) = group.waiting.pop_front()
         {
             *waiting = waiting.saturating_sub(1);
-            if !next.answer.is_closed() {
+            // Whoever waits no longer, or not for long enough, is not worth a server's while.
+            if next.deadline <= now {
+                drop(next.answer.send(Err(late())));
+            } else if !next.answer.is_closed() {
                 batch.push(next);
             }
         }
@@ -253,7 +284,30 @@ impl Drop for Turn {
     }
 }
 
+impl Group {
+    /// Leave to make one call more for what waits: there is none, or the newest takes long.
+    fn may_begin(&mut self, batching: &Batching) -> bool {
+        let is_slow = || {
+            let newest = self.newest;
+            newest.is_some_and(|newest| newest.elapsed() >= batching.patience)
+        };
+        let may = !self.waiting.is_empty()
+            && (self.under_way == 0 || (self.under_way < batching.under_way_max && is_slow()));
+        if may {
+            self.under_way += 1;
+            self.newest = Some(Instant::now());
+        }
+        may
+    }
+}
+
 impl Groups {
+    /// Leave to make one call more of that kind.
+    fn may_begin(&mut self, kind: &Kind, batching: &Batching) -> bool {
+        let group = self.by_kind.get_mut(kind);
+        group.is_some_and(|group| group.may_begin(batching))
+    }
+
     /// One call of that kind is no longer under way.
     fn leave(&mut self, kind: &Kind) {
         let Some(group) = self.by_kind.get_mut(kind) else {
@@ -264,6 +318,11 @@ impl Groups {
             self.by_kind.remove(kind);
         }
     }
+}
+
+fn late() -> Error {
+    let message = "the deadline passed before an answer";
+    Error::new(ErrorKind::DeadlineExceeded, message)
 }
 
 /// Asks one question in a call of its own.

@@ -149,6 +149,7 @@ impl Builder {
             ("deadlines.write", self.deadlines.write),
             ("deadlines.result", self.deadlines.result),
             ("hedge.delay", fixed),
+            ("batching.patience", self.batching.patience),
         ] {
             wrong_unless(!time.is_zero(), name, "0 s", "some time")?;
         }

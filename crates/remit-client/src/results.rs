@@ -151,7 +151,7 @@ impl<Q: Question> Results<Q> {
                     return Err(Error::new(ErrorKind::DeadlineExceeded, message));
                 }
             };
-            self.note_loss(status)?;
+            self.note_loss(status).await?;
         }
     }
 
@@ -190,10 +190,12 @@ impl<Q: Question> Results<Q> {
     ///
     /// # Errors
     /// The failure, if it cannot be gone on after.
-    fn note_loss(&mut self, status: Status) -> Result<(), Error> {
+    async fn note_loss(&mut self, status: Status) -> Result<(), Error> {
         let is_lost = match Proof::of(&status) {
             Proof::NotSent | Proof::Unavailable | Proof::Lost => true,
-            Proof::Refused | Proof::Unauthenticated | Proof::Broken | Proof::Answered => false,
+            // The credential may have ended with which the answer began.
+            Proof::Unauthenticated => self.core.reach.credentials.renew().await,
+            Proof::Refused | Proof::Broken | Proof::Answered => false,
         };
         self.losses += 1;
         let can_go_on = self.is_resumable && self.losses < LOSSES_MAX;

@@ -18,6 +18,7 @@ fn one_at_a_time(fixed: &Fixed, size_max: usize) -> Client {
         size_max,
         under_way_max: 1,
         waiting_max: 100,
+        ..Batching::default()
     };
     builder(&[fixed.endpoint()])
         .batching(batching)
@@ -87,6 +88,21 @@ async fn a_caller_that_gives_up_takes_nobody_with_it() {
     }
     let sizes: Vec<usize> = fixed.seen().iter().map(|seen| seen.items.len()).collect();
     assert_eq!(sizes, [1, 4]);
+}
+
+#[tokio::test]
+async fn nobody_waits_long_for_one_slow_call() {
+    let fixed = Fixed::start(Answer::Says(ALLOWS)).await;
+    let client = builder(&[fixed.endpoint()]).build().unwrap();
+    let asking = ask(&client, &fixed, (0..21).map(check).collect()).await;
+    // The first has no answer; the others go beside it, in one call.
+    fixed.has_seen(2).await;
+    let sizes: Vec<usize> = fixed.seen().iter().map(|seen| seen.items.len()).collect();
+    assert_eq!(sizes, [1, 20]);
+    fixed.script.turns.add_permits(100);
+    for asked in asking {
+        assert!(asked.await.unwrap());
+    }
 }
 
 #[tokio::test]

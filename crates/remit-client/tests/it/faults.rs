@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use remit_client::{Check, Client, ErrorKind, IdempotencyKey};
+use remit_client::{Check, Client, Consistency, ErrorKind, IdempotencyKey};
 use tokio::task::JoinSet;
 
-use crate::running::{Site, touch};
+use crate::running::{Site, builder, touch};
 
 const CHECKERS: usize = 16;
 const WRITERS: usize = 4;
@@ -157,4 +157,28 @@ async fn the_end_of_an_outage_is_seen_at_once() {
     assert!(back.unwrap().unwrap().unwrap().is_allowed());
     // All the while it was tried a few times, not thousands of times.
     assert!(client.counts().retries <= 2, "{:?}", client.counts());
+}
+
+/// With two nodes, nobody notices that one goes, but for the calls that were under way on it, which are asked again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_another_node_nobody_waits_for_the_one_that_went() {
+    let (site, client) = Site::with_schema().await;
+    let row = ["document:there#viewer@user:ann"];
+    let at = client.write(touch(row)).await.unwrap();
+    let mut other = Site::start_on(Arc::clone(&site.store), None).await;
+    let both = builder(&[site.endpoint(), other.endpoint()]);
+    let both = both.build().unwrap();
+    let mut longest = Duration::ZERO;
+    for number in 0..600 {
+        if number == 200 {
+            other.kill();
+        }
+        let check = Check::new("document:there", "view", "user:ann").unwrap();
+        let check = check.with_consistency(Consistency::AtLeastAsFresh(at.clone()));
+        let began = Instant::now();
+        let decision = both.check(check.with_deadline(DEADLINE)).await.unwrap();
+        assert!(decision.is_allowed());
+        longest = longest.max(began.elapsed());
+    }
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
 }

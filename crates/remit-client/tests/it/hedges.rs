@@ -7,7 +7,7 @@ use remit_client::{Batching, Check, Client, Hedge};
 use crate::proxy::Proxy;
 use crate::running::{Site, builder, touch};
 
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 fn check() -> Check {
     let check = Check::new("document:a", "view", "user:ann").unwrap();
@@ -41,7 +41,7 @@ async fn a_stalled_endpoint_is_passed_by() {
     let endpoints = [stalls.endpoint(), flows.endpoint()];
     let hedge = Hedge {
         burst_max: 100,
-        ..Hedge::after(Duration::from_millis(20))
+        ..Hedge::after(Duration::from_millis(150))
     };
     let client = hedged(&endpoints, hedge);
     for _ in 0..4 {
@@ -70,13 +70,17 @@ async fn a_stalled_endpoint_is_passed_by() {
 async fn with_one_endpoint_the_second_attempt_has_a_connection_of_its_own() {
     let site = site().await;
     let proxy = Proxy::before(site.address).await;
-    let client = hedged(&[proxy.endpoint()], Hedge::after(Duration::from_millis(20)));
+    let client = hedged(
+        &[proxy.endpoint()],
+        Hedge::after(Duration::from_millis(150)),
+    );
     assert!(client.check(check()).await.unwrap().is_allowed());
     proxy.stall_first();
     let began = Instant::now();
     assert!(client.check(check()).await.unwrap().is_allowed());
     assert!(began.elapsed() < DEADLINE);
-    assert_eq!((proxy.connections(), client.counts().hedges_won), (2, 1));
+    assert_eq!(proxy.connections(), 2);
+    assert!(client.counts().hedges_won >= 1, "{:?}", client.counts());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

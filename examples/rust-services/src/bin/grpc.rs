@@ -1,4 +1,4 @@
-//! The service of gRPC: `cargo run -p rust-services --bin grpc -- 127.0.0.1:8001 127.0.0.1:50051 key`.
+//! The service of gRPC: `cargo run -p rust-services --bin documents-grpc -- 127.0.0.1:8001 127.0.0.1:50051 key`.
 
 use rust_services::{grpc, start};
 use tokio_stream::wrappers::TcpListenerStream;

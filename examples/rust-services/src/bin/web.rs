@@ -1,4 +1,4 @@
-//! The service of HTTP: `cargo run -p rust-services --bin web -- 127.0.0.1:8000 127.0.0.1:50051 key`.
+//! The service of HTTP: `cargo run -p rust-services --bin documents-web -- 127.0.0.1:8000 127.0.0.1:50051 key`.
 
 use rust_services::{start, web};
 

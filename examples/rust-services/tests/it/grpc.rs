@@ -8,7 +8,7 @@ use crate::running;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_document_is_read_by_those_who_may() {
-    let service = running::start(env!("CARGO_BIN_EXE_grpc")).await;
+    let service = running::start(env!("CARGO_BIN_EXE_documents-grpc")).await;
     let to = format!("http://{}", service.address);
     let client = DocumentsClient::connect(to).await.unwrap();
     let read = async |id: &str, user: Option<&str>| -> Result<String, Status> {

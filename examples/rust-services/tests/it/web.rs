@@ -43,7 +43,7 @@ async fn ask(address: &str, request: &str, headers: &[(&str, &str)]) -> Answer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handler_runs_for_those_who_may() {
-    let service = running::start(env!("CARGO_BIN_EXE_web")).await;
+    let service = running::start(env!("CARGO_BIN_EXE_documents-web")).await;
     let address = service.address.as_str();
     let read = ask(address, "GET /documents/plan", &[("x-user", "ann")]).await;
     assert_eq!((read.status, read.body.as_str()), (200, "the text of plan"));
@@ -72,7 +72,7 @@ async fn a_handler_runs_for_those_who_may() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_shared_is_seen_with_its_token() {
-    let service = running::start(env!("CARGO_BIN_EXE_web")).await;
+    let service = running::start(env!("CARGO_BIN_EXE_documents-web")).await;
     let address = service.address.as_str();
     let shared = ask(
         address,
