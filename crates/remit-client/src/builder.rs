@@ -1,12 +1,13 @@
 //! How a client is described: where the servers are, who calls, and how long, how often, how many.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::{Batcher, Batching};
 use crate::call::{Core, Deadlines, Tally};
 use crate::client::Client;
-use crate::connection::{ClientCertificate, ConnectError, Lines, Transport};
+use crate::connection::{ClientCertificate, ConnectError, Lines, Shown, Transport};
 use crate::credentials::Credentials;
 use crate::endpoints::{Endpoints, Server};
 use crate::hedge::{Hedge, HedgeDelay, Hedging};
@@ -58,10 +59,22 @@ impl Builder {
         certificate_pem: impl Into<String>,
         key_pem: impl Into<String>,
     ) -> Self {
-        self.certificate = Some(ClientCertificate {
+        self.certificate = Some(ClientCertificate::Fixed(Shown {
             certificate_pem: certificate_pem.into(),
             key_pem: key_pem.into(),
-        });
+        }));
+        self
+    }
+
+    /// Showing the certificate in a file, with its key in another (PEM both). They are read again at most once a second while calls are
+    /// made; a certificate that was renewed gets connections of its own.
+    pub fn client_certificate_files(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        let files = ClientCertificate::Files(certificate.into(), key.into());
+        self.certificate = Some(files);
         self
     }
 

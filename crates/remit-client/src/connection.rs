@@ -1,8 +1,9 @@
 //! How a server is reached: addresses, TLS, and the connections that are made when they are first needed.
 
 use std::fmt;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
@@ -10,6 +11,8 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long it may take to say so.
 const ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the files of a client certificate are taken to be as they were.
+const CERTIFICATE_TRUSTED: Duration = Duration::from_secs(1);
 /// Connections to one endpoint: the second is for hedges where there is no other endpoint.
 pub(crate) const LINES: usize = 2;
 
@@ -39,9 +42,18 @@ pub enum Transport {
     },
 }
 
-/// The certificate that a client shows, with its key.
+/// The certificate that a client shows.
 #[derive(Clone)]
-pub(crate) struct ClientCertificate {
+pub(crate) enum ClientCertificate {
+    /// These, for as long as the client lives.
+    Fixed(Shown),
+    /// What these files say: the certificate, and its key.
+    Files(PathBuf, PathBuf),
+}
+
+/// A certificate with its key, PEM both.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Shown {
     pub(crate) certificate_pem: String,
     pub(crate) key_pem: String,
 }
@@ -74,6 +86,14 @@ pub enum ConnectError {
     /// A client certificate is shown over TLS alone.
     #[error("a client certificate needs TLS; say which authorities to trust")]
     CertificateWithoutTls,
+    /// The client certificate or its key cannot be read.
+    #[error("cannot read the client certificate in `{path}`")]
+    Certificate {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Nobody answers there, or not as expected; or a certificate cannot be read.
     #[error("cannot connect to `{endpoint}`")]
     Transport {
@@ -84,12 +104,23 @@ pub enum ConnectError {
     },
 }
 
-/// How the connections to one endpoint are made.
+/// The connections to one endpoint: each is made when it is first asked for, and again when it was lost.
 #[derive(Debug)]
 pub(crate) struct Lines {
+    name: String,
+    transport: Transport,
+    certificate: Option<ClientCertificate>,
+    connect_timeout: Duration,
+    made: Mutex<Made>,
+}
+
+#[derive(Debug)]
+struct Made {
     endpoint: Endpoint,
-    /// Each is made when it is first asked for, and again when it was lost.
-    channels: [OnceLock<Channel>; LINES],
+    channels: [Option<Channel>; LINES],
+    /// With this certificate, as it was at that time.
+    shown: Option<Shown>,
+    read_at: Instant,
 }
 
 impl Lines {
@@ -100,34 +131,100 @@ impl Lines {
         certificate: Option<&ClientCertificate>,
         connect_timeout: Duration,
     ) -> Result<Self, ConnectError> {
-        let endpoint = describe(endpoint, transport, certificate, connect_timeout)?;
+        let shown = certificate.map(ClientCertificate::read).transpose()?;
+        let described = describe(endpoint, transport, shown.as_ref(), connect_timeout)?;
         Ok(Self {
-            endpoint,
-            channels: [const { OnceLock::new() }; LINES],
+            name: endpoint.to_owned(),
+            transport: transport.clone(),
+            certificate: certificate.cloned(),
+            connect_timeout,
+            made: Mutex::new(Made {
+                endpoint: described,
+                channels: [None, None],
+                shown,
+                read_at: Instant::now(),
+            }),
         })
     }
 
     /// The connection of that number, or the last.
     pub(crate) fn channel(&self, number: usize) -> Channel {
-        let [first, second] = &self.channels;
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        self.renew(&mut made);
+        let Made {
+            endpoint, channels, ..
+        } = &mut *made;
+        let [first, second] = channels;
         let line = if number == 0 { first } else { second };
-        line.get_or_init(|| self.endpoint.connect_lazy()).clone()
+        line.get_or_insert_with(|| endpoint.connect_lazy()).clone()
     }
 
     /// Makes the first connection now.
     pub(crate) async fn connect(&self) -> Result<(), tonic::transport::Error> {
-        let channel = self.endpoint.connect().await?;
-        let [first, _] = &self.channels;
+        let endpoint = {
+            let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.endpoint.clone()
+        };
+        let channel = endpoint.connect().await?;
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let [first, _] = &mut made.channels;
         // If there is one already, it is as good.
-        first.get_or_init(|| channel);
+        first.get_or_insert(channel);
         Ok(())
+    }
+
+    /// Makes new connections if the certificate was renewed; calls that are under way end on the old ones. While the files
+    /// cannot be read, or hold no certificate with its key, the old one is shown.
+    fn renew(&self, made: &mut Made) {
+        let Some(files @ ClientCertificate::Files(..)) = &self.certificate else {
+            return;
+        };
+        if made.read_at.elapsed() < CERTIFICATE_TRUSTED {
+            return;
+        }
+        made.read_at = Instant::now();
+        let Ok(shown) = files.read() else {
+            return;
+        };
+        if made.shown.as_ref() == Some(&shown) {
+            return;
+        }
+        let described = describe(
+            &self.name,
+            &self.transport,
+            Some(&shown),
+            self.connect_timeout,
+        );
+        if let Ok(endpoint) = described {
+            made.endpoint = endpoint;
+            made.channels = [None, None];
+            made.shown = Some(shown);
+        }
+    }
+}
+
+impl ClientCertificate {
+    fn read(&self) -> Result<Shown, ConnectError> {
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path).map_err(|source| ConnectError::Certificate {
+                path: path.clone(),
+                source,
+            })
+        };
+        match self {
+            Self::Fixed(shown) => Ok(shown.clone()),
+            Self::Files(certificate, key) => Ok(Shown {
+                certificate_pem: read(certificate)?,
+                key_pem: read(key)?,
+            }),
+        }
     }
 }
 
 fn describe(
     endpoint: &str,
     transport: &Transport,
-    certificate: Option<&ClientCertificate>,
+    certificate: Option<&Shown>,
     connect_timeout: Duration,
 ) -> Result<Endpoint, ConnectError> {
     let scheme = match transport {
@@ -179,5 +276,11 @@ impl fmt::Debug for Connection {
 impl fmt::Debug for ClientCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClientCertificate(..)")
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shown(..)")
     }
 }

@@ -142,6 +142,52 @@ async fn a_certificate_is_shown_where_one_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_was_renewed_is_shown_from_then_on() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let (certificate_pem, key_pem) = authority.sign("127.0.0.1");
+    let tls = Tls {
+        certificate_pem,
+        key_pem,
+        client_authorities_pem: Some(authority.pem.clone()),
+    };
+    let site = Site::start_with(Some(tls)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("cert"), folder.path().join("key"));
+    let put = |signed: (String, String)| {
+        std::fs::write(&key, signed.1).unwrap();
+        std::fs::write(&certificate, signed.0).unwrap();
+    };
+    put(other.sign("web"));
+    let client = site.builder().tls(&authority.pem);
+    let client = client
+        .client_certificate_files(&certificate, &key)
+        .build()
+        .unwrap();
+    let short = || check().with_deadline(std::time::Duration::from_millis(300));
+    assert!(
+        client.check(short()).await.is_err(),
+        "a wrong certificate came through"
+    );
+    put(authority.sign("web"));
+    let has_answer = async {
+        // There is no schema: whoever is let in is told so.
+        while client.check(short()).await.unwrap_err().kind() != ErrorKind::FailedPrecondition {}
+    };
+    let ten = std::time::Duration::from_secs(10);
+    tokio::time::timeout(ten, has_answer).await.unwrap();
+    let absent = site.builder().tls(&authority.pem);
+    let absent = absent
+        .client_certificate_files("/nonexistent/cert", &key)
+        .build();
+    assert!(
+        absent
+            .unwrap_err()
+            .to_string()
+            .contains("/nonexistent/cert")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tool_wants_to_know_at_once_whether_the_server_is_there() {
     let site = Site::start().await;
     let mut connection = Connection {

@@ -1,5 +1,6 @@
 //! A write with an idempotency key is made once, however often it is asked for.
 
+use hyper::header::HeaderValue;
 use remit_client::Client;
 use remit_client::proto::authzed::api::v1 as wire;
 use remit_client::proto::authzed::api::v1::relationship_update::Operation;
@@ -7,6 +8,7 @@ use tonic::{Code, Request, Status};
 
 use server::convert;
 
+use crate::http_client::{Http, post};
 use crate::life::with_schema;
 
 async fn create(client: &Client, subject: &str, keys: &[&str]) -> Result<String, Status> {
@@ -43,6 +45,26 @@ async fn a_repetition_gets_the_first_answer_and_changes_nothing() {
     assert!(reused.message().contains("a key of its own"), "{reused}");
     // A key that was refused with its write is free.
     assert!(create(&client, "bob", &["order-2"]).await.is_ok());
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http_the_key_is_a_header() {
+    let (running, _client) = with_schema().await;
+    let mut http = Http::to(&running).await;
+    let body = r#"{"updates": [{"operation": "OPERATION_CREATE", "relationship": {"resource": {"objectType": "doc",
+        "objectId": "a"}, "relation": "viewer", "subject": {"object": {"objectType": "user", "objectId": "ann"}}}}]}"#;
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let mut request = post("/v1/relationships/write", body);
+        let key = HeaderValue::from_static("order-1");
+        request.headers_mut().insert("remit-idempotency-key", key);
+        answers.push(http.ask(request).await);
+    }
+    assert_eq!((answers[0].code, answers[1].code), (200, 200));
+    assert_eq!(answers[0].text, answers[1].text);
+    let without = http.post("/v1/relationships/write", body).await;
+    assert_eq!(without.code, 409, "{}", without.text);
     running.stop().await;
 }
 

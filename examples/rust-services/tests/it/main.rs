@@ -1,10 +1,6 @@
 //! The binaries as they are run, before a real Remit.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod grpc;
 mod running;
