@@ -6,7 +6,7 @@ use model::{Operation, Relationship, RelationshipUpdate};
 use crate::access::{Action, Permit};
 use crate::error::{Error, Kind};
 use crate::node::Node;
-use crate::write;
+use crate::write::{self, Terms};
 
 /// Relationships that are gathered and then created in one commit.
 #[derive(Debug, Default)]
@@ -52,8 +52,8 @@ impl Import {
             return Ok(0);
         }
         Permit::of(node, caller)?.require_updates(Action::Import, &self.updates)?;
-        let more = (Vec::new(), None);
-        let committed = write::commit_updates(node, caller, more, self.updates).await?;
+        let terms = Terms::default();
+        let committed = write::commit_updates(node, caller, terms, self.updates).await?;
         node.published(committed.revision, committed.hash).await?;
         Ok(count)
     }

@@ -12,6 +12,8 @@ use model::{
 use schema::Schema;
 use store::{Base, ChangeRequest, CommitError, CommitRequest, Committed, Provenance, StoreError};
 
+pub use store::IdempotencyKey;
+
 use crate::access::{self, Action, Permit, Target};
 use crate::consistency::Consistency;
 use crate::error::{Error, Kind, Reason};
@@ -27,6 +29,16 @@ pub struct Write {
     pub preconditions: Vec<Precondition>,
     /// What the caller says about the change, as a JSON object.
     pub metadata: Option<String>,
+    /// Makes the write once, however often it is asked for: repetitions get the token of the first.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// What a commit comes with, beside its changes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Terms {
+    pub(crate) preconditions: Vec<Precondition>,
+    pub(crate) metadata: Option<String>,
+    pub(crate) idempotency_key: Option<IdempotencyKey>,
 }
 
 /// A deletion by pattern.
@@ -84,8 +96,12 @@ pub async fn write(node: &Node, caller: &Caller, write: Write) -> Result<Token, 
         permit.require_precondition(precondition.filter())?;
     }
     permit.require_updates(Action::Write, &write.updates)?;
-    let more = (write.preconditions, write.metadata);
-    let committed = commit_updates(node, caller, more, write.updates).await?;
+    let terms = Terms {
+        preconditions: write.preconditions,
+        metadata: write.metadata,
+        idempotency_key: write.idempotency_key,
+    };
+    let committed = commit_updates(node, caller, terms, write.updates).await?;
     node.published(committed.revision, committed.hash).await
 }
 
@@ -93,7 +109,7 @@ pub async fn write(node: &Node, caller: &Caller, write: Write) -> Result<Token, 
 pub(crate) async fn commit_updates(
     node: &Node,
     caller: &Caller,
-    (preconditions, metadata): (Vec<Precondition>, Option<String>),
+    terms: Terms,
     updates: Vec<RelationshipUpdate>,
 ) -> Result<Committed, Error> {
     let mut definitions = updates
@@ -105,9 +121,16 @@ pub(crate) async fn commit_updates(
         .map(ChangeRequest::Relationship)
         .collect();
     if !gives_rights {
-        return commit(node, caller, preconditions, changes, metadata).await;
+        return commit(node, caller, terms, changes).await;
     }
-    commit_at_head(node, caller, (preconditions, metadata), |head| {
+    if terms.idempotency_key.is_some() {
+        // What such a commit holds is worked out at the head, so that a repetition would not be known again.
+        let message =
+            "a write of built-in definitions cannot have an idempotency key; send it without";
+        return Err(Error::new(Kind::InvalidArgument, message));
+    }
+    let more = (terms.preconditions, terms.metadata);
+    commit_at_head(node, caller, more, |head| {
         let mut changes = changes.clone();
         check_against(head.snapshot.schema(), &[], &changes)?;
         access::check_changes(node, caller, head, &mut changes)?;
@@ -153,20 +176,19 @@ pub async fn delete(
         limit: (deletion.limit > 0).then_some(deletion.limit),
         partial: deletion.is_partial_allowed,
     };
-    let committed = commit(
-        node,
-        caller,
-        deletion.preconditions,
-        vec![change],
-        deletion.metadata,
-    )
-    .await
-    .map_err(|error| match error.reason {
-        Some(Reason::TooManyRelationshipsForTransactionalDelete) => {
-            precondition::with_filter(error, &deletion.filter)
-        }
-        Some(_) | None => error,
-    })?;
+    let terms = Terms {
+        preconditions: deletion.preconditions,
+        metadata: deletion.metadata,
+        idempotency_key: None,
+    };
+    let committed = commit(node, caller, terms, vec![change])
+        .await
+        .map_err(|error| match error.reason {
+            Some(Reason::TooManyRelationshipsForTransactionalDelete) => {
+                precondition::with_filter(error, &deletion.filter)
+            }
+            Some(_) | None => error,
+        })?;
     let at = node.published(committed.revision, committed.hash).await?;
     Ok(Deleted {
         at,
@@ -315,9 +337,8 @@ pub(crate) async fn commit_at_head(
 pub(crate) async fn commit(
     node: &Node,
     caller: &Caller,
-    preconditions: Vec<Precondition>,
+    terms: Terms,
     changes: Vec<ChangeRequest>,
-    metadata: Option<String>,
 ) -> Result<Committed, Error> {
     /// A schema that moves faster than this is not to be kept up with.
     const TRIES_MAX: usize = 8;
@@ -326,13 +347,13 @@ pub(crate) async fn commit(
     let _gate = node.write_gate().read().await;
     for _ in 0..TRIES_MAX {
         let current = node.current.load_full();
-        check_against(current.snapshot.schema(), &preconditions, &changes)?;
+        check_against(current.snapshot.schema(), &terms.preconditions, &changes)?;
         let request = CommitRequest {
             base: current.base(),
-            preconditions: preconditions.clone(),
+            preconditions: terms.preconditions.clone(),
             changes: changes.clone(),
-            idempotency_key: None,
-            provenance: provenance(caller, metadata.clone()),
+            idempotency_key: terms.idempotency_key.clone(),
+            provenance: provenance(caller, terms.metadata.clone()),
             now: node.now(),
         };
         match node.make_durable(request).await {
@@ -383,7 +404,11 @@ pub(crate) fn refused(node: &Node, error: CommitError) -> Error {
             Error::new(Kind::Unavailable, "the store has no room left").caused_by(error)
         }
         CommitError::Store(StoreError::Diverged { .. }) => node.diverged(error),
-        CommitError::IdempotencyKeyReused { .. } | CommitError::Store(_) => {
+        CommitError::IdempotencyKeyReused { .. } => Error::new(
+            Kind::FailedPrecondition,
+            "the idempotency key was used for another write; each write needs a key of its own",
+        ),
+        CommitError::Store(_) => {
             Error::new(Kind::Unavailable, "the store cannot commit").caused_by(error)
         }
     }

@@ -19,12 +19,13 @@ use model::{
     SubjectFilter, SubjectId, SubjectRef, SubjectRelationFilter, Timestamp, Token,
 };
 use ops::check::Question;
-use ops::write::{Deletion, Write};
+use ops::write::{Deletion, IdempotencyKey, Write};
 use ops::{Consistency, Error, Kind, Reason};
 use remit_proto::authzed::api::v1 as wire;
 use remit_proto::authzed::api::v1::consistency::Requirement;
 use remit_proto::remit::v1::ExplainRequest;
 use tonic::Status;
+use tonic::metadata::MetadataMap;
 
 use crate::error;
 use rules::Rules;
@@ -170,6 +171,29 @@ fn context(context: Option<prost_types::Struct>) -> Result<Context, Status> {
         .unwrap_or_default())
 }
 
+/// The header with the key by which a write is known again.
+pub(crate) const IDEMPOTENCY_KEY: &str = "remit-idempotency-key";
+
+/// The key by which a write is known again, if it has one.
+pub(crate) fn idempotency_key(metadata: &MetadataMap) -> Result<Option<IdempotencyKey>, Status> {
+    let mut given = metadata.get_all(IDEMPOTENCY_KEY).iter();
+    let key = match (given.next(), given.next()) {
+        (None, _) => return Ok(None),
+        (Some(key), None) => key
+            .to_str()
+            .ok()
+            .and_then(|key| IdempotencyKey::new(key).ok()),
+        (Some(_), Some(_)) => None,
+    };
+    match key {
+        Some(key) => Ok(Some(key)),
+        None => Err(Status::invalid_argument(format!(
+            "`{IDEMPOTENCY_KEY}` is one key of 1 to {} bytes",
+            IdempotencyKey::BYTES_MAX
+        ))),
+    }
+}
+
 pub(crate) fn write(request: wire::WriteRelationshipsRequest) -> Result<Write, Status> {
     let mut rules = Rules::default();
     for (ix, update) in request.updates.iter().enumerate() {
@@ -192,6 +216,7 @@ pub(crate) fn write(request: wire::WriteRelationshipsRequest) -> Result<Write, S
         updates: updates.collect::<Result<_, Status>>()?,
         preconditions: preconditions(request.optional_preconditions)?,
         metadata: metadata(request.optional_transaction_metadata)?,
+        idempotency_key: None,
     })
 }
 

@@ -26,6 +26,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tower::Service as _;
 
 use crate::calls::Calls;
+use crate::convert::IDEMPOTENCY_KEY;
 use crate::deadline::TIMEOUT;
 use crate::guard::ON_BEHALF_OF;
 use crate::http_api::{HttpApi, HttpApis, another_site, is_of_another_site};
@@ -36,11 +37,12 @@ use routes::{Route, Routes};
 pub use routes::RoutesError;
 
 /// The headers that go on to the call.
-const PASSED_ON: [HeaderName; 6] = [
+const PASSED_ON: [HeaderName; 7] = [
     AUTHORIZATION,
     REQUEST_ID,
     HeaderName::from_static(TIMEOUT),
     HeaderName::from_static(ON_BEHALF_OF),
+    HeaderName::from_static(IDEMPOTENCY_KEY),
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
 ];

@@ -192,7 +192,11 @@ impl PermissionsService for PermissionsApi {
         request: Request<wire::WriteRelationshipsRequest>,
     ) -> Result<Response<wire::WriteRelationshipsResponse>, Status> {
         let caller = caller(&request)?;
-        let write = convert::write(request.into_inner())?;
+        let idempotency_key = convert::idempotency_key(request.metadata())?;
+        let write = ops::write::Write {
+            idempotency_key,
+            ..convert::write(request.into_inner())?
+        };
         let at = ops::write::write(&self.node, &caller, write)
             .await
             .map_err(error::status)?;

@@ -16,6 +16,7 @@ mod expand;
 mod gateway;
 mod golden;
 mod http_client;
+mod idempotency;
 mod life;
 mod lookup;
 mod metadata;
