@@ -120,7 +120,7 @@ pub(crate) fn ci_in(folder: &str) -> [&str; 6] {
 }
 
 /// Runs the stock Python clients against a served Remit, with the example company and the Debian archive, a package of
-/// others that uses them, a client of JSON over HTTP, the stock Node client, and tokens of an OpenID provider.
+/// others that uses them, a client of JSON over HTTP, the AuthZEN certification scenario, the stock Node client, and tokens of an OpenID provider.
 ///
 /// # Errors
 /// When the client cannot be installed or does not get the answers it expects.
@@ -135,6 +135,7 @@ pub fn clients() -> anyhow::Result<()> {
     run(&python, &["e2e/python/both_clients.py", "--remit", &remit])?;
     run(&python, &["e2e/python/documents.py", "--remit", &remit])?;
     run(&python, &["e2e/python/gateway.py", "--remit", &remit])?;
+    run(&python, &["e2e/python/authzen.py", "--remit", &remit])?;
     run("npm", &ci_in("e2e/node"))?;
     run(&python, &["e2e/python/node.py", "--remit", &remit])?;
     run("npm", &ci_in("e2e/identity"))?;

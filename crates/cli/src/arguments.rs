@@ -352,9 +352,11 @@ pub(crate) enum Format {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   remit import relationships.txt
-  remit import relationships.csv.gz --checkpoint import.checkpoint")]
+  remit import relationships.csv.gz --checkpoint import.checkpoint
+  remit import examples/authzen/certification.yaml    (a validation file, with its schema, into an empty server)")]
 pub(crate) struct Import {
-    /// The file; a name that ends in `.gz` is decompressed. `-` for the standard input.
+    /// The file; a name that ends in `.gz` is decompressed. `-` for the standard input. One that ends in `.yaml` is a validation
+    /// file, whose schema is written as well, where there is none.
     pub(crate) file: PathBuf,
     /// The form; by default from the file's name, else text.
     #[arg(long)]

@@ -86,7 +86,15 @@ impl Context {
         let Json::Object(map) = json else {
             return Err(ContextError::NotAnObject);
         };
-        Ok(Self(map_from_json(map, 1)?))
+        Self::from_object(map)
+    }
+
+    /// The context of a JSON object that was read.
+    ///
+    /// # Errors
+    /// [`ContextError`] if it is nested deeper than [`DEPTH_MAX`].
+    pub fn from_object(object: Map<String, Json>) -> Result<Self, ContextError> {
+        Ok(Self(map_from_json(object, 1)?))
     }
 
     /// The context as compact JSON with sorted keys; equal contexts have equal texts.

@@ -15,6 +15,7 @@ pub mod relationship;
 pub mod revision;
 pub mod time;
 
+mod escape;
 mod text;
 
 pub use context::{Context, ContextError, Value};

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use identity::{Authenticator, Caller};
 
+use crate::authzen::PublicUrl;
+
 /// How the server listens and whom it lets in.
 #[derive(Debug)]
 pub struct Config {
@@ -15,6 +17,8 @@ pub struct Config {
     pub http_addr: HttpAddress,
     /// Where metrics and health are told to anybody who asks; none for nowhere.
     pub metrics_addr: Option<SocketAddr>,
+    /// What the server is called by those who reach it over HTTP; none for whatever a request calls it.
+    pub public_url: Option<PublicUrl>,
     /// How connections are protected; none for plaintext.
     pub tls: Option<Tls>,
     /// Who may call.

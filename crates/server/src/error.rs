@@ -1,5 +1,6 @@
 //! What a failure is on the wire: the one table from kinds to codes and from reasons to names.
 
+use http::StatusCode;
 use ops::{Error, Kind, Reason};
 use remit_proto::authzed::api::v1::ErrorReason;
 use tonic::{Code, Status};
@@ -63,6 +64,27 @@ fn code(kind: Kind) -> Code {
     }
 }
 
+/// The one table from codes of gRPC to those of HTTP.
+pub(crate) fn http_code(code: Code) -> StatusCode {
+    match code {
+        Code::Ok => StatusCode::OK,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {
+            StatusCode::BAD_REQUEST
+        }
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::AlreadyExists | Code::Aborted => StatusCode::CONFLICT,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        // The caller went away; no standard code says so.
+        Code::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+        Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+    }
+}
+
 fn wire_reason(reason: Reason) -> ErrorReason {
     match reason {
         Reason::Unspecified => ErrorReason::Unspecified,
@@ -103,5 +125,23 @@ pub(crate) fn to_rpc(status: &Status) -> remit_proto::google::rpc::Status {
         code: status.code().into(),
         message: status.message().to_owned(),
         details: details.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_answer() {
+        let table: Vec<u16> = (0..=16)
+            .map(|code| http_code(Code::from_i32(code)).as_u16())
+            .collect();
+        assert_eq!(
+            table,
+            [
+                200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401
+            ]
+        );
     }
 }

@@ -73,11 +73,12 @@ impl Gateway {
     ) -> Result<Self, RoutesError> {
         let pool = routes::descriptors()?;
         let routes = routes::routes(&pool)?;
+        let described = apis.iter().flat_map(|api| api.paths()).collect();
         Ok(Self {
             apis: HttpApis::new(apis, &calls),
             calls,
             errors: Errors::new(&pool)?,
-            openapi: openapi::document(&pool, &routes)?.into(),
+            openapi: openapi::document(&pool, &routes, described)?.into(),
             routes,
             request_bytes_max,
         })

@@ -27,7 +27,12 @@ pub(crate) struct Refused {
     pub(crate) status: Status,
     /// What to come back with, as HTTP says it.
     challenge: Option<HeaderValue>,
+    is_unknown: bool,
 }
+
+/// Marks the answer to somebody who is not known, where its code says that they may not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unknown;
 
 /// The caller of the method at `path`, over a connection that was made with `certificate`.
 ///
@@ -55,6 +60,7 @@ pub(crate) async fn admit(
     in_whose_name(caller, headers).map_err(|status| Refused {
         status,
         challenge: None,
+        is_unknown: false,
     })
 }
 
@@ -92,6 +98,7 @@ impl Refused {
         Self {
             status: status(error),
             challenge: challenge.and_then(|text| HeaderValue::try_from(text).ok()),
+            is_unknown: matches!(error, AuthenticateError::UnknownKey),
         }
     }
 
@@ -100,6 +107,9 @@ impl Refused {
         let mut response = self.status.into_http();
         if let Some(challenge) = self.challenge {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        if self.is_unknown {
+            response.extensions_mut().insert(Unknown);
         }
         response
     }

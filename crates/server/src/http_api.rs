@@ -3,7 +3,7 @@
 //! An API serves the paths that are its own, behind all that a call passes: its id, who calls, its deadline. It reads a
 //! request ([`body`]), calls operations, and writes what they return. A failure is a [`Status`], as everywhere, whether it comes
 //! from the API or from what is before it; each API writes it down as its standard says. To add one: implement
-//! [`HttpApi`], list it in `serve.rs`, and name its operations in `tests/it/refusals.rs`.
+//! [`HttpApi`], list it in `serve.rs`, and add a request for each of its paths to `tests/it/refusals.rs`.
 
 pub(crate) mod body;
 
@@ -16,11 +16,13 @@ use futures_util::future::BoxFuture;
 use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response};
+use serde_json::{Map, Value};
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
 use crate::calls::Calls;
+use crate::guard::Unknown;
 use crate::metadata::REQUEST_ID;
 
 /// What a browser says of the page that asks.
@@ -28,6 +30,9 @@ const FETCH_SITE: &str = "sec-fetch-site";
 
 /// One API over HTTP.
 pub(crate) trait HttpApi: fmt::Debug + Send + Sync {
+    /// Its paths, as OpenAPI describes them.
+    fn paths(&self) -> Map<String, Value>;
+
     /// Whether a request of `path` is for this API.
     fn serves(&self, path: &str) -> bool;
 
@@ -86,12 +91,11 @@ impl HttpApis {
         request: Request<Body>,
     ) -> Response<Body> {
         let (head, body) = request.into_parts();
-        if let Some(answer) = api.open(&head) {
-            return answer;
-        }
         // As it was given: what stands for it in logs may be another.
         let id = head.headers.get(REQUEST_ID).cloned();
-        let mut answer = if !api.is_asked_by_proxies() && is_of_another_site(&head.headers) {
+        let mut answer = if let Some(answer) = api.open(&head) {
+            answer
+        } else if !api.is_asked_by_proxies() && is_of_another_site(&head.headers) {
             api.failure(&another_site())
         } else {
             let mut request = Request::from_parts(head, body);
@@ -111,6 +115,10 @@ impl HttpApis {
 fn written(api: &dyn HttpApi, answer: Response<Body>) -> Response<Body> {
     let Some(status) = Status::from_header_map(answer.headers()) else {
         return answer;
+    };
+    let status = match answer.extensions().get::<Unknown>() {
+        Some(Unknown) => Status::unauthenticated(status.message()),
+        None => status,
     };
     let mut failure = api.failure(&status);
     for name in [REQUEST_ID, WWW_AUTHENTICATE] {

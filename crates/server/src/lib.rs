@@ -7,6 +7,7 @@
 pub mod convert;
 
 mod authzed;
+mod authzen;
 mod calls;
 mod config;
 mod connections;
@@ -25,6 +26,7 @@ mod tls;
 use identity::Caller;
 use tonic::{Request, Status};
 
+pub use authzen::{PublicUrl, PublicUrlError};
 pub use config::{Authentication, Config, HttpAddress, Tls};
 pub use gateway::RoutesError;
 pub use serve::{Listening, ServeError, listen};

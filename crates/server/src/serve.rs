@@ -24,6 +24,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::authzed::{ExperimentalApi, PermissionsApi, SchemaApi, WatchApi};
+use crate::authzen::{AuthZen, PublicUrl};
 use crate::calls::Calls;
 use crate::config::{Config, HttpAddress};
 use crate::connections::{self, Front};
@@ -164,7 +165,7 @@ impl Listening {
         tokio::spawn(keep_health(Arc::clone(&node), health, stopped.clone()));
         let bytes_max = config.request_bytes_max;
         let calls = Calls::new(services, config.authentication, config.call_max);
-        let apis = http_apis(&node, bytes_max);
+        let apis = http_apis(&node, config.public_url, bytes_max);
         let gateway =
             |calls: &Calls| Gateway::new(calls.clone(), apis.clone(), bytes_max).map(Arc::new);
         let mut fronts = Vec::new();
@@ -227,8 +228,13 @@ fn services(node: &Arc<Node>, bytes_max: usize, routes: Routes) -> Result<Routes
 }
 
 /// Every API over HTTP that no descriptor annotates.
-fn http_apis(_node: &Arc<Node>, _bytes_max: usize) -> Vec<Arc<dyn HttpApi>> {
-    Vec::new()
+fn http_apis(
+    node: &Arc<Node>,
+    public_url: Option<PublicUrl>,
+    bytes_max: usize,
+) -> Vec<Arc<dyn HttpApi>> {
+    let authzen = AuthZen::new(Arc::clone(node), public_url, bytes_max);
+    vec![Arc::new(authzen)]
 }
 
 fn reflection<'a>() -> Result<tonic_reflection::server::Builder<'a>, ServeError> {

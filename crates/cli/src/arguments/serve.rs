@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use server::PublicUrl;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -45,6 +46,10 @@ pub(crate) struct Serve {
         value_name = "IP:PORT"
     )]
     pub(crate) metrics_addr: OptionalAddr,
+    /// What this server is called by those who reach it over HTTP, for the metadata that it tells of itself; whatever a request
+    /// calls it, if this is not given.
+    #[arg(long, env = "REMIT_PUBLIC_URL", value_name = "URL")]
+    pub(crate) public_url: Option<PublicUrl>,
     /// A key that callers present; `NAME:KEY` names it in records. Repeat for several.
     #[arg(
         long,

@@ -6,6 +6,8 @@
 //! the sorted next one is; a batch that was committed just before a cut is met again, and then written over rather than
 //! refused.
 
+mod scenario;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::io::Read;
@@ -57,6 +59,9 @@ struct Checkpoint {
 
 pub(crate) async fn run(arguments: Import) -> anyhow::Result<Outcome> {
     let client = client::connect(&arguments.connection).await?;
+    if arguments.format.is_none() && scenario::is_one(&arguments.file) {
+        return scenario::import(&arguments, &client).await;
+    }
     let mut checkpoint = Checkpoint::load(&arguments)?;
     let mut is_first_after_cut = checkpoint.relationships > 0;
     let progress = progress_bar(&arguments.file);

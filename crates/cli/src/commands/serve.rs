@@ -12,7 +12,7 @@ use model::{Clock, Limits, SystemClock};
 use ops::{Node, Settings, watch};
 use server::{Authentication, Config, HttpAddress};
 use store::Store;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{LogFormat, OptionalAddr, Serve};
@@ -51,6 +51,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         grpc_addr: arguments.grpc_addr,
         http_addr: http_address(&arguments),
         metrics_addr: arguments.metrics_addr.get(),
+        public_url: arguments.public_url.clone(),
         tls: sources.tls()?,
         authentication,
         request_bytes_max: arguments.limits.request_bytes_max,
@@ -62,6 +63,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     if let Some(hangups) = hangups {
         tokio::spawn(sources.keep(hangups, in_use));
     }
+    let stop = Stop::listen()?;
     let address = listening.address();
     let http = listening.http_address();
     say_ready(&node, address, http, listening.metrics_address());
@@ -69,7 +71,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         let has_tls = arguments.tls_cert.is_some();
         demo::say_what_to_try(address, http, has_tls, arguments.insecure_no_auth);
     }
-    listening.serve(stopped()).await?;
+    listening.serve(stop.asked()).await?;
     node.stop();
     store
         .close()
@@ -180,18 +182,28 @@ fn settings(arguments: &Serve) -> Settings {
     }
 }
 
-/// Done when the process is asked to stop.
-async fn stopped() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        tracing::error!("signals cannot be listened for; stop this process by killing it");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What asks the process to stop.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    /// Listens from here on: who asks a server to stop that has said that it is ready must not cut it off.
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals to stop cannot be listened for");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
     }
-    tracing::info!("stopping: calls under way may end");
+
+    /// Done when the process is asked to.
+    async fn asked(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        tracing::info!("stopping: calls under way may end");
+    }
 }

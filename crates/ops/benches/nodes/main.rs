@@ -5,12 +5,14 @@
 //! cargo bench -p ops --bench nodes               1,000,000 relationships
 //! cargo bench -p ops --bench nodes -- 10000000
 //! cargo bench -p ops --bench nodes -- 1000000 growth     only what comes of one node more
+//! cargo bench -p ops --bench nodes -- 100000000 large    only the size and the first load, of a store that was filled quickly
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "a benchmark ends where something fails")]
 
 mod child;
 mod growth;
+mod large;
 
 use std::io::{Write as _, stdout};
 use std::sync::Arc;
@@ -39,13 +41,17 @@ fn main() {
         return child::run(url, load.parse().unwrap());
     }
     let rows = arguments.first().and_then(|text| text.parse().ok());
-    let is_all = arguments.get(1).is_none_or(|only| only != "growth");
+    let only = arguments.get(1).map(String::as_str);
+    let is_all = only.is_none();
     let server = Server::start(&[]);
     let url = server.database();
     let config: PostgresConfig = url.parse().unwrap();
     PostgresStore::migrate(&config, None).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
+        if only == Some("large") {
+            return large::measure(&server, &url, &config, rows.unwrap_or(100_000_000)).await;
+        }
         fill(&open(&config), rows.unwrap_or(1_000_000)).await;
         if is_all {
             let size = "SELECT pg_total_relation_size('remit.relationship') / count(*) FROM remit.relationship";

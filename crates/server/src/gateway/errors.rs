@@ -1,17 +1,16 @@
 //! A failure over HTTP: its code, and a `google.rpc.Status` as JSON.
 
 use http::Response;
-use http::StatusCode;
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde::Serialize;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 
 use super::json::Json;
 use super::response::json;
 use super::routes::RoutesError;
-use crate::error::to_rpc;
+use crate::error::{http_code, to_rpc};
 
 /// Writes failures.
 #[derive(Debug, Clone)]
@@ -68,43 +67,11 @@ fn text(value: &impl Serialize) -> Vec<u8> {
     })
 }
 
-/// The one table from codes of gRPC to those of HTTP.
-fn http_code(code: Code) -> StatusCode {
-    match code {
-        Code::Ok => StatusCode::OK,
-        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {
-            StatusCode::BAD_REQUEST
-        }
-        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Code::PermissionDenied => StatusCode::FORBIDDEN,
-        Code::NotFound => StatusCode::NOT_FOUND,
-        Code::AlreadyExists | Code::Aborted => StatusCode::CONFLICT,
-        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
-        // The caller went away; no standard code says so.
-        Code::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-        Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
-        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
-        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tonic::Code;
 
-    #[test]
-    fn every_code_has_its_answer() {
-        let table: Vec<u16> = (0..=16)
-            .map(|code| http_code(Code::from_i32(code)).as_u16())
-            .collect();
-        assert_eq!(
-            table,
-            [
-                200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401
-            ]
-        );
-    }
+    use super::*;
 
     #[test]
     fn a_detail_that_is_not_known_does_not_hide_the_failure() {

@@ -12,11 +12,15 @@ use super::routes::{Routes, RoutesError};
 
 const STATUS: &str = "google.rpc.Status";
 
-/// The document for `routes`.
+/// The document for `routes`, and for `others`, which are described already.
 ///
 /// # Errors
 /// [`RoutesError`] if a type is missing or the document cannot be encoded.
-pub(super) fn document(pool: &DescriptorPool, routes: &Routes) -> Result<Vec<u8>, RoutesError> {
+pub(super) fn document(
+    pool: &DescriptorPool,
+    routes: &Routes,
+    others: Map<String, Value>,
+) -> Result<Vec<u8>, RoutesError> {
     let status = pool
         .get_message_by_name(STATUS)
         .ok_or(RoutesError::Undescribed { name: STATUS })?;
@@ -30,6 +34,7 @@ pub(super) fn document(pool: &DescriptorPool, routes: &Routes) -> Result<Vec<u8>
         })
         .collect();
     paths.insert("/healthz".to_owned(), json!({ "get": health() }));
+    paths.extend(others);
     let mut schemas = Schemas {
         comments: &comments,
         done: Map::new(),

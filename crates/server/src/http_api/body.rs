@@ -14,8 +14,8 @@ const JSON: &str = "application/json";
 /// Reads the object that the body of a request is, of `bytes_max` bytes at most.
 ///
 /// # Errors
-/// InvalidArgument for a body of another type, or one that is no object in which each member is given once;
-/// ResourceExhausted for one that is too large.
+/// InvalidArgument for a body of another type, one that is too large, and one that is no object in which each member is given
+/// once.
 pub(crate) async fn read_object(
     headers: &HeaderMap,
     body: Body,
@@ -35,7 +35,7 @@ async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Status> {
     let collected = Limited::new(body, bytes_max).collect().await;
     let collected = collected.map_err(|error| {
         if error.is::<LengthLimitError>() {
-            return Status::resource_exhausted(format!(
+            return Status::invalid_argument(format!(
                 "the body of the request has more than {bytes_max} bytes"
             ));
         }
@@ -109,6 +109,6 @@ mod tests {
             assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{body}");
         }
         let refused = reading(JSON, r#"{"a":"0123456789"}"#).await.unwrap_err();
-        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+        assert!(refused.message().contains("more than 16 bytes"));
     }
 }

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod authzen;
 mod bad_input;
 mod callers;
 mod counters;

@@ -156,6 +156,7 @@ async fn serve(
         authentication: Authentication::Required(authenticator),
         request_bytes_max: 4 << 20,
         call_max,
+        public_url: None,
         shutdown_grace: Duration::from_secs(5),
     };
     let listening = server::listen(Arc::clone(&node), config).await.unwrap();
