@@ -156,7 +156,11 @@ impl Current {
     }
 
     fn standing(&self, target: &Target, owner: &ObjectRef) -> Standing {
-        let rows = self.owners.get(owner).map(Vec::as_slice).unwrap_or_default();
+        let rows = self
+            .owners
+            .get(owner)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let marks: Vec<&Relationship> = rows.iter().filter(|row| is_mark(row)).collect();
         let ours = target.cluster.object(names::SOURCE, &[&target.source]);
         let is_ours = |row: &&&Relationship| match (&row.subject.id, &ours) {
@@ -275,7 +279,13 @@ impl Writes {
     }
 
     fn in_order(self) -> Vec<RelationshipUpdate> {
-        let phases = [self.taken, self.marked, self.roles, self.given, self.unmarked];
+        let phases = [
+            self.taken,
+            self.marked,
+            self.roles,
+            self.given,
+            self.unmarked,
+        ];
         phases.into_iter().flatten().collect()
     }
 }

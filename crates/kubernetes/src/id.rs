@@ -1,11 +1,8 @@
-//! Ids of objects for the names of Kubernetes.
+//! Ids of objects for the names of Kubernetes: `ann=40example=2Ecom`, `main/prod/builder`.
 //!
-//! An id holds letters, digits and `/ _ | - + =`. Every other byte of a name is written `=XX`, and `=` itself `=3D`, so that no two
-//! names have one id and a person can still read it: `ann=40example=2Ecom`. Where an id is made of several names, `/` parts
-//! them, and one in a name is written `=2F`. Users and groups are those of the company, so their ids are the same for
-//! every cluster, and the same as those that Remit gives to callers; all else begins with its cluster.
-
-use std::fmt::Write as _;
+//! A name is written as [`ObjectId::of_text`] writes any text. Where an id is made of several names, `/` parts them, and none of
+//! them has one. Users and groups are those of the company, so their ids are the same for every cluster; all else begins
+//! with its cluster.
 
 use model::{DefinitionName, NameError, ObjectId, ObjectRef};
 
@@ -17,6 +14,9 @@ pub enum IdError {
     /// There is no text.
     #[error("a name is empty")]
     Empty,
+    /// A name has what parts names.
+    #[error("a name within others has a `/`")]
+    Slash,
     /// Its id would be too long, or its definition is no name.
     #[error("the id of a name cannot be made: {0}")]
     Id(#[from] NameError),
@@ -28,7 +28,10 @@ pub struct Cluster(String);
 
 /// Why a text names no cluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a cluster's name has 1 to {} letters, digits, `-` and `_`", Cluster::BYTES_MAX)]
+#[error(
+    "a cluster's name has 1 to {} letters, digits, `-` and `_`",
+    Cluster::BYTES_MAX
+)]
 pub struct ClusterError;
 
 impl Cluster {
@@ -62,10 +65,13 @@ impl Cluster {
             if name.is_empty() {
                 return Err(IdError::Empty);
             }
+            if name.contains('/') {
+                return Err(IdError::Slash);
+            }
             id.push('/');
-            escape(&mut id, name, "_|-+");
+            id.push_str(ObjectId::of_text(name)?.as_str());
         }
-        object(definition, &id)
+        object(definition, ObjectId::new(&id)?)
     }
 
     /// What ids of this cluster begin with.
@@ -94,15 +100,15 @@ pub(crate) fn global(definition: &str, name: &str) -> Result<ObjectRef, IdError>
     if name.is_empty() {
         return Err(IdError::Empty);
     }
-    let mut id = String::with_capacity(name.len());
-    escape(&mut id, name, "/_|-+");
-    object(definition, &id)
+    object(definition, ObjectId::of_text(name)?)
 }
 
 /// The names that an id was made of; none if it was not made here.
 #[must_use]
-pub fn read(id: &ObjectId) -> Option<Vec<String>> {
-    id.as_str().split('/').map(unescape).collect()
+pub fn names(id: &ObjectId) -> Option<Vec<String>> {
+    let names = id.as_str().split('/');
+    let names = names.map(|name| Some(ObjectId::new(name).ok()?.to_text()?.into_owned()));
+    names.collect()
 }
 
 /// Whom a user name names: a service account of `cluster`, where it is the name of one, or a user.
@@ -111,7 +117,10 @@ pub(crate) fn user(cluster: &Cluster, name: &str) -> Result<ObjectRef, IdError> 
     let parts = account.and_then(|account| account.split_once(':'));
     match parts {
         Some((namespace, name))
-            if !namespace.is_empty() && !name.is_empty() && !name.contains(':') =>
+            if !namespace.is_empty()
+                && !name.is_empty()
+                && !name.contains([':', '/'])
+                && !namespace.contains('/') =>
         {
             cluster.object(names::SERVICE_ACCOUNT, &[namespace, name])
         }
@@ -119,39 +128,11 @@ pub(crate) fn user(cluster: &Cluster, name: &str) -> Result<ObjectRef, IdError> 
     }
 }
 
-fn object(definition: &str, id: &str) -> Result<ObjectRef, IdError> {
+fn object(definition: &str, id: ObjectId) -> Result<ObjectRef, IdError> {
     Ok(ObjectRef {
         definition: DefinitionName::new(definition)?,
-        id: ObjectId::new(id)?,
+        id,
     })
-}
-
-fn escape(id: &mut String, name: &str, kept: &str) {
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || kept.as_bytes().contains(&byte) {
-            id.push(char::from(byte));
-        } else {
-            // Writing to a string does not fail.
-            let _ = write!(id, "={byte:02X}");
-        }
-    }
-}
-
-fn unescape(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first != b'=' {
-            bytes.push(*first);
-            continue;
-        }
-        let (hex, after) = rest.split_at_checked(2)?;
-        let hex = std::str::from_utf8(hex).ok()?;
-        bytes.push(u8::from_str_radix(hex, 16).ok()?);
-        rest = after;
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
@@ -177,15 +158,19 @@ mod tests {
             "system:serviceaccount:prod:",
             "system:serviceaccount::x",
             "system:serviceaccount:a:b:c",
+            "system:serviceaccount:a/b:c",
+            "system:serviceaccount:a:b/c",
             "System:serviceaccount:prod:builder",
         ] {
             assert!(told(user(&cluster, other)).starts_with("kubernetes/user:"));
         }
         assert_eq!(
-            told(cluster.object(names::CLUSTER_ROLE, &["system:node/x"])),
-            "kubernetes/cluster_role:main/system=3Anode=2Fx"
+            told(cluster.object(names::CLUSTER_ROLE, &["system:node"])),
+            "kubernetes/cluster_role:main/system=3Anode"
         );
         assert_eq!(global(names::USER, ""), Err(IdError::Empty));
+        let within = cluster.object(names::NAMESPACE, &["a/b"]);
+        assert_eq!(within, Err(IdError::Slash));
         assert!(global(names::USER, &"@".repeat(342)).is_err());
         for bad in ["", "a/b", "a.b", &"a".repeat(64)] {
             assert_eq!(Cluster::new(bad), Err(ClusterError));
@@ -194,10 +179,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ids_are_read_back(names in prop::collection::vec("\\PC{1,30}", 1..4)) {
+        fn ids_are_read_back(names in prop::collection::vec("[^/\\pC]{1,30}", 1..4)) {
             let path: Vec<&str> = names.iter().map(String::as_str).collect();
             let object = Cluster::default().object(names::ROLE, &path).unwrap();
-            let mut read = read(&object.id).unwrap();
+            let mut read = super::names(&object.id).unwrap();
             prop_assert_eq!(read.remove(0), "main");
             prop_assert_eq!(read, names);
         }

@@ -27,7 +27,7 @@ pub enum ImportError {
     #[error("{place}: {object}: {source}")]
     Id {
         /// Where the manifest stands.
-        place: Place,
+        place: Box<Place>,
         /// The manifest.
         object: String,
         /// Why not.
@@ -37,7 +37,7 @@ pub enum ImportError {
     #[error("{place}: {object}: {source}")]
     Rule {
         /// Where the manifest stands.
-        place: Place,
+        place: Box<Place>,
         /// The manifest.
         object: String,
         /// Why not.
@@ -143,7 +143,7 @@ enum Failed {
 
 impl Failed {
     fn at(self, place: &Place, manifest: &Manifest) -> ImportError {
-        let (place, object) = (place.clone(), manifest.to_string());
+        let (place, object) = (Box::new(place.clone()), manifest.to_string());
         match self {
             Self::Id(source) => ImportError::Id {
                 place,

@@ -9,7 +9,9 @@ mod kind;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use kind::{AggregationRule, Binding, LabelSelector, Requirement, Role, RoleRef, Rule, Subject};
+pub use kind::{
+    AggregationRule, Binding, LabelSelector, Requirement, Role, RoleRef, Rule, Subject,
+};
 
 /// The largest file that is read, in bytes.
 pub const FILE_BYTES_MAX: usize = 64 << 20;

@@ -202,7 +202,11 @@ pub struct Lookups {
 /// [`IdError`] for a namespace without an id.
 pub fn look_ups(cluster: &Cluster, about: &About) -> Result<Lookups, IdError> {
     let scopes = scopes(cluster, about)?;
-    let on = |permission| scopes.iter().map(move |(scope, _)| (scope.clone(), permission));
+    let on = |permission| {
+        scopes
+            .iter()
+            .map(move |(scope, _)| (scope.clone(), permission))
+    };
     Ok(Lookups {
         granted: on(granted(about)).collect(),
         banned: on(names::BANNED).collect(),

@@ -124,7 +124,10 @@ impl Review {
 
 fn about(spec: &Object) -> Result<About, ReviewError> {
     let resource = member(spec, ("resourceAttributes", "spec.resourceAttributes"))?;
-    let url = member(spec, ("nonResourceAttributes", "spec.nonResourceAttributes"))?;
+    let url = member(
+        spec,
+        ("nonResourceAttributes", "spec.nonResourceAttributes"),
+    )?;
     match (resource, url) {
         (Some(of), None) => Ok(About::Resource {
             namespace: text(of, ("namespace", "spec.resourceAttributes.namespace"))?,

@@ -39,7 +39,11 @@ pub(crate) fn parts(rule: &Rule) -> Result<Vec<Part>, RuleTooLong> {
     cut(lists, &mut contexts)?;
     let parts = contexts.into_iter();
     Ok(parts
-        .map(if is_of_urls { Part::Urls } else { Part::Resources })
+        .map(if is_of_urls {
+            Part::Urls
+        } else {
+            Part::Resources
+        })
         .collect())
 }
 

@@ -26,8 +26,7 @@ pub enum MergeError {
 /// # Errors
 /// [`MergeError`] for a text that is no schema, or has the definitions already.
 pub fn merged(company: &str) -> Result<String, MergeError> {
-    let own =
-        schema::format(company).map_err(MergeError::Unreadable)?;
+    let own = schema::format(company).map_err(MergeError::Unreadable)?;
     if own.contains("definition kubernetes/") || own.contains("caveat kubernetes/") {
         return Err(MergeError::Present);
     }
@@ -62,7 +61,10 @@ mod tests {
     fn a_company_keeps_its_own() {
         let company = "use expiration\n// Ours.\ndefinition user {}\n\n/** A file. */\ndefinition doc {\n\trelation viewer: user with expiration\n}\n";
         let merged = merged(company).unwrap();
-        assert!(merged.starts_with("use expiration\nuse self\n\n"), "{merged}");
+        assert!(
+            merged.starts_with("use expiration\nuse self\n\n"),
+            "{merged}"
+        );
         assert!(merged.contains("/** A file. */\ndefinition doc {"));
         assert!(merged.contains("definition kubernetes/rule {"));
         assert_eq!(super::merged(&merged), Err(MergeError::Present));

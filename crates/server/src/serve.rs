@@ -30,6 +30,7 @@ use crate::config::{Config, HttpAddress};
 use crate::connections::{self, Front};
 use crate::gateway::{Gateway, RoutesError};
 use crate::http_api::HttpApi;
+use crate::kubernetes::Kubernetes;
 use crate::metrics::Metrics;
 use crate::remit::{AccessApi, ExplainApi, NodeApi, RemitPermissionsApi, SchemaPlanApi, TokenApi};
 use crate::tls::{TlsError, TlsHandle};
@@ -234,7 +235,8 @@ fn http_apis(
     bytes_max: usize,
 ) -> Vec<Arc<dyn HttpApi>> {
     let authzen = AuthZen::new(Arc::clone(node), public_url, bytes_max);
-    vec![Arc::new(authzen)]
+    let kubernetes = Kubernetes::new(Arc::clone(node), bytes_max);
+    vec![Arc::new(authzen), Arc::new(kubernetes)]
 }
 
 fn reflection<'a>() -> Result<tonic_reflection::server::Builder<'a>, ServeError> {

@@ -49,7 +49,10 @@ fn what_is_there_is_not_written_again() {
     let first = updates(&desired, &[BAN], false);
     assert_eq!(first.len(), 6);
     // Whose it is comes before what it is.
-    assert!(first[..2].iter().all(|update| update.contains("#source@")), "{first:?}");
+    assert!(
+        first[..2].iter().all(|update| update.contains("#source@")),
+        "{first:?}"
+    );
 }
 
 #[test]
@@ -58,7 +61,11 @@ fn what_is_taken_comes_before_roles_and_what_is_given_after() {
     let current = [MARK, SCOPE, ANN, ROLE, RULE, SHARED];
     assert_eq!(
         updates(&desired, &current, false),
-        [format!("Delete {ANN}"), format!("Touch {WIDER}"), format!("Touch {BOB}")]
+        [
+            format!("Delete {ANN}"),
+            format!("Touch {WIDER}"),
+            format!("Touch {BOB}")
+        ]
     );
     // What somebody gave an end is not what the manifest says.
     let ending = format!("{BOB}[expiration:2030-01-01T00:00:00Z]");
@@ -70,13 +77,20 @@ fn what_is_taken_comes_before_roles_and_what_is_given_after() {
 fn what_is_gone_goes_only_if_it_was_imported_and_that_is_asked_for() {
     let by_hand = "kubernetes/role_binding:main/prod/hand#subject@kubernetes/user:ann";
     let of_another = "kubernetes/role:main/prod/other#source@kubernetes/source:main/other";
-    let current = [MARK, SCOPE, ANN, ROLE, RULE, SHARED, BAN, by_hand, of_another];
+    let current = [
+        MARK, SCOPE, ANN, ROLE, RULE, SHARED, BAN, by_hand, of_another,
+    ];
     let nothing = Desired::default();
     assert!(updates(&nothing, &current, false).is_empty());
     let gone = updates(&nothing, &current, true);
-    let mut expected: Vec<_> = [ANN, SCOPE, RULE, MARK, ROLE].map(|row| format!("Delete {row}")).into();
+    let mut expected: Vec<_> = [ANN, SCOPE, RULE, MARK, ROLE]
+        .map(|row| format!("Delete {row}"))
+        .into();
     // The marks last.
-    assert!(gone[3..].iter().all(|update| update.contains("#source@")), "{gone:?}");
+    assert!(
+        gone[3..].iter().all(|update| update.contains("#source@")),
+        "{gone:?}"
+    );
     let mut sorted = gone.clone();
     sorted.sort();
     expected.sort();
@@ -94,7 +108,11 @@ fn what_is_of_others_is_not_touched() {
         rows(&[BOB, &ROLE.replace("main/rbac", "main/other")]),
         true,
     );
-    let told: Vec<_> = conflicts.unwrap_err().iter().map(Conflict::to_string).collect();
+    let told: Vec<_> = conflicts
+        .unwrap_err()
+        .iter()
+        .map(Conflict::to_string)
+        .collect();
     assert_eq!(
         told,
         [

@@ -10,7 +10,10 @@ fn told(text: &str) -> Vec<String> {
         source: "rbac".to_owned(),
     };
     let desired = desired(&target, &manifests.found).unwrap();
-    desired.relationships().map(Relationship::to_string).collect()
+    desired
+        .relationships()
+        .map(Relationship::to_string)
+        .collect()
 }
 
 #[test]
@@ -25,10 +28,13 @@ rules:
     assert_eq!(
         told(role),
         [
-            "kubernetes/role:main/prod/deployer#rule@kubernetes/rule:main/prod/deployer/0".to_owned(),
+            "kubernetes/role:main/prod/deployer#rule@kubernetes/rule:main/prod/deployer/0"
+                .to_owned(),
             "kubernetes/role:main/prod/deployer#source@kubernetes/source:main/rbac".to_owned(),
             format!("kubernetes/rule:main/prod/deployer/0#matches@kubernetes/group:*{permits}"),
-            format!("kubernetes/rule:main/prod/deployer/0#matches@kubernetes/serviceaccount:*{permits}"),
+            format!(
+                "kubernetes/rule:main/prod/deployer/0#matches@kubernetes/serviceaccount:*{permits}"
+            ),
             format!("kubernetes/rule:main/prod/deployer/0#matches@kubernetes/user:*{permits}"),
             "kubernetes/namespace:main/prod#cluster@kubernetes/cluster:main".to_owned(),
         ]
@@ -102,7 +108,8 @@ fn a_name_without_an_id_says_where_it_is() {
     };
     let told = desired(&target, &manifests.found).unwrap_err().to_string();
     assert!(
-        told.starts_with("rbac.yaml, document 1: ClusterRoleBinding b: ") && told.contains("1200 bytes"),
+        told.starts_with("rbac.yaml, document 1: ClusterRoleBinding b: ")
+            && told.contains("1200 bytes"),
         "{told}"
     );
 }

@@ -46,9 +46,9 @@ fn documents(text: &str) -> impl Iterator<Item = Part<'_>> {
     let mut parts = Vec::new();
     let (mut start, mut at, mut lines_before) = (0, 0, 0);
     for (number, line) in text.split_inclusive('\n').enumerate() {
-        let is_marker = line.strip_prefix("---").is_some_and(|rest| {
-            rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n'])
-        });
+        let is_marker = line
+            .strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
         // What is before the first marker is a document only if it says anything.
         if is_marker {
             let before = text.get(start..at).unwrap_or_default();
@@ -129,7 +129,11 @@ impl Manifests {
             return self.fault(place.clone(), FaultKind::Version { version });
         }
         if self.found.len() >= MANIFESTS_MAX {
-            if self.faults.last().is_none_or(|last| last.fault != FaultKind::TooMany) {
+            if self
+                .faults
+                .last()
+                .is_none_or(|last| last.fault != FaultKind::TooMany)
+            {
                 self.fault(place.clone(), FaultKind::TooMany);
             }
             return;

@@ -218,7 +218,9 @@ fn shaped<T: DeserializeOwned>(
     header: &Header<'_>,
     object: Map<String, Value>,
 ) -> Result<T, FaultKind> {
-    let name = object.get("metadata").and_then(|metadata| metadata.get("name"));
+    let name = object
+        .get("metadata")
+        .and_then(|metadata| metadata.get("name"));
     let kind = match name.and_then(Value::as_str) {
         Some(name) => format!("{} {name}", header.kind),
         None => header.kind.to_owned(),
@@ -246,6 +248,10 @@ impl Header<'_> {
             return Ok((None, name.to_owned()));
         }
         match given.or(self.namespace) {
+            Some(namespace) if namespace.contains('/') => {
+                let why = "its namespace has `/`".to_owned();
+                Err(self.invalid(Some(namespace), name, why))
+            }
             Some(namespace) => Ok((Some(namespace.to_owned()), name.to_owned())),
             None => Err(self.invalid(
                 None,
@@ -267,7 +273,9 @@ impl Header<'_> {
 fn role_ref(is_clusters: bool, written: WrittenRef) -> Result<RoleRef, String> {
     let group = written.api_group.as_deref().unwrap_or(RBAC_GROUP);
     if group != RBAC_GROUP {
-        return Err(format!("its `roleRef` is of `{group}`, not of `{RBAC_GROUP}`"));
+        return Err(format!(
+            "its `roleRef` is of `{group}`, not of `{RBAC_GROUP}`"
+        ));
     }
     if written.name.is_empty() {
         return Err("its `roleRef` has no name".to_owned());
@@ -285,7 +293,10 @@ fn read_subject(namespace: Option<&str>, written: WrittenRef) -> Result<Subject,
     if name.is_empty() {
         return Err(format!("a subject of kind `{}` has no name", written.kind));
     }
-    let group = written.api_group.as_deref().filter(|group| !group.is_empty());
+    let group = written
+        .api_group
+        .as_deref()
+        .filter(|group| !group.is_empty());
     let is_of = |expected: Option<&str>| group.is_none() || group == expected;
     match written.kind.as_str() {
         "User" if is_of(Some(RBAC_GROUP)) => Ok(Subject::User(name)),
@@ -293,6 +304,15 @@ fn read_subject(namespace: Option<&str>, written: WrittenRef) -> Result<Subject,
         "ServiceAccount" if is_of(None) => {
             let given = written.namespace.filter(|it| !it.is_empty());
             match given.or_else(|| namespace.map(str::to_owned)) {
+                Some(namespace)
+                    if [&namespace, &name]
+                        .iter()
+                        .any(|text| text.contains(['/', ':'])) =>
+                {
+                    Err(format!(
+                        "the service account `{namespace}:{name}` has `/` or `:`"
+                    ))
+                }
                 Some(namespace) => Ok(Subject::ServiceAccount { namespace, name }),
                 None => Err(format!("the service account `{name}` has no namespace")),
             }

@@ -40,9 +40,15 @@ fn documents_lists_and_other_kinds_are_told_apart() {
         names(&manifests),
         ["Role prod/deployer", "ClusterRoleBinding all"]
     );
-    assert_eq!(manifests.found[1].0.to_string(), "rbac.yaml, document 5, item 2");
+    assert_eq!(
+        manifests.found[1].0.to_string(),
+        "rbac.yaml, document 5, item 2"
+    );
     let skipped: Vec<_> = manifests.skipped.into_iter().collect();
-    assert_eq!(skipped, [("ConfigMap".to_owned(), 1), ("Secret".to_owned(), 1)]);
+    assert_eq!(
+        skipped,
+        [("ConfigMap".to_owned(), 1), ("Secret".to_owned(), 1)]
+    );
 }
 
 #[test]
@@ -71,7 +77,11 @@ fn what_is_given_twice_says_the_same() {
 #[test]
 fn a_namespace_may_be_given_for_those_that_name_none() {
     let text = ROLE.replace(", namespace: prod", "");
-    assert!(faults(&text).contains("Role deployer: it has no namespace; write it, or say which by `--namespace`"));
+    assert!(
+        faults(&text).contains(
+            "Role deployer: it has no namespace; write it, or say which by `--namespace`"
+        )
+    );
     let mut manifests = Manifests::default();
     manifests.read("rbac.yaml", &text, Some("dev"));
     assert_eq!(names(&manifests), ["Role dev/deployer"]);
@@ -79,7 +89,8 @@ fn a_namespace_may_be_given_for_those_that_name_none() {
 
 #[test]
 fn a_fault_says_where_and_what() {
-    let binding = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\n";
+    let binding =
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\n";
     let with_subject = |subject: &str| {
         format!("{binding}roleRef: {{kind: ClusterRole, name: view}}\nsubjects: [{subject}]\n")
     };
@@ -98,32 +109,83 @@ fn a_fault_says_where_and_what() {
         (format!("{ROLE}---\na: [\n"), "document 2: line "),
         ("a: b\n".to_owned(), "document 1: it is no manifest"),
         ("- a\n".to_owned(), "it is no manifest"),
-        ("apiVersion: v1\nkind: List\nitems: [1]\n".to_owned(), "item 1: it is no manifest"),
-        (ROLE.replace("/v1", "/v1beta1"), "`rbac.authorization.k8s.io/v1beta1` is not read"),
-        (ROLE.replace("[apps]", "apps"), "Role deployer: invalid type"),
-        (ROLE.replace("name: deployer, ", ""), "Role: missing field `name`"),
-        (ROLE.replace("name: deployer", "name: a%b"), "has `/` or `%`"),
-        (with_rule("Role", "{apiGroups: [''], resources: [pods]}"), "rule 1: it has no verbs"),
-        (with_rule("Role", "{verbs: [get], resources: [pods]}"), "it has no `apiGroups`"),
-        (with_rule("Role", "{verbs: [get], apiGroups: ['']}"), "it has no `resources`"),
-        (with_rule("Role", "{verbs: [get], nonResourceURLs: [/x]}"), "has no `nonResourceURLs`"),
         (
-            with_rule("ClusterRole", "{verbs: [get], nonResourceURLs: [/x], resources: [pods]}"),
+            "apiVersion: v1\nkind: List\nitems: [1]\n".to_owned(),
+            "item 1: it is no manifest",
+        ),
+        (
+            ROLE.replace("/v1", "/v1beta1"),
+            "`rbac.authorization.k8s.io/v1beta1` is not read",
+        ),
+        (
+            ROLE.replace("[apps]", "apps"),
+            "Role deployer: invalid type",
+        ),
+        (
+            ROLE.replace("name: deployer, ", ""),
+            "Role: missing field `name`",
+        ),
+        (
+            ROLE.replace("name: deployer", "name: a%b"),
+            "has `/` or `%`",
+        ),
+        (
+            with_rule("Role", "{apiGroups: [''], resources: [pods]}"),
+            "rule 1: it has no verbs",
+        ),
+        (
+            with_rule("Role", "{verbs: [get], resources: [pods]}"),
+            "it has no `apiGroups`",
+        ),
+        (
+            with_rule("Role", "{verbs: [get], apiGroups: ['']}"),
+            "it has no `resources`",
+        ),
+        (
+            with_rule("Role", "{verbs: [get], nonResourceURLs: [/x]}"),
+            "has no `nonResourceURLs`",
+        ),
+        (
+            with_rule(
+                "ClusterRole",
+                "{verbs: [get], nonResourceURLs: [/x], resources: [pods]}",
+            ),
             "both resources and",
         ),
         (
             format!("{binding}roleRef: {{kind: Role, name: view}}\n"),
             "ClusterRoleBinding b: a role of a namespace is not given in all of the cluster",
         ),
-        (format!("{binding}roleRef: {{kind: Pod, name: view}}\n"), "is a `Pod`, which is no role"),
-        (format!("{binding}roleRef: {{kind: ClusterRole, name: view, apiGroup: v1}}\n"), "is of `v1`"),
+        (
+            format!("{binding}roleRef: {{kind: Pod, name: view}}\n"),
+            "is a `Pod`, which is no role",
+        ),
+        (
+            format!("{binding}roleRef: {{kind: ClusterRole, name: view, apiGroup: v1}}\n"),
+            "is of `v1`",
+        ),
         (binding.to_owned(), "missing field `roleRef`"),
-        (with_subject("{kind: ServiceAccount, name: s}"), "`s` has no namespace"),
-        (with_subject("{kind: Robot, name: s}"), "`Robot` is no kind of subject"),
+        (
+            with_subject("{kind: ServiceAccount, name: s}"),
+            "`s` has no namespace",
+        ),
+        (
+            with_subject("{kind: Robot, name: s}"),
+            "`Robot` is no kind of subject",
+        ),
         (with_subject("{kind: User, name: ''}"), "has no name"),
-        (with_subject("{kind: User, name: s, apiGroup: v1}"), "is of `v1`, which has none"),
-        (aggregated("{key: a, operator: Like, values: [b]}"), "`Like` on the label `a`"),
-        (aggregated("{key: a, operator: In}"), "`In` on the label `a` is no requirement with 0 values"),
+        (
+            with_subject("{kind: User, name: s, apiGroup: v1}"),
+            "is of `v1`, which has none",
+        ),
+        (
+            aggregated("{key: a, operator: Like, values: [b]}"),
+            "`Like` on the label `a`",
+        ),
+        (
+            aggregated("{key: a, operator: In}"),
+            "`In` on the label `a` is no requirement with 0 values",
+        ),
     ] {
         let told = faults(&text);
         assert!(told.contains(part), "{text}\n{told}");

@@ -13,7 +13,8 @@ fn about() -> About {
 
 fn asked(review: &Review) -> Vec<String> {
     let asked = questions(&Cluster::default(), review).unwrap().into_iter();
-    let told = asked.map(|asked| format!("{}#{}@{}", asked.resource, asked.permission, asked.subject));
+    let told =
+        asked.map(|asked| format!("{}#{}@{}", asked.resource, asked.permission, asked.subject));
     told.collect()
 }
 
@@ -67,9 +68,15 @@ fn what_cannot_be_asked_about_is_refused() {
     review.groups.pop();
     assert_eq!(questions(&cluster, &review).unwrap().len(), 1 + 4 * 1_001);
     review.groups = vec!["@".repeat(400)];
-    assert!(matches!(questions(&cluster, &review), Err(AskError::Group(_))));
+    assert!(matches!(
+        questions(&cluster, &review),
+        Err(AskError::Group(_))
+    ));
     review.user = Some("@".repeat(400));
-    assert!(matches!(questions(&cluster, &review), Err(AskError::User(_))));
+    assert!(matches!(
+        questions(&cluster, &review),
+        Err(AskError::User(_))
+    ));
 }
 
 #[test]
@@ -79,9 +86,15 @@ fn a_ban_wins_and_is_never_passed_over() {
     let grant = (Purpose::Granted, Answer::Yes);
     let ban = |answer| (Purpose::Banned(Ban::Namespace), answer);
     let come_to = |answers: Vec<(Purpose, Answer)>| verdict(answers);
-    assert_eq!(come_to(vec![grant.clone(), ban(no.clone())]), Ok(Verdict::Allowed));
+    assert_eq!(
+        come_to(vec![grant.clone(), ban(no.clone())]),
+        Ok(Verdict::Allowed)
+    );
     let denied = Ok(Verdict::Denied(Ban::Namespace));
-    assert_eq!(come_to(vec![grant.clone(), ban(unknown()), ban(yes)]), denied);
+    assert_eq!(
+        come_to(vec![grant.clone(), ban(unknown()), ban(yes)]),
+        denied
+    );
     let locked = (Purpose::Unlocked, Answer::No);
     assert_eq!(
         come_to(vec![locked, grant.clone()]),
@@ -93,6 +106,9 @@ fn a_ban_wins_and_is_never_passed_over() {
     let failed = (Purpose::Granted, unknown());
     assert_eq!(come_to(vec![failed.clone(), grant]), Ok(Verdict::Allowed));
     let failure = Some("depth".to_owned());
-    assert_eq!(come_to(vec![failed, ban(no)]), Ok(Verdict::NoOpinion { failure }));
+    assert_eq!(
+        come_to(vec![failed, ban(no)]),
+        Ok(Verdict::NoOpinion { failure })
+    );
     assert_eq!(come_to(vec![]), Ok(Verdict::NoOpinion { failure: None }));
 }

@@ -47,10 +47,22 @@ fn what_is_no_review_says_why() {
         (other_version, "subjectAccessReviewVersion: v1"),
         (other_kind, "`kind` is `LocalSubjectAccessReview`"),
         (json!({}), "`apiVersion` is ``"),
-        (json!({ "apiVersion": API_VERSION, "kind": KIND }), "`spec` is missing"),
-        (json!({ "apiVersion": API_VERSION, "kind": KIND, "spec": [] }), "`spec` is no object"),
-        (review(&json!({ "nonResourceAttributes": of_url })), "names a user or a group"),
-        (review(&json!({ "user": 7, "nonResourceAttributes": of_url })), "`spec.user` is no text"),
+        (
+            json!({ "apiVersion": API_VERSION, "kind": KIND }),
+            "`spec` is missing",
+        ),
+        (
+            json!({ "apiVersion": API_VERSION, "kind": KIND, "spec": [] }),
+            "`spec` is no object",
+        ),
+        (
+            review(&json!({ "nonResourceAttributes": of_url })),
+            "names a user or a group",
+        ),
+        (
+            review(&json!({ "user": 7, "nonResourceAttributes": of_url })),
+            "`spec.user` is no text",
+        ),
         (
             review(&json!({ "user": "a", "groups": "eng", "nonResourceAttributes": of_url })),
             "`spec.groups` is no list of texts",
@@ -61,7 +73,9 @@ fn what_is_no_review_says_why() {
         ),
         (review(&json!({ "user": "a" })), "has either"),
         (
-            review(&json!({ "user": "a", "resourceAttributes": {}, "nonResourceAttributes": of_url })),
+            review(
+                &json!({ "user": "a", "resourceAttributes": {}, "nonResourceAttributes": of_url }),
+            ),
             "has either",
         ),
         (
@@ -86,6 +100,9 @@ fn an_answer_is_never_both() {
         failure: Some("max depth exceeded".to_owned()),
     });
     assert_eq!(failed["evaluationError"], "max depth exceeded");
-    assert_eq!((&failed["allowed"], failed.get("denied")), (&json!(false), None));
+    assert_eq!(
+        (&failed["allowed"], failed.get("denied")),
+        (&json!(false), None)
+    );
     assert_eq!(answer(&Verdict::Allowed)["kind"], KIND);
 }

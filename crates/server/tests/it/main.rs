@@ -15,6 +15,7 @@ mod expand;
 mod gateway;
 mod golden;
 mod http_client;
+mod kubernetes;
 mod life;
 mod lookup;
 mod metadata;

@@ -1,0 +1,14 @@
+//! What the relationships of manifests answer is what RBAC answers.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[cfg(test)]
+mod equivalence;
+#[cfg(test)]
+mod generated;
+#[cfg(test)]
+mod graph;
+#[cfg(test)]
+mod known;
+#[cfg(test)]
+mod rbac;
