@@ -134,9 +134,11 @@ mod tests {
         let Some(Value::List(list)) = context.value(name) else {
             panic!("no {name}");
         };
-        let texts = list.iter().map(|value| match value {
-            Value::String(text) => text.clone(),
-            other => panic!("{other:?}"),
+        let texts = list.iter().map(|value| {
+            let Value::String(text) = value else {
+                panic!("{value:?}");
+            };
+            text.clone()
         });
         texts.collect()
     }

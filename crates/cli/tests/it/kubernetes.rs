@@ -65,7 +65,15 @@ fn a_companys_manifests_are_imported_once_and_asked_about() {
         again.contains("0 added, 0 changed, 0 removed, ") && again.contains("; 0 updates"),
         "{again}"
     );
+}
 
+#[test]
+fn who_can_do_something_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let _served = started(at);
+    let files = ["defaults.yaml", "company.yaml"].map(|name| examples().join(name));
+    import(at, &files.each_ref().map(|file| file.to_str().unwrap()));
     let secrets = ["get", "secrets", "--namespace", "prod"];
     let cluster_wide = [
         "kubernetes/group:kubeadm=3Acluster-admins",
@@ -109,6 +117,10 @@ fn a_companys_manifests_are_imported_once_and_asked_about() {
     );
     let metrics = who_can(at, &["get", "/metrics"]);
     assert!(metrics.contains(&"kubernetes/serviceaccount:main/monitoring/prometheus".to_owned()));
+    groups_and_bans_are_looked_through(at, &secrets);
+}
+
+fn groups_and_bans_are_looked_through(at: &Path, secrets: &[&str]) {
     // Groups that Remit knows are told by their members, and who is banned is left out.
     let row = "kubernetes/group:harbour=3Aplatform#member@kubernetes/user:pat";
     let ban = "kubernetes/namespace:main/prod#banned@kubernetes/user:bob=40example=2Ecom";
@@ -219,8 +231,10 @@ fn what_manifests_no_longer_say_is_taken_away_and_all_else_stays() {
         ],
     );
     assert!(!left.contains("main/prod/deployers"), "{left}");
+    what_is_of_others_is_not_taken_over(at);
+}
 
-    // What is another's is not taken over.
+fn what_is_of_others_is_not_taken_over(at: &Path) {
     let (code, _, failed) = run(
         at,
         &["kubernetes", "import", "other.yaml", "--namespace", "prod"],

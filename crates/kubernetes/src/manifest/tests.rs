@@ -87,25 +87,43 @@ fn a_namespace_may_be_given_for_those_that_name_none() {
     assert_eq!(names(&manifests), ["Role dev/deployer"]);
 }
 
+fn with_rule(kind: &str, rule: &str) -> String {
+    format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata: {{name: r, namespace: dev}}\nrules: [{rule}]\n"
+    )
+}
+
+fn with_requirement(requirement: &str) -> String {
+    format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: r}}\n\
+         aggregationRule: {{clusterRoleSelectors: [{{matchExpressions: [{requirement}]}}]}}\n"
+    )
+}
+
+fn with_role(role: &str) -> String {
+    format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: b}}\n{role}\n"
+    )
+}
+
+fn with_subject(subject: &str) -> String {
+    with_role(&format!(
+        "roleRef: {{kind: ClusterRole, name: view}}\nsubjects: [{subject}]"
+    ))
+}
+
+/// Each text has a fault that says so.
+fn each_says(cases: &[(String, &str)]) {
+    for (text, part) in cases {
+        let told = faults(text);
+        assert!(told.contains(part), "{text}\n{told}");
+        assert!(told.starts_with("rbac.yaml, document "), "{told}");
+    }
+}
+
 #[test]
 fn a_fault_says_where_and_what() {
-    let binding =
-        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\n";
-    let with_subject = |subject: &str| {
-        format!("{binding}roleRef: {{kind: ClusterRole, name: view}}\nsubjects: [{subject}]\n")
-    };
-    let with_rule = |kind: &str, rule: &str| {
-        format!(
-            "apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata: {{name: r, namespace: dev}}\nrules: [{rule}]\n"
-        )
-    };
-    let aggregated = |requirement: &str| {
-        format!(
-            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: r}}\n\
-             aggregationRule: {{clusterRoleSelectors: [{{matchExpressions: [{requirement}]}}]}}\n"
-        )
-    };
-    for (text, part) in [
+    each_says(&[
         (format!("{ROLE}---\na: [\n"), "document 2: line "),
         ("a: b\n".to_owned(), "document 1: it is no manifest"),
         ("- a\n".to_owned(), "it is no manifest"),
@@ -130,6 +148,17 @@ fn a_fault_says_where_and_what() {
             "has `/` or `%`",
         ),
         (
+            ROLE.replace("namespace: prod", "namespace: a/b"),
+            "its namespace has `/`",
+        ),
+    ]);
+}
+
+#[test]
+fn what_an_api_server_would_refuse_is_a_fault() {
+    let urls = "verbs: [get], nonResourceURLs: [/x]";
+    each_says(&[
+        (
             with_rule("Role", "{apiGroups: [''], resources: [pods]}"),
             "rule 1: it has no verbs",
         ),
@@ -142,32 +171,33 @@ fn a_fault_says_where_and_what() {
             "it has no `resources`",
         ),
         (
-            with_rule("Role", "{verbs: [get], nonResourceURLs: [/x]}"),
+            with_rule("Role", &format!("{{{urls}}}")),
             "has no `nonResourceURLs`",
         ),
         (
-            with_rule(
-                "ClusterRole",
-                "{verbs: [get], nonResourceURLs: [/x], resources: [pods]}",
-            ),
+            with_rule("ClusterRole", &format!("{{{urls}, resources: [pods]}}")),
             "both resources and",
         ),
         (
-            format!("{binding}roleRef: {{kind: Role, name: view}}\n"),
+            with_role("roleRef: {kind: Role, name: view}"),
             "ClusterRoleBinding b: a role of a namespace is not given in all of the cluster",
         ),
         (
-            format!("{binding}roleRef: {{kind: Pod, name: view}}\n"),
+            with_role("roleRef: {kind: Pod, name: view}"),
             "is a `Pod`, which is no role",
         ),
         (
-            format!("{binding}roleRef: {{kind: ClusterRole, name: view, apiGroup: v1}}\n"),
+            with_role("roleRef: {kind: ClusterRole, name: view, apiGroup: v1}"),
             "is of `v1`",
         ),
-        (binding.to_owned(), "missing field `roleRef`"),
+        (with_role(""), "missing field `roleRef`"),
         (
             with_subject("{kind: ServiceAccount, name: s}"),
             "`s` has no namespace",
+        ),
+        (
+            with_subject("{kind: ServiceAccount, name: 'a:b', namespace: dev}"),
+            "`dev:a:b` has `/` or `:`",
         ),
         (
             with_subject("{kind: Robot, name: s}"),
@@ -179,18 +209,14 @@ fn a_fault_says_where_and_what() {
             "is of `v1`, which has none",
         ),
         (
-            aggregated("{key: a, operator: Like, values: [b]}"),
+            with_requirement("{key: a, operator: Like, values: [b]}"),
             "`Like` on the label `a`",
         ),
         (
-            aggregated("{key: a, operator: In}"),
+            with_requirement("{key: a, operator: In}"),
             "`In` on the label `a` is no requirement with 0 values",
         ),
-    ] {
-        let told = faults(&text);
-        assert!(told.contains(part), "{text}\n{told}");
-        assert!(told.starts_with("rbac.yaml, document "), "{told}");
-    }
+    ]);
 }
 
 #[test]

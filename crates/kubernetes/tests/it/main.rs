@@ -1,7 +1,5 @@
 //! What the relationships of manifests answer is what RBAC answers.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 #[cfg(test)]
 mod equivalence;
 #[cfg(test)]

@@ -405,6 +405,14 @@ async fn what_is_no_review_is_refused() {
         let message = told["message"].as_str().unwrap();
         assert!(message.contains(part), "{message}");
     }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_sent_otherwise_than_an_api_server_does_is_told_so() {
+    let running = started(&[ADMINS]).await;
+    let mut http = Http::to(&running).await;
+    let good = review(&get("alice", &["admins"], "prod", "pods"));
     // What is longer than caveats may be given is a grant that cannot be decided.
     let long = json!({ "user": "alice", "groups": ["admins"],
         "nonResourceAttributes": { "path": "/x".repeat(4_000), "verb": "get" } });
@@ -484,7 +492,7 @@ async fn costs_are_bounded_at_a_realistic_size() {
                 "{what}"
             );
         }
-        println!(
+        eprintln!(
             "{what}: {} us a review",
             begun.elapsed().as_micros() / asked
         );
@@ -497,7 +505,7 @@ async fn costs_are_bounded_at_a_realistic_size() {
     for _ in 0..asked {
         http.well("/v1/permissions/check", &plain).await;
     }
-    println!("a plain check: {} us", begun.elapsed().as_micros() / asked);
+    eprintln!("a plain check: {} us", begun.elapsed().as_micros() / asked);
     running.stop().await;
 }
 

@@ -343,7 +343,7 @@ async fn each_operation_refuses_somebody_who_may_not_over_http() {
         .difference(&asked)
         .filter(|path| **path != "/healthz");
     let is_asked = |path: &&str| standard(path).is_some() || is_of_kubernetes(path);
-    assert!(others.all(|path| is_asked(path)), "{served:?}");
+    assert!(others.all(is_asked), "{served:?}");
     running.stop().await;
 }
 
@@ -402,7 +402,7 @@ fn is_of_kubernetes(path: &str) -> bool {
 async fn an_api_server_that_may_not_ask_gets_no_answer() {
     let running = enforced().await;
     let mut http = Http::to(&running).await;
-    let schema = format!("{}\n{}", kubernetes::schema::TEXT, SCHEMA);
+    let schema = kubernetes::schema::merged(SCHEMA).unwrap();
     http.well("/v1/schema/write", json!({ "schema": schema }))
         .await;
     let document = http.get("/openapi.json").await.json();
