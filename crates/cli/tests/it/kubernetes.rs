@@ -125,7 +125,7 @@ fn groups_and_bans_are_looked_through(at: &Path, secrets: &[&str]) {
     let row = "kubernetes/group:harbour=3Aplatform#member@kubernetes/user:pat";
     let ban = "kubernetes/namespace:main/prod#banned@kubernetes/user:bob=40example=2Ecom";
     well(at, &["relationship", "write", row, ban]);
-    let named = who_can(at, &[&secrets[..], &["--name", "payments-db"]].concat());
+    let named = who_can(at, &[secrets, &["--name", "payments-db"]].concat());
     assert!(
         named.contains(&"kubernetes/user:pat".to_owned()),
         "{named:?}"
