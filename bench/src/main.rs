@@ -21,7 +21,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::all::AllArguments;
 use crate::machine::Machine;
 use crate::results::Entry;
-use crate::served::{CheckArguments, LookUpArguments, MixedArguments, WriteArguments};
+use crate::served::{
+    CheckArguments, LookUpArguments, MixedArguments, StandardArguments, WriteArguments,
+};
 use crate::workload::{Kind, Popularity, write_rows};
 
 /// As the server has it: where nodes lie decides how often a check misses the cache.
@@ -89,6 +91,13 @@ enum Command {
         data: Data,
         #[command(flatten)]
         arguments: MixedArguments,
+    },
+    /// Serve a workload with Remit, and measure checks by the protocols of standards beside the same over gRPC.
+    Standards {
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        arguments: StandardArguments,
     },
     /// Ask about data that is made to be hard: huge groups, long chains, dense circles.
     Adversarial {
@@ -177,6 +186,11 @@ fn main() -> anyhow::Result<()> {
         Command::Mixed { data, arguments } => {
             let workload = data.workload();
             let running = served::mixed(workload.as_ref(), data.seed, &arguments, &mut results);
+            runtime()?.block_on(running)?;
+        }
+        Command::Standards { data, arguments } => {
+            let workload = data.workload();
+            let running = served::standards(workload.as_ref(), data.seed, &arguments, &mut results);
             runtime()?.block_on(running)?;
         }
         Command::Adversarial { divisor } => adversarial::run(divisor, &mut results)?,

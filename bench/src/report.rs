@@ -70,6 +70,8 @@ impl Report {
                 Entry::LookUps(result) => self.look_ups.push(result),
                 Entry::Writes(result) => self.writes.push(result),
                 Entry::Mixed(result) => self.mixed.push(result),
+                // Told where the protocols are described.
+                Entry::Standards(_) => {}
                 Entry::Adversarial(result) => self.adversarial.push(result),
                 Entry::Peers(result) => self.peers.push(result),
             }

@@ -6,7 +6,7 @@ use crate::adversarial::Adversarial;
 use crate::beside::Beside;
 use crate::in_process::{Commits, InProcess};
 use crate::machine::Machine;
-use crate::served::{LookUps, Mixed, ServedChecks, Writes};
+use crate::served::{LookUps, Mixed, ServedChecks, Standards, Writes};
 
 /// A line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,6 +19,7 @@ pub(crate) enum Entry {
     LookUps(LookUps),
     Writes(Writes),
     Mixed(Mixed),
+    Standards(Standards),
     Adversarial(Adversarial),
     Peers(Beside),
 }

@@ -2,12 +2,14 @@
 //! sent to both in turn, and the medians over several rounds are compared. This file has the checks.
 
 mod asking;
+mod authzen;
 pub(crate) mod calls;
 mod floor;
 pub(crate) mod load;
 mod look_ups;
 mod mixed;
 mod setup;
+mod standards;
 pub(crate) mod target;
 mod turns;
 mod writes;
@@ -27,6 +29,7 @@ pub(crate) use load::{Latencies, Measured};
 pub(crate) use look_ups::{LookUpArguments, LookUps, Wanted, run as look_ups};
 pub(crate) use mixed::{Mixed, MixedArguments, run as mixed};
 pub(crate) use setup::{Comparison, Setup};
+pub(crate) use standards::{StandardArguments, Standards, run as standards};
 pub(crate) use writes::{WriteArguments, Writes, run as writes};
 
 /// How checks are sent.

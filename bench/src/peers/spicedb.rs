@@ -79,6 +79,7 @@ impl SpiceDb {
             Calls::Bulk(requests) => write_messages(&checks, &**requests).map(|()| true)?,
             Calls::Resources(_)
             | Calls::Subjects(_)
+            | Calls::Evaluations(..)
             | Calls::Cerbos(_)
             | Calls::Write(_)
             | Calls::Mixed(..) => bail!("SpiceDB is asked for checks alone"),

@@ -62,6 +62,11 @@ impl Interceptor for Header {
 }
 
 impl Header {
+    /// Its value, if there is one.
+    pub(super) fn as_str(&self) -> Option<&str> {
+        self.0.as_ref()?.to_str().ok()
+    }
+
     fn bearer(credential: &str) -> anyhow::Result<Self> {
         Ok(Self(Some(format!("Bearer {credential}").parse()?)))
     }

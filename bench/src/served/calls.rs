@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hyper::body::Bytes;
 use prost_types::Struct;
 use remit_proto::authzed::api::v1 as wire;
 use tonic::metadata::MetadataMap;
@@ -13,6 +14,7 @@ use wire::permissions_service_client::PermissionsServiceClient;
 use wire::relationship_update::Operation;
 
 use super::asking::Header;
+use super::authzen::{self, Carrier};
 #[cfg(feature = "peers")]
 use crate::peers::cerbos;
 use crate::workload::{Draw, Question, Workload};
@@ -31,6 +33,8 @@ pub(crate) enum Calls {
     Subjects(Arc<Vec<LookUp<wire::LookupSubjectsRequest>>>),
     #[cfg(feature = "peers")]
     Cerbos(Arc<Vec<cerbos::CheckResourcesRequest>>),
+    /// The same questions as AuthZEN has them.
+    Evaluations(Arc<Vec<Bytes>>, Carrier),
     /// Rows, each of which a caller writes and then deletes.
     Write(Arc<Vec<wire::Relationship>>),
     /// Checks with writes among them.
@@ -47,13 +51,16 @@ type Permissions = PermissionsServiceClient<InterceptedService<Channel, Header>>
 #[derive(Debug)]
 pub(super) struct Clients {
     permissions: Permissions,
+    authzen: authzen::Client,
     #[cfg(feature = "peers")]
     cerbos: cerbos::Client,
 }
 
 impl Clients {
-    pub(super) fn new(channel: Channel, header: Header) -> Self {
+    /// Clients on `channel`, and on connections of their own to `address`.
+    pub(super) fn new(address: String, channel: Channel, header: Header) -> Self {
         Self {
+            authzen: authzen::Client::new(address, header.clone(), channel.clone()),
             #[cfg(feature = "peers")]
             cerbos: cerbos::Client::new(channel.clone()),
             permissions: PermissionsServiceClient::with_interceptor(channel, header),
@@ -92,6 +99,10 @@ impl Calls {
         Self::Bulk(Arc::new(requests.collect()))
     }
 
+    pub(super) fn evaluations(questions: &[Question], carrier: Carrier) -> Self {
+        Self::Evaluations(Arc::new(authzen::evaluations(questions)), carrier)
+    }
+
     pub(super) fn writes(draw: &mut Draw, workload: &dyn Workload) -> Self {
         Self::Write(Arc::new(new_rows(draw, workload)))
     }
@@ -102,7 +113,11 @@ impl Calls {
 
     pub(super) fn sort(&self, number: usize) -> Sort {
         match self {
-            Self::Check(_) | Self::Bulk(_) | Self::Resources(_) | Self::Subjects(_) => Sort::Read,
+            Self::Check(_)
+            | Self::Bulk(_)
+            | Self::Resources(_)
+            | Self::Subjects(_)
+            | Self::Evaluations(..) => Sort::Read,
             #[cfg(feature = "peers")]
             Self::Cerbos(_) => Sort::Read,
             Self::Write(_) => Sort::Write,
@@ -144,6 +159,11 @@ impl Calls {
             #[cfg(feature = "peers")]
             Self::Cerbos(requests) => {
                 cerbos::check(&mut clients.cerbos, nth(requests, number)?).await?;
+                Ok(1)
+            }
+            Self::Evaluations(bodies, carrier) => {
+                let body = nth(bodies, number)?;
+                clients.authzen.evaluate(*carrier, body).await?;
                 Ok(1)
             }
             Self::Write(rows) => write(client, rows, number, written).await,

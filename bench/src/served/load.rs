@@ -101,7 +101,11 @@ impl Load {
             .map(|(_, channel)| {
                 let caller = Caller {
                     calls: self.calls.clone(),
-                    clients: Clients::new(channel.clone(), target.header()),
+                    clients: Clients::new(
+                        target.address().to_owned(),
+                        channel.clone(),
+                        target.header(),
+                    ),
                     next: Arc::clone(&next),
                     turns: turns.clone(),
                     written: None,

@@ -47,11 +47,27 @@ pub(crate) struct Comparison {
 impl Setup {
     /// Starts Remit with the workload in it, and tells how many relationships that are.
     pub(crate) async fn remit(&self, workload: &dyn Workload) -> anyhow::Result<(Target, u64)> {
+        self.serving(workload, false).await
+    }
+
+    /// As [`remit`](Self::remit), serving HTTP as well.
+    pub(super) async fn remit_with_http(
+        &self,
+        workload: &dyn Workload,
+    ) -> anyhow::Result<(Target, u64)> {
+        self.serving(workload, true).await
+    }
+
+    async fn serving(
+        &self,
+        workload: &dyn Workload,
+        serves_http: bool,
+    ) -> anyhow::Result<(Target, u64)> {
         let program = match &self.remit {
             Some(program) => program.clone(),
             None => std::env::current_exe()?.with_file_name("remit"),
         };
-        Target::remit(program, workload, self.asking).await
+        Target::remit(program, workload, (self.asking, serves_http)).await
     }
 
     pub(crate) fn round_length(&self) -> Duration {
@@ -107,7 +123,7 @@ impl Setup {
 }
 
 /// The round with the median throughput.
-fn middle(rounds: Vec<Measured>) -> anyhow::Result<Measured> {
+pub(super) fn middle(rounds: Vec<Measured>) -> anyhow::Result<Measured> {
     let middle = median(rounds, |round| round.latencies.calls_per_second);
     middle.context("no round was measured")
 }

@@ -33,6 +33,8 @@ struct Store {
     program: PathBuf,
     data: TempDir,
     credentials: Credentials,
+    /// On the address of gRPC.
+    serves_http: bool,
 }
 
 impl Target {
@@ -40,7 +42,7 @@ impl Target {
     pub(crate) async fn remit(
         program: PathBuf,
         workload: &dyn Workload,
-        asking: Asking,
+        (asking, serves_http): (Asking, bool),
     ) -> anyhow::Result<(Self, u64)> {
         ensure!(
             program.exists(),
@@ -57,6 +59,7 @@ impl Target {
             program,
             data,
             credentials,
+            serves_http,
         };
         let (address, child) = store.serve().await?;
         let mut target = Self::new(address, child)?;
@@ -143,6 +146,10 @@ impl Target {
         self
     }
 
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// What each call carries.
     pub(super) fn header(&self) -> Header {
         self.header.clone()
@@ -165,7 +172,7 @@ impl Store {
                 "--grpc-addr",
                 &address,
                 "--http-addr",
-                "none",
+                if self.serves_http { &address } else { "none" },
                 "--metrics-addr",
                 "none",
             ])

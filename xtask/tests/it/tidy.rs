@@ -134,6 +134,27 @@ fn folders_have_no_mod_file() {
     }
 }
 
+/// What the threat model says is shown has to be shown by a test that is there.
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let page = read(&root().join("docs/threat-model.md"));
+    let sources: String = rust_files().iter().map(|file| read(file)).collect();
+    let mut named = 0;
+    for name in page.split('`').skip(1).step_by(2) {
+        let is_name =
+            |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+        // A name of one word is one of something else.
+        if name.contains('_') && name.chars().all(is_name) {
+            assert!(
+                sources.contains(&format!("fn {name}(")),
+                "there is no test `{name}`"
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 40, "{named}");
+}
+
 fn own_dependencies(manifest: &str, section: &str) -> Vec<String> {
     let lines = manifest.lines().skip_while(|line| *line != section).skip(1);
     lines

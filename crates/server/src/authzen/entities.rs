@@ -330,3 +330,81 @@ impl From<Invalid> for tonic::Status {
         Self::invalid_argument(invalid.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// JSON with the names that matter, at any place.
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "[a-z@*=]{0,5}".prop_map(Value::from),
+        ];
+        let names = "subject|action|resource|context|properties|type|id|name|role|subject_role|[a-z é]{0,3}";
+        leaf.prop_recursive(4, 40, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(names, inner, 0..6)
+                    .prop_map(|members| members.into_iter().collect::<Object>().into()),
+            ]
+        })
+    }
+
+    /// An entity, as it should be or nearly so.
+    fn entities() -> impl Strategy<Value = Value> {
+        let text =
+            |pattern: &'static str| prop_oneof![4 => pattern.prop_map(Value::from), 1 => values()];
+        let properties = prop_oneof![3 => Just(json!({})), 1 => values()];
+        let members = (text("[a-z]{3,5}"), text("[a-z@*=/ ]{1,5}"), properties);
+        members.prop_map(|(kind, id, properties)| {
+            json!({ "type": kind, "id": id, "name": id, "properties": properties })
+        })
+    }
+
+    proptest! {
+        /// Whatever is asked, it is a question about just what was named, or none.
+        #[test]
+        fn questions_are_about_what_was_named(
+            subject in entities(), action in entities(), resource in entities(), context in prop_oneof![Just(Value::Null), values()],
+        ) {
+            let given = json!({ "subject": subject, "action": action, "resource": resource, "context": context });
+            let read = Entities::read(given.as_object().unwrap());
+            let question = read.and_then(|read| read.question());
+            if let Ok(Some(question)) = question {
+                let SubjectId::Object(id) = &question.subject.id else { panic!("a wildcard") };
+                prop_assert_eq!(&json!(id.to_text()), &subject["id"]);
+                prop_assert_eq!(&json!(question.subject.definition.as_str()), &subject["type"]);
+                prop_assert_eq!(&json!(question.resource.id.to_text()), &resource["id"]);
+                prop_assert_eq!(&json!(question.permission), &action["name"]);
+            } else if [&subject, &action, &resource].iter().all(|it| it["id"].is_string() && it["type"].is_string()) {
+                let is_plain = context.is_null() && [&subject, &action, &resource].iter().all(|it| it["properties"] == json!({}));
+                let is_empty = |it: &&&Value| it["id"] == "" || it["type"] == "";
+                prop_assert!(!is_plain || [&subject, &action, &resource].iter().any(|it| is_empty(&it)) || question == Ok(None), "{given}");
+            }
+        }
+    }
+
+    #[test]
+    fn properties_are_values_by_themselves_and_together() {
+        let given = json!({
+            "subject": { "type": "user", "id": "*", "properties": { "role": "admin", "full name": "Ann", "properties": 1 } },
+            "action": { "name": "read" },
+            "resource": { "type": "doc", "id": "a/b c" },
+            "context": { "hour": 9 },
+        });
+        let read = Entities::read(given.as_object().unwrap()).unwrap();
+        let question = read.question().unwrap().unwrap();
+        assert_eq!(question.subject.to_string(), "user:=2A");
+        assert_eq!(question.resource.to_string(), "doc:a/b=20c");
+        assert_eq!(
+            question.context.to_json(),
+            r#"{"action_properties":{},"hour":9,"resource_properties":{},"subject_properties":{"full name":"Ann","properties":1,"role":"admin"},"subject_role":"admin"}"#
+        );
+    }
+}
