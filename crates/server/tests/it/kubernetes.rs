@@ -335,7 +335,6 @@ async fn what_cannot_be_decided_is_never_allowed() {
 #[tokio::test]
 async fn what_is_no_review_is_refused() {
     let running = started(&[ADMINS]).await;
-    let mut http = Http::to(&running).await;
     let good = review(&get("alice", &["admins"], "prod", "pods"));
     let with = |change: fn(&mut Value)| {
         let mut changed = good.clone();
