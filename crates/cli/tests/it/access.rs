@@ -215,7 +215,8 @@ fn subjects_and_callers_are_locked_and_keys_revoked() {
 fn manifests_are_imported_by_who_may_and_by_nobody_else() {
     let site = Site::start();
     let here = site.folder.path();
-    let definitions = site.well(&["kubernetes", "schema", "--with", "schema.zed"]);
+    let schema = ["kubernetes", "schema", "--with", "schema.zed"];
+    let (_, definitions, _) = run(here, &schema);
     std::fs::write(here.join("merged.zed"), definitions).unwrap();
     site.well(&["schema", "write", "merged.zed"]);
     let binding = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\n\

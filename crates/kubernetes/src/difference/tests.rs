@@ -1,3 +1,5 @@
+//! What an import writes, and what it leaves alone.
+
 use super::*;
 use crate::id::Cluster;
 

@@ -1,3 +1,5 @@
+//! Which relationships manifests come to.
+
 use super::*;
 use crate::manifest::Manifests;
 

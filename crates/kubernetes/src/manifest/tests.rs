@@ -1,3 +1,5 @@
+//! Manifests as they are written, well and badly.
+
 use super::*;
 
 fn read(text: &str) -> Manifests {

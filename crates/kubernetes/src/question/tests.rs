@@ -1,3 +1,5 @@
+//! What is asked for a review, and what wins.
+
 use super::*;
 
 fn about() -> About {

@@ -1,3 +1,5 @@
+//! Reviews as they are read, and their answers.
+
 use super::*;
 use crate::question::Ban;
 
