@@ -32,6 +32,7 @@ use crate::connections::{self, Front};
 use crate::edge::{ExtAuthz, Judge, ProxyApi};
 use crate::gateway::{Gateway, RoutesError};
 use crate::http_api::HttpApi;
+use crate::kubernetes::Kubernetes;
 use crate::metrics::Metrics;
 use crate::remit::{AccessApi, ExplainApi, NodeApi, RemitPermissionsApi, SchemaPlanApi, TokenApi};
 use crate::tls::{TlsError, TlsHandle};
@@ -245,7 +246,9 @@ fn http_apis(
     bytes_max: usize,
 ) -> Vec<Arc<dyn HttpApi>> {
     let authzen = AuthZen::new(Arc::clone(node), public_url, bytes_max);
-    vec![Arc::new(authzen), Arc::new(ProxyApi::new(judge))]
+    let kubernetes = Kubernetes::new(Arc::clone(node), bytes_max);
+    let proxies = ProxyApi::new(judge);
+    vec![Arc::new(authzen), Arc::new(kubernetes), Arc::new(proxies)]
 }
 
 fn reflection<'a>() -> Result<tonic_reflection::server::Builder<'a>, ServeError> {

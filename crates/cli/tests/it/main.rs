@@ -6,6 +6,7 @@ mod access;
 mod drills;
 mod identity;
 mod keys;
+mod kubernetes;
 mod lookup;
 // The attribute tells the lints that everything below is test code, helpers included.
 #[cfg(test)]
