@@ -292,6 +292,24 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_over_soon_says_when_to_ask_again() {
+        for (code, is_for_now) in [
+            (400, false),
+            (403, false),
+            (429, true),
+            (500, false),
+            (503, true),
+        ] {
+            let response = failed(StatusCode::from_u16(code).unwrap(), "told");
+            assert_eq!(
+                response.headers().contains_key(RETRY_AFTER),
+                is_for_now,
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
     fn a_path_names_a_cluster_or_the_one_that_is_called_main() {
         let name = |path: &str| cluster(path).map(|cluster| cluster.as_str().to_owned());
         assert_eq!(name(PATH).unwrap(), "main");
