@@ -4,6 +4,7 @@
 mod asking;
 mod authzen;
 pub(crate) mod calls;
+mod ext_authz;
 mod floor;
 pub(crate) mod load;
 mod look_ups;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::body::Bytes;
 use prost_types::Struct;
 use remit_proto::authzed::api::v1 as wire;
+use remit_proto::envoy::service::auth::v3 as auth;
 use tonic::metadata::MetadataMap;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -15,6 +16,7 @@ use wire::relationship_update::Operation;
 
 use super::asking::Header;
 use super::authzen::{self, Carrier};
+use super::ext_authz;
 #[cfg(feature = "peers")]
 use crate::peers::cerbos;
 use crate::workload::{Draw, Question, Workload};
@@ -35,6 +37,8 @@ pub(crate) enum Calls {
     Cerbos(Arc<Vec<cerbos::CheckResourcesRequest>>),
     /// The same questions as AuthZEN has them.
     Evaluations(Arc<Vec<Bytes>>, Carrier),
+    /// The same questions as Envoy asks them.
+    ExtAuthz(Arc<Vec<auth::CheckRequest>>),
     /// Rows, each of which a caller writes and then deletes.
     Write(Arc<Vec<wire::Relationship>>),
     /// Checks with writes among them.
@@ -52,6 +56,7 @@ type Permissions = PermissionsServiceClient<InterceptedService<Channel, Header>>
 pub(super) struct Clients {
     permissions: Permissions,
     authzen: authzen::Client,
+    ext_authz: ext_authz::Client,
     #[cfg(feature = "peers")]
     cerbos: cerbos::Client,
 }
@@ -61,6 +66,7 @@ impl Clients {
     pub(super) fn new(address: String, channel: Channel, header: Header) -> Self {
         Self {
             authzen: authzen::Client::new(address, header.clone(), channel.clone()),
+            ext_authz: ext_authz::client(channel.clone(), header.clone()),
             #[cfg(feature = "peers")]
             cerbos: cerbos::Client::new(channel.clone()),
             permissions: PermissionsServiceClient::with_interceptor(channel, header),
@@ -103,6 +109,10 @@ impl Calls {
         Self::Evaluations(Arc::new(authzen::evaluations(questions)), carrier)
     }
 
+    pub(super) fn ext_authz(questions: &[Question]) -> Self {
+        Self::ExtAuthz(Arc::new(ext_authz::requests(questions)))
+    }
+
     pub(super) fn writes(draw: &mut Draw, workload: &dyn Workload) -> Self {
         Self::Write(Arc::new(new_rows(draw, workload)))
     }
@@ -117,7 +127,8 @@ impl Calls {
             | Self::Bulk(_)
             | Self::Resources(_)
             | Self::Subjects(_)
-            | Self::Evaluations(..) => Sort::Read,
+            | Self::Evaluations(..)
+            | Self::ExtAuthz(_) => Sort::Read,
             #[cfg(feature = "peers")]
             Self::Cerbos(_) => Sort::Read,
             Self::Write(_) => Sort::Write,
@@ -164,6 +175,11 @@ impl Calls {
             Self::Evaluations(bodies, carrier) => {
                 let body = nth(bodies, number)?;
                 clients.authzen.evaluate(*carrier, body).await?;
+                Ok(1)
+            }
+            Self::ExtAuthz(requests) => {
+                let request = nth(requests, number)?;
+                ext_authz::ask(&mut clients.ext_authz, request).await?;
                 Ok(1)
             }
             Self::Write(rows) => write(client, rows, number, written).await,

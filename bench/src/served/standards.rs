@@ -49,9 +49,11 @@ pub(crate) async fn run(
     let setup = &arguments.setup;
     let questions = calls::questions(&mut Draw::new(seed, arguments.popularity), workload);
     let (remit, relationships) = setup.remit_with_http(workload).await?;
+    // Rules as they stand give no context: Envoy is asked about what needs none.
+    let plain = questions.iter().any(|it| it.context.is_empty());
     let load = |calls| setup.load(calls, arguments.in_flight, None);
     let grpc = load(Calls::checks(&questions));
-    for (protocol, calls) in [
+    let mut asked = vec![
         (
             "authzen, HTTP/1.1",
             Calls::evaluations(&questions, Carrier::Http1),
@@ -60,7 +62,11 @@ pub(crate) async fn run(
             "authzen, HTTP/2",
             Calls::evaluations(&questions, Carrier::Http2),
         ),
-    ] {
+    ];
+    if plain {
+        asked.push(("ext_authz, gRPC", Calls::ext_authz(&questions)));
+    }
+    for (protocol, calls) in asked {
         let other = load(calls);
         // Neither is measured cold.
         grpc.run(&remit).await?;

@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use tonic::transport::{Channel, Endpoint};
 
 use super::asking::{Asking, Credentials, Header};
+use super::ext_authz;
 use crate::machine::Process;
 use crate::workload::{Workload, write_rows};
 
@@ -55,6 +56,8 @@ impl Target {
         let rows = data.path().join("rows.txt");
         let count = write_rows(workload, fs::File::create(&rows)?)?;
         let credentials = asking.credentials(data.path())?;
+        let rules = data.path().join("edge.yaml");
+        fs::write(&rules, ext_authz::RULES)?;
         let store = Store {
             program,
             data,
@@ -168,6 +171,8 @@ impl Store {
         let child = Command::new(&self.program)
             .args(["serve", "--store", &store])
             .args(&self.credentials.serve)
+            .arg("--edge-rules")
+            .arg(self.data.path().join("edge.yaml"))
             .args([
                 "--grpc-addr",
                 &address,

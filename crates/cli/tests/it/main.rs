@@ -4,6 +4,7 @@
 
 mod access;
 mod drills;
+mod edge;
 mod identity;
 mod keys;
 mod kubernetes;
