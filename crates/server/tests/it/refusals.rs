@@ -19,6 +19,9 @@ use crate::running::{KEY, Running};
 /// Operations that anybody who was let in may call: a token leaves whoever mints it a part of what it has. The list may only shrink.
 const OPEN: [&str; 1] = ["remit.v1.TokenService.Mint"];
 
+/// A token of a store that is all zeros.
+const STRANGE_TOKEN: &str = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 /// A request for each operation, which the administrator gets through.
 fn request(method: &str) -> Value {
     let doc = json!({ "objectType": "doc", "objectId": "a" });
@@ -54,6 +57,11 @@ fn request(method: &str) -> Value {
         | "ReflectSchema"
         | "ExperimentalReflectSchema"
         | "Digest"
+        | "ReadState"
+        | "FollowHead"
+        | "ReadLog"
+        | "AskHead"
+        | "AskTime"
         | "ListLocks"
         | "ListKeys" => {
             json!({})
@@ -75,6 +83,8 @@ fn request(method: &str) -> Value {
         }
         "Lock" => json!({ "subject": user["object"], "reason": "lost" }),
         "Unlock" => json!({ "subject": user["object"] }),
+        // Of another store: that it is not known is an answer.
+        "VerifyToken" => json!({ "token": { "token": STRANGE_TOKEN } }),
         "Mint" => json!({ "lifeSeconds": "60" }),
         "CreateKey" | "RevokeKey" => json!({ "name": "made" }),
         other => {
