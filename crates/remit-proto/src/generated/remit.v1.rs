@@ -2261,11 +2261,13 @@ pub struct ReadStateRequest {}
 /// A part of the state.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadStateResponse {
+    /// The part.
     #[prost(oneof = "read_state_response::Part", tags = "1, 2, 3")]
     pub part: ::core::option::Option<read_state_response::Part>,
 }
 /// Nested message and enum types in `ReadStateResponse`.
 pub mod read_state_response {
+    /// The part.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Part {
         /// What it is of; the first part.
@@ -2328,11 +2330,13 @@ pub struct ReadLogRequest {
 /// A part of a page.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadLogResponse {
+    /// The part.
     #[prost(oneof = "read_log_response::Part", tags = "1, 2, 3")]
     pub part: ::core::option::Option<read_log_response::Part>,
 }
 /// Nested message and enum types in `ReadLogResponse`.
 pub mod read_log_response {
+    /// The part.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Part {
         /// What the page has; the first part.
