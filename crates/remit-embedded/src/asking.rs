@@ -10,6 +10,8 @@ use ops::pinned::Pinned;
 use ops::read::{self, Reading};
 use ops::{Consistency, Error, Node};
 
+use prometheus_client::registry::Registry;
+
 use crate::Context;
 
 /// An engine that answers. A clone shares it.
@@ -37,6 +39,11 @@ impl Engine {
     /// [`ops::Kind::Unavailable`] for one that is too far behind, has not confirmed yet that it is not, or stopped.
     pub fn ready(&self) -> Result<(), Error> {
         self.node.ready()
+    }
+
+    /// Adds what can be measured of the engine: its revision, how long ago it was confirmed to have all, what it applied.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.node.register_metrics(registry);
     }
 
     /// The newest snapshot, to ask many questions of without a wait: the shortest way to an answer.

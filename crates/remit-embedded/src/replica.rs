@@ -130,6 +130,7 @@ impl std::fmt::Debug for Server {
 #[derive(Debug)]
 pub struct Replica {
     engine: Engine,
+    connection: Arc<Connection>,
     notes: Arc<Notes>,
     cache: Option<Arc<Cache>>,
     tasks: Vec<JoinHandle<()>>,
@@ -348,6 +349,7 @@ impl Start {
         }
         let replica = Replica {
             engine,
+            connection: Arc::clone(&self.connection),
             notes,
             cache,
             tasks,
@@ -403,6 +405,14 @@ impl Replica {
             interruptions: heard.interruptions,
             trouble: heard.trouble,
         }
+    }
+
+    /// Calls the server with that key, or token, from here on: before the one in use runs out.
+    ///
+    /// # Errors
+    /// [`FollowError::Key`] if it has characters that cannot be sent.
+    pub fn use_key(&self, key: &str) -> Result<(), FollowError> {
+        self.connection.use_key(key)
     }
 
     /// Waits until the replica answers, or the server is out of reach.

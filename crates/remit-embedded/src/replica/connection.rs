@@ -1,6 +1,6 @@
 //! The way to the server: each call with its time-out, and what comes back checked before anything else sees it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::{Revision, Timestamp, Token};
@@ -70,7 +70,7 @@ impl CallError {
 /// The connection, made anew where it is silent.
 pub(crate) struct Connection {
     endpoint: Endpoint,
-    bearer: Bearer,
+    bearer: Mutex<Bearer>,
     channel: Mutex<Channel>,
     call_max: Duration,
 }
@@ -105,31 +105,34 @@ impl Connection {
             let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authorities_pem));
             endpoint = endpoint.tls_config(tls).map_err(FollowError::Tls)?;
         }
-        let header = server.key.as_ref().map(|key| {
-            let mut header: MetadataValue<Ascii> = format!("Bearer {key}")
-                .parse()
-                .map_err(|_| FollowError::Key)?;
-            header.set_sensitive(true);
-            Ok(header)
-        });
+        let bearer = Bearer::of(server.key.as_deref())?;
         Ok(Self {
             channel: Mutex::new(endpoint.connect_lazy()),
             endpoint,
-            bearer: Bearer(header.transpose()?),
+            bearer: Mutex::new(bearer),
             call_max: pace.call_max,
         })
     }
 
     fn client(&self) -> Client {
-        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        let channel = InterceptedService::new(channel.clone(), self.bearer.clone());
+        let bearer = held(&self.bearer).clone();
+        let channel = InterceptedService::new(held(&self.channel).clone(), bearer);
         ReplicaServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Calls with that key from here on, over a connection of its own.
+    ///
+    /// # Errors
+    /// [`FollowError::Key`]
+    pub(crate) fn use_key(&self, key: &str) -> Result<(), FollowError> {
+        *held(&self.bearer) = Bearer::of(Some(key))?;
+        self.renew();
+        Ok(())
     }
 
     /// Lets go of the connection: the next call makes another one, to another node perhaps.
     pub(crate) fn renew(&self) {
-        let channel = self.endpoint.connect_lazy();
-        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = channel;
+        *held(&self.channel) = self.endpoint.connect_lazy();
     }
 
     /// The answer, if it comes in time.
@@ -258,6 +261,22 @@ impl Pieces<'_> {
     /// The next one; none at the end of the call.
     pub(crate) async fn next(&mut self) -> Result<Option<wire::ReadStateResponse>, CallError> {
         self.connection.within(self.messages.message()).await
+    }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Bearer {
+    fn of(key: Option<&str>) -> Result<Self, FollowError> {
+        let Some(key) = key else {
+            return Ok(Self(None));
+        };
+        let header = format!("Bearer {key}").parse();
+        let mut header: MetadataValue<Ascii> = header.map_err(|_| FollowError::Key)?;
+        header.set_sensitive(true);
+        Ok(Self(Some(header)))
     }
 }
 

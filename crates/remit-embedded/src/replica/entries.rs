@@ -136,3 +136,102 @@ fn decoded(revision: Revision, block: &[u8]) -> Result<canonical::Block, CallErr
         BlockError::Damaged { .. } => PieceError::from(error).into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An entry as a server tells it, and its changes.
+    fn told() -> (wire::LogEntry, Vec<u8>) {
+        let provenance = Provenance {
+            actor: "ann".to_owned(),
+            reason: None,
+            metadata: None,
+        };
+        let block = canonical::encode_changes(&[], &[]);
+        let header = EntryHeader {
+            previous: model::CommitHash([1; 32]),
+            revision: Revision(7),
+            time: model::Timestamp::EPOCH,
+            housekeeping: false,
+            provenance: &provenance,
+            schema: Some("definition user {}"),
+        };
+        let entry = wire::LogEntry {
+            commit: Some(wire::Commit {
+                revision: 7,
+                hash: header.hash(&block).0.to_vec(),
+                time_micros: 0,
+                schema_revision: 0,
+            }),
+            previous: vec![1; 32],
+            housekeeping: false,
+            actor: provenance.actor,
+            reason: None,
+            metadata: None,
+            schema_after: Some("definition user {}".to_owned()),
+            schema_before: None,
+            block_bytes: block.len() as u64,
+        };
+        (entry, block)
+    }
+
+    fn page(entry: wire::LogEntry, blocks: &[&[u8]]) -> Result<Vec<LogEntry>, CallError> {
+        let mut entries = Entries::new(1, 10)?;
+        entries.begin(entry)?;
+        for block in blocks {
+            entries.add(block)?;
+        }
+        entries.finish()
+    }
+
+    #[test]
+    fn an_entry_is_put_together_from_its_pieces() {
+        let (entry, block) = told();
+        let (one, two) = block.split_at(1);
+        let entries = page(entry, &[one, two]).unwrap();
+        assert_eq!(entries.len(), 1);
+        let entry = entries.first().unwrap();
+        assert_eq!(entry.hash, entry.computed_hash());
+        assert_eq!(entry.schema.as_ref().unwrap().after, "definition user {}");
+    }
+
+    #[test]
+    fn what_a_server_may_not_tell_is_an_error() {
+        let (entry, block) = told();
+        let alter = |alter: fn(&mut wire::LogEntry)| {
+            let mut entry = entry.clone();
+            alter(&mut entry);
+            page(entry, &[&block])
+        };
+        let altered: [fn(&mut wire::LogEntry); 8] = [
+            |entry| entry.actor = "eve".to_owned(),
+            |entry| entry.housekeeping = true,
+            |entry| entry.schema_after = None,
+            |entry| entry.previous = vec![2; 32],
+            |entry| entry.previous = vec![1; 31],
+            |entry| entry.commit = None,
+            |entry| entry.block_bytes += 1,
+            |entry| entry.block_bytes = u64::MAX,
+        ];
+        for (place, altered) in altered.into_iter().enumerate() {
+            assert!(alter(altered).is_err(), "{place}");
+        }
+        assert!(page(entry.clone(), &[&block, &[0]]).is_err());
+        assert!(page(entry.clone(), &[]).is_err());
+        assert!(Entries::new(11, 10).is_err());
+        let mut entries = Entries::new(1, 10).unwrap();
+        assert!(entries.add(&block).is_err());
+        assert!(entries.finish().is_err());
+        // A later form is told as such, so that the replica stops there and skips nothing.
+        let mut later = block.clone();
+        if let Some(version) = later.first_mut() {
+            *version = 99;
+        }
+        let error = decoded(Revision(7), &later).unwrap_err();
+        assert!(
+            matches!(error, CallError::NewerFormat { version: 99, .. }),
+            "{error}"
+        );
+    }
+}

@@ -224,3 +224,109 @@ pub(crate) fn piece_of(part: Part) -> wire::ReadStateResponse {
     };
     wire::ReadStateResponse { part: Some(piece) }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::Timestamp;
+    use store::{Change, RecordChange, RecordKey};
+
+    use super::*;
+
+    fn identity() -> StoreIdentity {
+        StoreIdentity {
+            store: StoreId([1; 8]),
+            history: HistoryId([2; 8]),
+        }
+    }
+
+    /// A header, a record, two rows, an end.
+    fn whole() -> Vec<wire::ReadStateResponse> {
+        let header = Header {
+            identity: identity(),
+            head: Head {
+                revision: Revision(3),
+                time: Timestamp::EPOCH,
+                hash: CommitHash([3; 32]),
+                schema_revision: Revision(0),
+            },
+            schema: None,
+        };
+        let rows = ["doc:a#viewer@user:ann", "doc:b#viewer@user:*"];
+        let rows = rows.map(|row| Change {
+            before: None,
+            after: Some(row.parse().unwrap()),
+        });
+        let record = RecordChange {
+            key: RecordKey::new("lock", "user:eve").unwrap(),
+            before: None,
+            after: Some(b"left".to_vec()),
+        };
+        let mut digest = Digest::default();
+        rows.iter()
+            .flat_map(|row| &row.after)
+            .for_each(|row| digest.add(row));
+        let parts = [
+            Part::Header(header),
+            Part::Block(canonical::encode_changes(&[], &[record])),
+            Part::Block(canonical::encode_changes(&rows, &[])),
+            Part::End(digest),
+        ];
+        parts.into_iter().map(piece_of).collect()
+    }
+
+    /// What comes of pieces: the rows and the records that were told with the first, or why not.
+    fn assembled(pieces: Vec<wire::ReadStateResponse>) -> Result<(usize, usize), PieceError> {
+        let mut assembly = Assembly::of(identity());
+        let (mut rows, mut records) = (0, 0);
+        for piece in pieces {
+            let taken = assembly.take(piece, &mut |header, _| {
+                rows += 1;
+                records = header.records.len();
+                ControlFlow::Continue(())
+            })?;
+            if taken.is_break() {
+                break;
+            }
+        }
+        assembly.finish(false).map(|_| (rows, records))
+    }
+
+    #[test]
+    fn a_state_is_whole_or_it_is_none() {
+        assert_eq!(assembled(whole()).unwrap(), (2, 1));
+        for missing in 0..4 {
+            let mut pieces = whole();
+            pieces.remove(missing);
+            // A state without records is one as well.
+            assert_eq!(assembled(pieces).is_ok(), missing == 1, "without {missing}");
+        }
+        for (one, other) in [(0, 1), (1, 2), (2, 3), (0, 3)] {
+            let mut pieces = whole();
+            pieces.swap(one, other);
+            assert!(assembled(pieces).is_err(), "{one} for {other}");
+        }
+        for doubled in 0..3 {
+            let mut pieces = whole();
+            let piece = pieces.get(doubled).unwrap().clone();
+            pieces.insert(doubled, piece);
+            // A record that is told twice is the same one.
+            assert_eq!(assembled(pieces).is_ok(), doubled == 1, "{doubled} twice");
+        }
+    }
+
+    #[test]
+    fn a_state_of_another_store_is_refused() {
+        let mut assembly = Assembly::of(StoreIdentity {
+            history: HistoryId([9; 8]),
+            ..identity()
+        });
+        let first = whole().remove(0);
+        let refused = assembly.take(first, &mut |_, _| ControlFlow::Continue(()));
+        assert!(
+            matches!(refused, Err(PieceError::OtherStore)),
+            "{refused:?}"
+        );
+        let empty = wire::ReadStateResponse { part: None };
+        assert!(assembled(vec![empty]).is_err());
+    }
+}

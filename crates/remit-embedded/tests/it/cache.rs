@@ -137,6 +137,8 @@ async fn a_cache_that_was_altered_anywhere_is_not_used() {
     // Where it can, it does, and has a good cache again.
     let running = stopped_and_started(running, ops::replica::Settings::default()).await;
     fs::write(&path, b"remit.replica.0\n").unwrap();
+    // What a process left that was killed while it wrote.
+    fs::write(path.with_extension("cache.partial"), &good[..100]).unwrap();
     let replica = follow_again(&follow).await;
     assert_eq!(ann(&replica).await, Decision::Allowed);
     replica.close().await.unwrap();

@@ -9,6 +9,7 @@
 
 mod agreement;
 mod cache;
+mod examples;
 mod following;
 mod owned;
 mod refusals;

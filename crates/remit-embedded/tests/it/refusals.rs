@@ -100,6 +100,30 @@ async fn a_right_that_is_taken_away_ends_the_replica_in_time() {
     running
         .write(&["+remit/system:main#replicator@remit/key:replica"])
         .await;
-    eventually(async || view(&replica, newest, "doc:a", "user:ann").await.ok()).await;
+    let allowed = eventually(async || view(&replica, newest, "doc:a", "user:ann").await.ok());
+    assert_eq!(allowed.await, Decision::Allowed);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_is_changed_while_the_replica_goes_on() {
+    let running = start().await;
+    let replica = running.replica().await;
+    assert!(matches!(replica.use_key("a\nkey"), Err(FollowError::Key)));
+    running
+        .write(&[
+            "+remit/system:main#replicator@remit/key:other",
+            "-remit/system:main#replicator@remit/key:replica",
+        ])
+        .await;
+    eventually(async || replica.health().trouble).await;
+    replica.use_key(OTHER_KEY).unwrap();
+    eventually(async || replica.health().is_connected.then_some(())).await;
+    let token = running.write(&["+doc:a#viewer@user:ann"]).await;
+    let fresh = Consistency::AtLeastAsFresh(token);
+    assert_eq!(
+        view(&replica, fresh, "doc:a", "user:ann").await.unwrap(),
+        Decision::Allowed
+    );
     running.stop().await;
 }

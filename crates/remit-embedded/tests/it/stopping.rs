@@ -80,7 +80,8 @@ async fn a_server_that_is_away_for_too_long_ends_the_answers() {
     );
 
     let running = stopped.start().await;
-    eventually(async || view(&replica, NEWEST, "doc:a", "user:ann").await.ok()).await;
+    let allowed = eventually(async || view(&replica, NEWEST, "doc:a", "user:ann").await.ok());
+    assert_eq!(allowed.await, Decision::Allowed);
     // A replica that was away has what was written meanwhile before it answers.
     let token = running.write(&["-doc:a#viewer@user:ann"]).await;
     let fresh = Consistency::AtLeastAsFresh(token);
