@@ -72,6 +72,12 @@ impl Pinned {
         })
     }
 
+    /// The snapshot, as it was pinned.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
     /// The token of the snapshot.
     #[must_use]
     pub fn token(&self) -> Token {

@@ -49,7 +49,12 @@ pub enum Part {
     /// Records, then relationships, as [`canonical`] has the changes that add them.
     Block(Vec<u8>),
     /// That it is whole.
-    End(Digest),
+    End {
+        /// Of all relationships.
+        digest: Digest,
+        /// How many records there are.
+        record_count: u64,
+    },
 }
 
 impl Published {
@@ -138,7 +143,11 @@ impl State {
         if !rows.is_empty() {
             sink(Part::Block(canonical::encode_changes(&rows, &[])))?;
         }
-        sink(Part::End(digest))
+        let record_count = self.published.records.stored().len() as u64;
+        sink(Part::End {
+            digest,
+            record_count,
+        })
     }
 }
 

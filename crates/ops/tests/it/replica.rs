@@ -44,6 +44,29 @@ async fn all<T>(streaming: &mut Streaming<T>) -> (Vec<T>, Option<Error>) {
     }
 }
 
+/// The digest of the relationships in the blocks, and the names of the records.
+fn held(blocks: &[Part]) -> (Digest, Vec<String>) {
+    let (mut digest, mut records) = (Digest::default(), Vec::new());
+    for block in blocks {
+        let Part::Block(bytes) = block else {
+            panic!("{block:?}");
+        };
+        let block = canonical::decode_changes(bytes).unwrap();
+        assert!(block.changes.is_empty() || block.records.is_empty());
+        block
+            .changes
+            .iter()
+            .for_each(|change| digest.add(change.after.as_ref().unwrap()));
+        records.extend(
+            block
+                .records
+                .into_iter()
+                .map(|record| record.key.to_string()),
+        );
+    }
+    (digest, records)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_has_every_relationship_and_every_record_once() {
     let running = running().await;
@@ -87,28 +110,18 @@ async fn a_state_has_every_relationship_and_every_record_once() {
             .text
             .contains("definition doc")
     );
-    let Some((Part::End(told), blocks)) = rest.split_last() else {
+    let Some((
+        Part::End {
+            digest: told,
+            record_count: 1,
+        },
+        blocks,
+    )) = rest.split_last()
+    else {
         panic!("no end");
     };
     assert!(blocks.len() > 2, "in one piece: {}", blocks.len());
-    let (mut digest, mut records) = (Digest::default(), Vec::new());
-    for block in blocks {
-        let Part::Block(bytes) = block else {
-            panic!("{block:?}");
-        };
-        let block = canonical::decode_changes(bytes).unwrap();
-        assert!(block.changes.is_empty() || block.records.is_empty());
-        block
-            .changes
-            .iter()
-            .for_each(|change| digest.add(change.after.as_ref().unwrap()));
-        records.extend(
-            block
-                .records
-                .into_iter()
-                .map(|record| record.key.to_string()),
-        );
-    }
+    let (digest, records) = held(blocks);
     let mut expected = Digest::default();
     let all = RelationshipFilter::default();
     running
@@ -238,6 +251,6 @@ async fn places_are_few_and_those_who_do_not_read_lose_theirs() {
     eventually(async || replica::state(&node, &anybody()).await.ok()).await;
     let (parts, error) = all(&mut slow).await;
     assert_eq!(error.unwrap().kind, Kind::Overloaded);
-    assert!(!parts.iter().any(|part| matches!(part, Part::End(_))));
+    assert!(!parts.iter().any(|part| matches!(part, Part::End { .. })));
     node.stop();
 }

@@ -16,6 +16,8 @@ pub(crate) enum PieceError {
     Field(&'static str),
     #[error("a piece came out of its order")]
     Order,
+    #[error("the state has not the records that it should")]
+    Records,
     #[error("the state ended before its end")]
     Torn,
     #[error("the state is of another store or history than the one that is followed")]
@@ -82,6 +84,13 @@ impl Assembly {
             }
             Piece::Block(bytes) => self.block(&bytes, sink),
             Piece::End(end) => {
+                let record_count = self
+                    .header
+                    .as_ref()
+                    .map(|header| header.records.len() as u64);
+                if record_count != Some(end.record_count) {
+                    return Err(PieceError::Records);
+                }
                 let is_same = self.digest.count() == end.relationship_count
                     && self.digest.to_string() == end.digest;
                 if !is_same {
@@ -217,9 +226,13 @@ pub(crate) fn piece_of(part: Part) -> wire::ReadStateResponse {
             schema: header.schema.map(|schema| schema.text),
         }),
         Part::Block(bytes) => Piece::Block(bytes),
-        Part::End(digest) => Piece::End(wire::StateEnd {
+        Part::End {
+            digest,
+            record_count,
+        } => Piece::End(wire::StateEnd {
             relationship_count: digest.count(),
             digest: digest.to_string(),
+            record_count,
         }),
     };
     wire::ReadStateResponse { part: Some(piece) }
@@ -269,7 +282,10 @@ mod tests {
             Part::Header(header),
             Part::Block(canonical::encode_changes(&[], &[record])),
             Part::Block(canonical::encode_changes(&rows, &[])),
-            Part::End(digest),
+            Part::End {
+                digest,
+                record_count: 1,
+            },
         ];
         parts.into_iter().map(piece_of).collect()
     }
@@ -297,8 +313,7 @@ mod tests {
         for missing in 0..4 {
             let mut pieces = whole();
             pieces.remove(missing);
-            // A state without records is one as well.
-            assert_eq!(assembled(pieces).is_ok(), missing == 1, "without {missing}");
+            assert!(assembled(pieces).is_err(), "without {missing}");
         }
         for (one, other) in [(0, 1), (1, 2), (2, 3), (0, 3)] {
             let mut pieces = whole();
@@ -309,8 +324,7 @@ mod tests {
             let mut pieces = whole();
             let piece = pieces.get(doubled).unwrap().clone();
             pieces.insert(doubled, piece);
-            // A record that is told twice is the same one.
-            assert_eq!(assembled(pieces).is_ok(), doubled == 1, "{doubled} twice");
+            assert!(assembled(pieces).is_err(), "{doubled} twice");
         }
     }
 

@@ -36,8 +36,8 @@ fn ids(page: &remit_embedded::Page) -> Vec<String> {
     ids.collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn it_answers_every_kind_of_question() {
+/// An engine with documents that a group and somebody have, and the token of them.
+async fn with_documents() -> (Owned, Token) {
     let engine = Engine::open(Place::Memory).await.unwrap();
     engine.write_schema(SCHEMA).await.unwrap();
     let token = touch(
@@ -49,6 +49,12 @@ async fn it_answers_every_kind_of_question() {
         ],
     )
     .await;
+    (engine, token)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_checks_one_question_and_many() {
+    let (engine, token) = with_documents().await;
     assert_eq!(
         view(&engine, NEWEST, "doc:a", "user:ann").await.unwrap(),
         Decision::Allowed
@@ -74,7 +80,12 @@ async fn it_answers_every_kind_of_question() {
             .contains("`sheet` not found")
     );
     assert_eq!(answered.at, token);
+    engine.close().await.unwrap();
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn it_looks_up() {
+    let (engine, _) = with_documents().await;
     let resources = Resources {
         definition: "doc".parse().unwrap(),
         permission: "view".to_owned(),
@@ -97,6 +108,12 @@ async fn it_answers_every_kind_of_question() {
     };
     let page = engine.look_up_subjects(NEWEST, &subjects).await.unwrap();
     assert_eq!(ids(&page), ["ann"]);
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_explains() {
+    let (engine, _) = with_documents().await;
     let explained = engine
         .explain(NEWEST, &question("doc:a", "user:ann"))
         .await
@@ -123,7 +140,13 @@ async fn it_answers_every_kind_of_question() {
         .map(|held| held.member.to_string())
         .collect();
     assert_eq!(held, ["viewer", "view"]);
+    engine.close().await.unwrap();
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn it_locks_deletes_and_knows_its_past() {
+    let (engine, token) = with_documents().await;
+    let doc = "doc:a".parse().unwrap();
     let pinned = engine.pin().unwrap();
     engine
         .lock(&"user:ann".parse().unwrap(), "left")

@@ -2303,6 +2303,9 @@ pub struct StateEnd {
     /// Their digest, 64 hexadecimal digits.
     #[prost(string, tag = "2")]
     pub digest: ::prost::alloc::string::String,
+    /// How many records it has.
+    #[prost(uint64, tag = "3")]
+    pub record_count: u64,
 }
 /// Asks to be told of commits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -32,9 +32,13 @@ pub(crate) fn part_to_wire(part: Part) -> wire::ReadStateResponse {
     let part = match part {
         Part::Header(header) => StatePart::Header(header_to_wire(header)),
         Part::Block(bytes) => StatePart::Block(bytes),
-        Part::End(digest) => StatePart::End(wire::StateEnd {
+        Part::End {
+            digest,
+            record_count,
+        } => StatePart::End(wire::StateEnd {
             relationship_count: digest.count(),
             digest: digest.to_string(),
+            record_count,
         }),
     };
     wire::ReadStateResponse { part: Some(part) }
