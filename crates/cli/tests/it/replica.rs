@@ -87,7 +87,7 @@ fn answers_of_a_replica_are_explained_while_its_server_is_killed() {
         .iter()
         .map(|branch| branch.entries.len())
         .sum::<usize>();
-    println!(
+    eprintln!(
         "seed {seed}: {commits} commits, {} writes acknowledged; of the replica {counts:?} answers ({kinds:?}), {} failed",
         count(0, "acknowledged"),
         count(1, "failed")
