@@ -16,6 +16,7 @@ use remit_proto::remit::v1::access_service_server::AccessServiceServer;
 use remit_proto::remit::v1::explain_service_server::ExplainServiceServer;
 use remit_proto::remit::v1::node_service_server::NodeServiceServer;
 use remit_proto::remit::v1::permissions_service_server::PermissionsServiceServer as RemitPermissionsServer;
+use remit_proto::remit::v1::replica_service_server::ReplicaServiceServer;
 use remit_proto::remit::v1::schema_plan_service_server::SchemaPlanServiceServer;
 use remit_proto::remit::v1::token_service_server::TokenServiceServer;
 use tokio::net::TcpListener;
@@ -34,7 +35,9 @@ use crate::gateway::{Gateway, RoutesError};
 use crate::http_api::HttpApi;
 use crate::kubernetes::Kubernetes;
 use crate::metrics::Metrics;
-use crate::remit::{AccessApi, ExplainApi, NodeApi, RemitPermissionsApi, SchemaPlanApi, TokenApi};
+use crate::remit::{
+    AccessApi, ExplainApi, NodeApi, RemitPermissionsApi, ReplicaApi, SchemaPlanApi, TokenApi,
+};
 use crate::tls::{TlsError, TlsHandle};
 
 /// Why a server could not be started.
@@ -223,6 +226,7 @@ fn services(node: &Arc<Node>, bytes_max: usize, routes: Routes) -> Result<Routes
     let explain = ExplainServiceServer::new(ExplainApi::new(Arc::clone(node)));
     let node_service = NodeServiceServer::new(NodeApi::new(Arc::clone(node)));
     let remit_permissions = RemitPermissionsServer::new(RemitPermissionsApi::new(Arc::clone(node)));
+    let replica = ReplicaServiceServer::new(ReplicaApi::new(Arc::clone(node)));
     let schema_plan = SchemaPlanServiceServer::new(SchemaPlanApi::new(Arc::clone(node)));
     Ok(routes
         .add_service(reflection()?.build_v1()?)
@@ -235,6 +239,7 @@ fn services(node: &Arc<Node>, bytes_max: usize, routes: Routes) -> Result<Routes
         .add_service(explain.max_decoding_message_size(bytes_max))
         .add_service(node_service.max_decoding_message_size(bytes_max))
         .add_service(remit_permissions.max_decoding_message_size(bytes_max))
+        .add_service(replica.max_decoding_message_size(bytes_max))
         .add_service(schema_plan.max_decoding_message_size(bytes_max)))
 }
 
@@ -270,6 +275,7 @@ async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Re
         "remit.v1.ExplainService",
         "remit.v1.NodeService",
         "remit.v1.PermissionsService",
+        "remit.v1.ReplicaService",
         "remit.v1.SchemaPlanService",
         "remit.v1.TokenService",
     ];

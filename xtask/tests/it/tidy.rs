@@ -19,6 +19,18 @@ const EDGES: &[(&str, &[&str])] = &[
     ("remit-proto", &[]),
     ("remit-client", &["remit-proto"]),
     (
+        "remit-embedded",
+        &[
+            "model",
+            "schema",
+            "engine",
+            "identity",
+            "store",
+            "ops",
+            "remit-proto",
+        ],
+    ),
+    (
         "server",
         &[
             "model",

@@ -12,6 +12,8 @@ mod lookup;
 // The attribute tells the lints that everything below is test code, helpers included.
 #[cfg(test)]
 mod nodes;
+#[cfg(test)]
+mod replica;
 mod tokens;
 mod versions;
 mod watch;

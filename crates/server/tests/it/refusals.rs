@@ -20,6 +20,9 @@ use crate::running::{KEY, Running, start_with_rules, write_schema};
 /// Operations that anybody who was let in may call: a token leaves whoever mints it a part of what it has. The list may only shrink.
 const OPEN: [&str; 1] = ["remit.v1.TokenService.Mint"];
 
+/// A token of a store that is all zeros.
+const STRANGE_TOKEN: &str = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 /// A request for each operation, which the administrator gets through.
 fn request(method: &str) -> Value {
     let doc = json!({ "objectType": "doc", "objectId": "a" });
@@ -55,6 +58,11 @@ fn request(method: &str) -> Value {
         | "ReflectSchema"
         | "ExperimentalReflectSchema"
         | "Digest"
+        | "ReadState"
+        | "FollowHead"
+        | "ReadLog"
+        | "AskHead"
+        | "AskTime"
         | "ListLocks"
         | "ListKeys" => {
             json!({})
@@ -80,6 +88,8 @@ fn request(method: &str) -> Value {
         "Check" => json!({ "attributes": { "request": { "http": {
             "method": "GET", "path": "/docs/a", "host": "app.example.org",
         } } } }),
+        // Of another store: that it is not known is an answer.
+        "VerifyToken" => json!({ "token": { "token": STRANGE_TOKEN } }),
         "Mint" => json!({ "lifeSeconds": "60" }),
         "CreateKey" | "RevokeKey" => json!({ "name": "made" }),
         other => {
