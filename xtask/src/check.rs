@@ -1,5 +1,7 @@
 //! `cargo xtask check`: everything that has to hold before a change lands. CI runs this and nothing else.
 
+use std::process::Command;
+
 use anyhow::Context as _;
 
 use crate::command::{python_in, run, target};
@@ -119,8 +121,32 @@ pub(crate) fn ci_in(folder: &str) -> [&str; 6] {
     ]
 }
 
+/// Has the authorizer of kube-apiserver ask a served Remit, where there is Go to build it with.
+fn kubernetes(remit: &str) -> anyhow::Result<()> {
+    let download = ["-C", "e2e/kubernetes", "mod", "download"];
+    let downloaded = Command::new("go").args(download).status();
+    if !downloaded.is_ok_and(|downloaded| downloaded.success()) {
+        eprintln!(
+            "SKIPPED: no authorizer of kube-apiserver asks: that needs Go 1.26 or newer and its modules"
+        );
+        return Ok(());
+    }
+    let story = target().join("kubernetes-story").display().to_string();
+    let build = [
+        "-C",
+        "e2e/kubernetes",
+        "build",
+        "-mod=readonly",
+        "-o",
+        &story,
+    ];
+    run("go", &build)?;
+    run(&story, &[remit, "examples/kubernetes"])
+}
+
 /// Runs the stock Python clients against a served Remit, with the example company and the Debian archive, a package of
-/// others that uses them, a client of JSON over HTTP, real proxies that ask, the AuthZEN certification scenario, the stock Node client, and tokens of an OpenID provider.
+/// others that uses them, a client of JSON over HTTP, real proxies that ask, the AuthZEN certification scenario, the stock Node client, tokens of an
+/// OpenID provider, and the authorizer of kube-apiserver.
 ///
 /// # Errors
 /// When the client cannot be installed or does not get the answers it expects.
@@ -142,5 +168,6 @@ pub fn clients() -> anyhow::Result<()> {
     run(&python, &["e2e/python/node.py", "--remit", &remit])?;
     run("npm", &ci_in("e2e/identity"))?;
     run("node", &["e2e/identity/story.mjs", &remit])?;
+    kubernetes(&remit)?;
     run(&python, &["e2e/python/debian.py", "--remit", &remit])
 }

@@ -18,7 +18,7 @@ pub const COMMITTED_DIR: &str = concat!(
 const PROTO_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto");
 
 /// The files to compile; what they import comes along.
-const PROTO_FILES: [&str; 15] = [
+const PROTO_FILES: [&str; 16] = [
     "authzed/api/v1/core.proto",
     "authzed/api/v1/debug.proto",
     "authzed/api/v1/error_reason.proto",
@@ -32,6 +32,7 @@ const PROTO_FILES: [&str; 15] = [
     "remit/v1/explain_service.proto",
     "remit/v1/node_service.proto",
     "remit/v1/permissions_service.proto",
+    "remit/v1/replica_service.proto",
     "remit/v1/schema_plan_service.proto",
     "remit/v1/token_service.proto",
 ];

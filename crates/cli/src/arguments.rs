@@ -3,6 +3,7 @@
 mod access;
 mod bulk_check;
 mod edge;
+mod kubernetes;
 mod lookup;
 mod node;
 mod serve;
@@ -19,6 +20,7 @@ pub(crate) use access::{
     AccessCommand, Explain as AccessExplain, Grant, KeyCommand, List as AccessList, On, Revoke,
 };
 pub(crate) use bulk_check::{Answer, BulkCheck};
+pub(crate) use kubernetes::{KubernetesCommand, KubernetesImport, WhoCan};
 pub(crate) use lookup::{Lookup, LookupOptions, LookupResources, LookupSubjects};
 pub(crate) use node::{NodeCommand, NodeDigest};
 pub(crate) use serve::{LogFormat, OptionalAddr, Serve};
@@ -90,6 +92,9 @@ pub(crate) enum Command {
     /// Say what callers may do with Remit itself: roles, locks, keys.
     #[command(subcommand)]
     Access(AccessCommand),
+    /// Answer for Kubernetes: its definitions, its RBAC manifests, who may do what.
+    #[command(subcommand)]
+    Kubernetes(KubernetesCommand),
     /// Ask one node about itself.
     #[command(subcommand)]
     Node(NodeCommand),

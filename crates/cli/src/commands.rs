@@ -10,6 +10,7 @@ pub(crate) mod expand;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod kubernetes;
 pub(crate) mod lookup;
 pub(crate) mod node;
 pub(crate) mod relationship;

@@ -65,6 +65,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Validate(validate) => commands::validate::run(&validate),
         Command::Edge(command) => commands::edge::run(&command),
         Command::Access(command) => commands::access::run(command).await,
+        Command::Kubernetes(command) => commands::kubernetes::run(command).await,
         Command::Node(command) => commands::node::run(command).await,
         Command::Token(command) => commands::token::run(command).await,
         Command::Backup(backup) => commands::backup::run(&backup),

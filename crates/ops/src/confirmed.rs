@@ -21,6 +21,9 @@ impl Asked {
     }
 }
 
+/// Before any instant that a clock shows.
+const NEVER: i64 = i64::MIN;
+
 /// The newest question whose answer confirmed that the node was at the head.
 #[derive(Debug)]
 pub(crate) struct Confirmed {
@@ -38,6 +41,15 @@ impl Confirmed {
         }
     }
 
+    /// Of a node that does not know yet.
+    pub(crate) fn never() -> Self {
+        Self {
+            at_micros: AtomicI64::new(NEVER),
+            begun: Instant::now(),
+            since_begun_micros: AtomicU64::new(0),
+        }
+    }
+
     pub(crate) fn note(&self, asked: Asked) {
         let since_begun = asked.since.saturating_duration_since(self.begun);
         let micros = u64::try_from(since_begun.as_micros()).unwrap_or(u64::MAX);
@@ -46,10 +58,13 @@ impl Confirmed {
             .store(asked.at.as_micros(), Ordering::Relaxed);
     }
 
-    /// How long ago that was, by the clock that says more: one that was set back says too little, and one that stood still while the
+    /// How long ago that was, by the clock that says more, [`Duration::MAX`] if it never was: one that was set back says too little, and one that stood still while the
     /// machine slept as well.
     pub(crate) fn ago(&self, clock: &dyn Clock) -> Duration {
         let at = self.at_micros.load(Ordering::Relaxed);
+        if at == NEVER {
+            return Duration::MAX;
+        }
         let micros = clock.now().as_micros().saturating_sub(at);
         let by_clock = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
         let since_begun = self.since_begun_micros.load(Ordering::Relaxed);
@@ -72,6 +87,14 @@ mod tests {
         fn now(&self) -> Timestamp {
             Timestamp::from_micros(self.0).unwrap()
         }
+    }
+
+    #[test]
+    fn what_was_never_confirmed_is_older_than_anything() {
+        let confirmed = Confirmed::never();
+        assert_eq!(confirmed.ago(&Fixed(1)), Duration::MAX);
+        confirmed.note(Asked::now(&Fixed(1)));
+        assert!(confirmed.ago(&Fixed(1)) < Duration::from_secs(60));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::Revision;
 use store::{ChangeRequest, CommitRequest, Provenance};
 
 use crate::consistency::earlier;
@@ -37,17 +38,35 @@ pub async fn run(node: Arc<Node>, log_retained: Duration) {
         if let Err(error) = node.store().trim(before).await {
             tracing::warn!(%error, "the log could not be trimmed");
         }
-        node.kept_look_ups()
-            .drop_before(earlier(node.now(), node.settings().snapshots_retained));
-        let revision = node.snapshot().revision();
-        if looked_through.replace(revision) == Some(revision) {
-            continue;
+        tidy(&node, &mut looked_through).await;
+    }
+}
+
+/// As [`run`], for a node whose store takes no commits from it: what is stored is looked after elsewhere.
+pub async fn run_in_memory(node: Arc<Node>) {
+    let mut stopping = node.stopping();
+    let mut looked_through = None;
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+            () = tokio::time::sleep(INTERVAL) => {}
         }
-        match generation::renew(&node).await {
-            Ok(0) => {}
-            Ok(id_count) => tracing::info!(id_count, "the graph was rebuilt without dead ids"),
-            Err(error) => tracing::warn!(%error, "the graph keeps its dead ids"),
-        }
+        tidy(&node, &mut looked_through).await;
+    }
+}
+
+/// Forgets what is of no more use in memory.
+async fn tidy(node: &Node, looked_through: &mut Option<Revision>) {
+    node.kept_look_ups()
+        .drop_before(earlier(node.now(), node.settings().snapshots_retained));
+    let revision = node.snapshot().revision();
+    if looked_through.replace(revision) == Some(revision) {
+        return;
+    }
+    match generation::renew(node).await {
+        Ok(0) => {}
+        Ok(id_count) => tracing::info!(id_count, "the graph was rebuilt without dead ids"),
+        Err(error) => tracing::warn!(%error, "the graph keeps its dead ids"),
     }
 }
 

@@ -3,6 +3,8 @@
 //! A locked subject has no permission on anything, whatever snapshot is asked, and may not call. That holds on every node from the
 //! commit on, as far as the node has taken it in. What it had, it has again when it is unlocked.
 
+use std::collections::BTreeMap;
+
 use identity::Caller;
 use model::{Decision, DefinitionName, ObjectRef, SubjectId, SubjectRef, Token};
 use store::{ChangeRequest, RecordKey};
@@ -111,19 +113,13 @@ impl Node {
     /// Why a subject is locked; none if it is not.
     pub(crate) fn locked(&self, subject: &SubjectRef) -> Option<String> {
         let current = self.current.load();
-        let locks = &current.records.access.locks;
-        if locks.is_empty() {
-            return None;
-        }
-        let SubjectId::Object(id) = &subject.id else {
-            return None;
-        };
-        locks
-            .get(&ObjectRef {
-                definition: subject.definition.clone(),
-                id: id.clone(),
-            })
-            .cloned()
+        reason(&current.records.access.locks, subject).cloned()
+    }
+
+    /// Whether a subject is locked.
+    pub(crate) fn is_locked(&self, subject: &SubjectRef) -> bool {
+        let current = self.current.load();
+        reason(&current.records.access.locks, subject).is_some()
     }
 
     /// The ids of the objects of a definition that are locked.
@@ -135,6 +131,19 @@ impl Node {
             .map(|subject| subject.id.clone())
             .collect()
     }
+}
+
+fn reason<'l>(locks: &'l BTreeMap<ObjectRef, String>, subject: &SubjectRef) -> Option<&'l String> {
+    if locks.is_empty() {
+        return None;
+    }
+    let SubjectId::Object(id) = &subject.id else {
+        return None;
+    };
+    locks.get(&ObjectRef {
+        definition: subject.definition.clone(),
+        id: id.clone(),
+    })
 }
 
 /// What a decision comes to for a subject that is locked, or not.

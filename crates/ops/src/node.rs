@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use engine::graph::Snapshot;
 use identity::RecordedKeys;
-use model::{Clock, CommitHash, Limits, Revision, Timestamp, Token};
+use model::{Clock, CommitHash, Revision, Timestamp, Token};
 use prometheus_client::registry::Registry;
 use store::{
     Base, CommitError, CommitRequest, Committed, Head, Position, Store, StoreIdentity,
@@ -27,34 +27,9 @@ use crate::history::History;
 use crate::lookup::{Kept, Turns};
 use crate::metrics::{CommitOutcome, Metrics, NodeCollector};
 use crate::records::Records;
+use crate::replica::Replicas;
+use crate::settings::Settings;
 use crate::watch::Watches;
-
-/// What a node is set to.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The limits of requests.
-    pub limits: Limits,
-    /// How long a node answers `minimize_latency` without having confirmed that it reached the store's head.
-    pub staleness_max: Duration,
-    /// How long a snapshot can be asked for exactly after it was replaced.
-    pub snapshots_retained: Duration,
-    /// How long a request waits for a revision.
-    pub wait_max: Duration,
-    /// The watches.
-    pub watch: crate::watch::Settings,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            staleness_max: Duration::from_secs(5 * 60),
-            snapshots_retained: Duration::from_secs(10 * 60),
-            wait_max: Duration::from_secs(30),
-            watch: crate::watch::Settings::default(),
-        }
-    }
-}
 
 /// The newest snapshot of a node, with what its token and a commit against it need.
 #[derive(Debug)]
@@ -91,6 +66,7 @@ pub struct Node {
     pub(crate) history: Mutex<History>,
     pub(crate) hashes: RwLock<RecentHashes>,
     watches: Watches,
+    replicas: Replicas,
     confirmed: Confirmed,
     clock_offset: ClockOffset,
     stopped: OnceLock<String>,
@@ -122,6 +98,29 @@ impl Node {
     ) -> Result<Arc<Self>, Error> {
         let asked = Asked::now(&*clock);
         let published = follow::load(&store).await?;
+        Self::follow((store, clock, settings), published, Confirmed::at(asked)).await
+    }
+
+    /// As [`Self::start`], from a store whose scan is of some past of its log, as a copy on disk has it. The node answers
+    /// nothing before it has confirmed that it reached the head.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_in_the_past(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<Arc<Self>, Error> {
+        let published = follow::load(&store).await?;
+        Self::follow((store, clock, settings), published, Confirmed::never()).await
+    }
+
+    /// Starts to follow the store from what was loaded.
+    async fn follow(
+        (store, clock, settings): (Arc<dyn Store>, Arc<dyn Clock>, Settings),
+        published: Published,
+        confirmed: Confirmed,
+    ) -> Result<Arc<Self>, Error> {
         let mut hashes = RecentHashes::default();
         hashes.note(published.snapshot.revision(), published.hash.short());
         let mut history = History::new(settings.snapshots_retained);
@@ -137,10 +136,11 @@ impl Node {
             heads: HeadQuestions::start(Arc::clone(&store)),
             revision: watch::Sender::new(published.snapshot.revision()),
             watches: Watches::new(settings.watch.clone(), published.snapshot.revision()),
+            replicas: Replicas::new(settings.replica.clone()),
             current: ArcSwap::from_pointee(published),
             history: Mutex::new(history),
             hashes: RwLock::new(hashes),
-            confirmed: Confirmed::at(asked),
+            confirmed,
             clock_offset,
             stopped: OnceLock::new(),
             write_gate: tokio::sync::RwLock::new(()),
@@ -202,9 +202,18 @@ impl Node {
         registry.register_collector(Box::new(NodeCollector::new(self)));
     }
 
-    /// How long ago this node was last confirmed to be at the head of its store.
-    pub(crate) fn confirmed_ago(&self) -> Duration {
+    /// How long ago this node was last confirmed to be at the head of its store; [`Duration::MAX`] if it never was.
+    #[must_use]
+    pub fn confirmed_ago(&self) -> Duration {
         self.confirmed.ago(&*self.clock)
+    }
+
+    /// Whether nothing is wrong with what the node has and with its clock, however old what it has may be.
+    pub(crate) fn sound(&self) -> Result<(), Error> {
+        match self.stopped.get() {
+            Some(why) => Err(stopped(why)),
+            None => self.clock_offset.check(),
+        }
     }
 
     /// Whether the node can answer, else why it cannot.
@@ -212,19 +221,21 @@ impl Node {
     /// # Errors
     /// [`Kind::Unavailable`] for a node that met something it does not know, or that is too far behind.
     pub fn ready(&self) -> Result<(), Error> {
-        if let Some(why) = self.stopped.get() {
-            return Err(stopped(why));
-        }
-        self.clock_offset.check()?;
+        self.sound()?;
         let staleness_max = self.settings.staleness_max;
-        if self.confirmed_ago() > staleness_max {
-            let message = format!(
+        let ago = self.confirmed_ago();
+        if ago <= staleness_max {
+            return Ok(());
+        }
+        let message = if ago == Duration::MAX {
+            "this node has not confirmed yet that it is at the head of its store".to_owned()
+        } else {
+            format!(
                 "this node has not confirmed for over {} s that it is at the head of its store",
                 staleness_max.as_secs()
-            );
-            return Err(Error::new(Kind::Unavailable, message));
-        }
-        Ok(())
+            )
+        };
+        Err(Error::new(Kind::Unavailable, message))
     }
 
     /// The present instant: never before that of the newest commit here.
@@ -320,6 +331,10 @@ impl Node {
         &self.watches
     }
 
+    pub(crate) fn replicas(&self) -> &Replicas {
+        &self.replicas
+    }
+
     /// Hands a commit to the store.
     pub(crate) async fn make_durable(
         &self,
@@ -403,7 +418,7 @@ impl Node {
     ///
     /// A page of the log that was read before a standby took over may come after it. So what lies behind the head that was
     /// told counts only once the store is asked again.
-    async fn at_head(&self) -> Result<Arc<Published>, Error> {
+    pub(crate) async fn at_head(&self) -> Result<Arc<Published>, Error> {
         let mut least = None;
         loop {
             let own = self.current.load_full();
@@ -492,7 +507,7 @@ impl Node {
         Ok(self.view_of(&snapshot, token.hash))
     }
 
-    fn view_of(&self, snapshot: &Arc<Snapshot>, hash: [u8; 8]) -> View {
+    pub(crate) fn view_of(&self, snapshot: &Arc<Snapshot>, hash: [u8; 8]) -> View {
         View {
             snapshot: Arc::clone(snapshot),
             token: self.token(snapshot.revision(), hash),

@@ -179,6 +179,8 @@ async fn serve() -> String {
         authentication: Authentication::Required(authenticator),
         request_bytes_max: 4 << 20,
         call_max: Duration::from_secs(60),
+        public_url: None,
+        edge: None,
         shutdown_grace: Duration::from_secs(1),
     };
     let listening = server::listen(node, config).await.unwrap();

@@ -6,6 +6,7 @@
 pub(crate) mod lookup;
 pub(crate) mod reflection;
 pub(crate) mod remit;
+pub(crate) mod replica;
 mod rules;
 mod trace;
 mod tree;

@@ -18,6 +18,7 @@ mod error;
 mod gateway;
 mod guard;
 mod http_api;
+mod kubernetes;
 mod metadata;
 mod metrics;
 mod remit;

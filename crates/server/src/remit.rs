@@ -1,10 +1,11 @@
-//! Remit's own API, the package `remit.v1`: explanations, permissions, plans of schemas, locks and keys, tokens, and what a
-//! node says of itself.
+//! Remit's own API, the package `remit.v1`: explanations, permissions, plans of schemas, locks and keys, tokens, replicas, and
+//! what a node says of itself.
 
 mod access;
 mod explain;
 mod node;
 mod permissions;
+mod replica;
 mod schema_plan;
 mod token;
 
@@ -12,5 +13,6 @@ pub(crate) use access::AccessApi;
 pub(crate) use explain::ExplainApi;
 pub(crate) use node::NodeApi;
 pub(crate) use permissions::RemitPermissionsApi;
+pub(crate) use replica::ReplicaApi;
 pub(crate) use schema_plan::SchemaPlanApi;
 pub(crate) use token::TokenApi;

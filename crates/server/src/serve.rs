@@ -16,6 +16,7 @@ use remit_proto::remit::v1::access_service_server::AccessServiceServer;
 use remit_proto::remit::v1::explain_service_server::ExplainServiceServer;
 use remit_proto::remit::v1::node_service_server::NodeServiceServer;
 use remit_proto::remit::v1::permissions_service_server::PermissionsServiceServer as RemitPermissionsServer;
+use remit_proto::remit::v1::replica_service_server::ReplicaServiceServer;
 use remit_proto::remit::v1::schema_plan_service_server::SchemaPlanServiceServer;
 use remit_proto::remit::v1::token_service_server::TokenServiceServer;
 use tokio::net::TcpListener;
@@ -32,8 +33,11 @@ use crate::connections::{self, Front};
 use crate::edge::{ExtAuthz, Judge, ProxyApi};
 use crate::gateway::{Gateway, RoutesError};
 use crate::http_api::HttpApi;
+use crate::kubernetes::Kubernetes;
 use crate::metrics::Metrics;
-use crate::remit::{AccessApi, ExplainApi, NodeApi, RemitPermissionsApi, SchemaPlanApi, TokenApi};
+use crate::remit::{
+    AccessApi, ExplainApi, NodeApi, RemitPermissionsApi, ReplicaApi, SchemaPlanApi, TokenApi,
+};
 use crate::tls::{TlsError, TlsHandle};
 
 /// Why a server could not be started.
@@ -222,6 +226,7 @@ fn services(node: &Arc<Node>, bytes_max: usize, routes: Routes) -> Result<Routes
     let explain = ExplainServiceServer::new(ExplainApi::new(Arc::clone(node)));
     let node_service = NodeServiceServer::new(NodeApi::new(Arc::clone(node)));
     let remit_permissions = RemitPermissionsServer::new(RemitPermissionsApi::new(Arc::clone(node)));
+    let replica = ReplicaServiceServer::new(ReplicaApi::new(Arc::clone(node)));
     let schema_plan = SchemaPlanServiceServer::new(SchemaPlanApi::new(Arc::clone(node)));
     Ok(routes
         .add_service(reflection()?.build_v1()?)
@@ -234,6 +239,7 @@ fn services(node: &Arc<Node>, bytes_max: usize, routes: Routes) -> Result<Routes
         .add_service(explain.max_decoding_message_size(bytes_max))
         .add_service(node_service.max_decoding_message_size(bytes_max))
         .add_service(remit_permissions.max_decoding_message_size(bytes_max))
+        .add_service(replica.max_decoding_message_size(bytes_max))
         .add_service(schema_plan.max_decoding_message_size(bytes_max)))
 }
 
@@ -245,7 +251,9 @@ fn http_apis(
     bytes_max: usize,
 ) -> Vec<Arc<dyn HttpApi>> {
     let authzen = AuthZen::new(Arc::clone(node), public_url, bytes_max);
-    vec![Arc::new(authzen), Arc::new(ProxyApi::new(judge))]
+    let kubernetes = Kubernetes::new(Arc::clone(node), bytes_max);
+    let proxies = ProxyApi::new(judge);
+    vec![Arc::new(authzen), Arc::new(kubernetes), Arc::new(proxies)]
 }
 
 fn reflection<'a>() -> Result<tonic_reflection::server::Builder<'a>, ServeError> {
@@ -267,6 +275,7 @@ async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Re
         "remit.v1.ExplainService",
         "remit.v1.NodeService",
         "remit.v1.PermissionsService",
+        "remit.v1.ReplicaService",
         "remit.v1.SchemaPlanService",
         "remit.v1.TokenService",
     ];

@@ -14,9 +14,22 @@ const EDGES: &[(&str, &[&str])] = &[
     ("identity", &["model"]),
     ("store", &["model"]),
     ("testkit", &["model", "schema"]),
+    ("kubernetes", &["model", "schema"]),
     ("ops", &["model", "schema", "engine", "identity", "store"]),
     ("remit-proto", &[]),
     ("remit-client", &["remit-proto"]),
+    (
+        "remit-embedded",
+        &[
+            "model",
+            "schema",
+            "engine",
+            "identity",
+            "store",
+            "ops",
+            "remit-proto",
+        ],
+    ),
     (
         "server",
         &[
@@ -27,6 +40,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "identity",
             "store",
             "ops",
+            "kubernetes",
             "remit-proto",
         ],
     ),
@@ -40,6 +54,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "identity",
             "store",
             "ops",
+            "kubernetes",
             "server",
             "remit-client",
         ],

@@ -62,7 +62,7 @@ pub(crate) struct KeyName {
 }
 
 const ROLES: &str = "Roles: administrator, checker, finder, reader, writer, importer, watcher, schema_reader, schema_writer, granter,
-locker, operator, delegate; of a group: member, manager. `remit access schema` says what each allows.
+locker, operator, delegate, replicator; of a group: member, manager. `remit access schema` says what each allows.
 Callers: remit/key:NAME, remit/user:ID, remit/workload:ID, remit/group:ID (its members).";
 
 #[derive(Debug, Args)]

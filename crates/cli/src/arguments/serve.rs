@@ -176,6 +176,9 @@ pub(crate) struct Serve {
     /// Watches at the same time.
     #[arg(long, env = "REMIT_WATCHES_MAX", default_value_t = 10_000)]
     pub(crate) watches_max: u32,
+    /// Replicas, engines in other processes, that follow this node at the same time.
+    #[arg(long, env = "REMIT_REPLICAS_MAX", default_value_t = 256)]
+    pub(crate) replicas_max: u32,
     #[command(flatten)]
     pub(crate) limits: Limits,
     /// How to write the log: `text` for people, `json` for programs.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use model::{Clock, Limits, SystemClock};
-use ops::{Node, Settings, watch};
+use ops::{Node, Settings, replica, watch};
 use server::{Authentication, Config, HttpAddress};
 use store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -179,6 +179,10 @@ fn settings(arguments: &Serve) -> Settings {
             stall_max: Duration::from_secs(arguments.watch_stall_seconds),
             watches_max: arguments.watches_max as usize,
             ..watch::Settings::default()
+        },
+        replica: replica::Settings {
+            replicas_max: arguments.replicas_max as usize,
+            ..replica::Settings::default()
         },
         ..Settings::default()
     }

@@ -210,3 +210,57 @@ fn subjects_and_callers_are_locked_and_keys_revoked() {
         "{told}"
     );
 }
+
+#[test]
+fn manifests_are_imported_by_who_may_and_by_nobody_else() {
+    let site = Site::start();
+    let here = site.folder.path();
+    let schema = ["kubernetes", "schema", "--with", "schema.zed"];
+    let (_, definitions, _) = run(here, &schema);
+    std::fs::write(here.join("merged.zed"), definitions).unwrap();
+    site.well(&["schema", "write", "merged.zed"]);
+    let binding = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\n\
+                   roleRef: {kind: ClusterRole, name: view}\nsubjects: [{kind: User, name: ann}]\n";
+    std::fs::write(here.join("rbac.yaml"), binding).unwrap();
+    let import = ["kubernetes", "import", "rbac.yaml"];
+    let who_can = ["kubernetes", "who-can", "get", "pods"];
+    for command in [&import[..], &who_can] {
+        let (code, told) = site.billing(command);
+        assert!(code == 4 && told.contains("not found"), "{told}");
+    }
+    let names = [
+        "role",
+        "cluster_role",
+        "role_binding",
+        "cluster_role_binding",
+        "rule",
+        "namespace",
+        "cluster",
+    ];
+    for name in names {
+        let definition = format!("kubernetes/{name}");
+        site.grant(
+            &["remit/key:billing", "reader", "--definition", &definition],
+            &[],
+        );
+    }
+    let (code, told) = site.billing(&import);
+    assert!(
+        code == 4 && told.contains("`remit/key:billing` may not"),
+        "{told}"
+    );
+    assert!(
+        site.billing(&[&import[..], &["--dry-run"]].concat())
+            .1
+            .contains("1 added")
+    );
+    for name in ["cluster_role_binding", "cluster"] {
+        let definition = format!("kubernetes/{name}");
+        site.grant(
+            &["remit/key:billing", "writer", "--definition", &definition],
+            &[],
+        );
+    }
+    let (code, told) = site.billing(&import);
+    assert!(code == 0 && told.contains("1 added"), "{told}");
+}

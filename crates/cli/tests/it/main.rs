@@ -7,10 +7,13 @@ mod drills;
 mod edge;
 mod identity;
 mod keys;
+mod kubernetes;
 mod lookup;
 // The attribute tells the lints that everything below is test code, helpers included.
 #[cfg(test)]
 mod nodes;
+#[cfg(test)]
+mod replica;
 mod tokens;
 mod versions;
 mod watch;

@@ -24,7 +24,7 @@ mod log;
 mod measure;
 mod network;
 mod proxy;
-mod wire;
+pub(crate) mod wire;
 
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,7 @@ use testkit::history;
 use clock::Clock;
 use driver::{Run, run};
 use faults::{About, Plan, Replication};
+pub(crate) use log::entry;
 use network::Network;
 
 #[test]

@@ -35,6 +35,8 @@ pub enum Action {
     Operate,
     /// Asks in the name of another.
     ActFor,
+    /// Holds a copy of everything in a process of its own.
+    Replicate,
 }
 
 /// What a right is held on.
@@ -52,7 +54,7 @@ pub enum Scope {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Check,
         Self::LookUp,
         Self::Read,
@@ -65,6 +67,7 @@ impl Action {
         Self::Lock,
         Self::Operate,
         Self::ActFor,
+        Self::Replicate,
     ];
 
     /// The permission that allows it.
@@ -83,6 +86,7 @@ impl Action {
             Self::Lock => "lock",
             Self::Operate => "operate",
             Self::ActFor => "act_for",
+            Self::Replicate => "replicate",
         }
     }
 
@@ -110,6 +114,7 @@ impl Action {
             Self::Lock => "locker",
             Self::Operate => "operator",
             Self::ActFor => "delegate",
+            Self::Replicate => "replicator",
         }
     }
 
@@ -134,6 +139,7 @@ impl Action {
             Self::Lock => "May lock subjects, and unlock them.",
             Self::Operate => "May ask nodes about themselves.",
             Self::ActFor => "May ask in the name of another.",
+            Self::Replicate => "May hold a copy of everything, and answer from it.",
         }
     }
 }

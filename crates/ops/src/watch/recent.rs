@@ -114,7 +114,7 @@ impl Watches {
     }
 
     /// Done when all watches end.
-    pub(super) fn ending(&self) -> watch::Receiver<bool> {
+    pub(crate) fn ending(&self) -> watch::Receiver<bool> {
         self.ending.subscribe()
     }
 

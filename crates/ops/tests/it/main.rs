@@ -10,6 +10,8 @@ mod access;
 mod agreement;
 mod clock_offset;
 mod digest;
+mod pinned;
+mod replica;
 mod running;
 mod simulation;
 mod snapshots;

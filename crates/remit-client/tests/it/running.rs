@@ -142,6 +142,8 @@ async fn serve(
             authentication: Authentication::Required(Arc::clone(&authenticator)),
             request_bytes_max: 4 << 20,
             call_max: Duration::from_secs(60),
+            public_url: None,
+            edge: None,
             shutdown_grace: Duration::from_secs(5),
         };
         match server::listen(Arc::clone(&node), config).await {

@@ -2229,6 +2229,989 @@ pub mod permissions_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A store, and which history of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreIdentity {
+    /// The store, 8 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub store_id: ::prost::alloc::vec::Vec<u8>,
+    /// Its history, 8 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub history_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// A commit.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Commit {
+    /// Its revision; 0 before the first commit.
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    /// Its hash, 32 bytes; zeros before the first commit.
+    #[prost(bytes = "vec", tag = "2")]
+    pub hash: ::prost::alloc::vec::Vec<u8>,
+    /// Its time, in microseconds since 1970-01-01T00:00:00Z.
+    #[prost(int64, tag = "3")]
+    pub time_micros: i64,
+    /// The revision that set the schema; 0 before the first one.
+    #[prost(uint64, tag = "4")]
+    pub schema_revision: u64,
+}
+/// Asks for the state at the head.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadStateRequest {}
+/// A part of the state.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadStateResponse {
+    /// The part.
+    #[prost(oneof = "read_state_response::Part", tags = "1, 2, 3")]
+    pub part: ::core::option::Option<read_state_response::Part>,
+}
+/// Nested message and enum types in `ReadStateResponse`.
+pub mod read_state_response {
+    /// The part.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Part {
+        /// What it is of; the first part.
+        #[prost(message, tag = "1")]
+        Header(super::StateHeader),
+        /// Records, then relationships, in the canonical form of a commit's changes that adds them.
+        #[prost(bytes, tag = "2")]
+        Block(::prost::alloc::vec::Vec<u8>),
+        /// That it is whole; the last part.
+        #[prost(message, tag = "3")]
+        End(super::StateEnd),
+    }
+}
+/// What a state is of.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StateHeader {
+    /// The store.
+    #[prost(message, optional, tag = "1")]
+    pub identity: ::core::option::Option<StoreIdentity>,
+    /// The commit.
+    #[prost(message, optional, tag = "2")]
+    pub head: ::core::option::Option<Commit>,
+    /// The schema's text; none before the first one.
+    #[prost(string, optional, tag = "3")]
+    pub schema: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// The end of a state.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StateEnd {
+    /// How many relationships it has, with those that expired and are not removed yet.
+    #[prost(uint64, tag = "1")]
+    pub relationship_count: u64,
+    /// Their digest, 64 hexadecimal digits.
+    #[prost(string, tag = "2")]
+    pub digest: ::prost::alloc::string::String,
+    /// How many records it has.
+    #[prost(uint64, tag = "3")]
+    pub record_count: u64,
+}
+/// Asks to be told of commits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FollowHeadRequest {}
+/// The newest commit that a node has.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FollowHeadResponse {
+    /// The store.
+    #[prost(message, optional, tag = "1")]
+    pub identity: ::core::option::Option<StoreIdentity>,
+    /// The commit.
+    #[prost(message, optional, tag = "2")]
+    pub head: ::core::option::Option<Commit>,
+}
+/// Which part of the log to read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadLogRequest {
+    /// Entries after this revision.
+    #[prost(uint64, tag = "1")]
+    pub after: u64,
+    /// How many at most; 0 for as many as a page may have.
+    #[prost(uint32, tag = "2")]
+    pub entries_max: u32,
+}
+/// A part of a page.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadLogResponse {
+    /// The part.
+    #[prost(oneof = "read_log_response::Part", tags = "1, 2, 3")]
+    pub part: ::core::option::Option<read_log_response::Part>,
+}
+/// Nested message and enum types in `ReadLogResponse`.
+pub mod read_log_response {
+    /// The part.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Part {
+        /// What the page has; the first part.
+        #[prost(message, tag = "1")]
+        Beginning(super::LogBeginning),
+        /// An entry without its changes, which follow.
+        #[prost(message, tag = "2")]
+        Entry(super::LogEntry),
+        /// Bytes of the changes of the entry before, in the canonical form.
+        #[prost(bytes, tag = "3")]
+        Block(::prost::alloc::vec::Vec<u8>),
+    }
+}
+/// What a page of the log has.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogBeginning {
+    /// The store.
+    #[prost(message, optional, tag = "1")]
+    pub identity: ::core::option::Option<StoreIdentity>,
+    /// How many entries follow.
+    #[prost(uint32, tag = "2")]
+    pub entry_count: u32,
+    /// The oldest revision of the log, where it no longer reaches what was asked for.
+    #[prost(uint64, optional, tag = "3")]
+    pub trimmed_before: ::core::option::Option<u64>,
+    /// The head, where what was asked for is beyond it.
+    #[prost(uint64, optional, tag = "4")]
+    pub beyond_head: ::core::option::Option<u64>,
+}
+/// An entry of the log without its changes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogEntry {
+    /// The commit; without the revision of the schema.
+    #[prost(message, optional, tag = "1")]
+    pub commit: ::core::option::Option<Commit>,
+    /// The hash of the commit before it, 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub previous: ::prost::alloc::vec::Vec<u8>,
+    /// Whether it only removed expired relationships.
+    #[prost(bool, tag = "3")]
+    pub housekeeping: bool,
+    /// Who made it.
+    #[prost(string, tag = "4")]
+    pub actor: ::prost::alloc::string::String,
+    /// Why.
+    #[prost(string, optional, tag = "5")]
+    pub reason: ::core::option::Option<::prost::alloc::string::String>,
+    /// What the caller said about it, as a JSON object.
+    #[prost(string, optional, tag = "6")]
+    pub metadata: ::core::option::Option<::prost::alloc::string::String>,
+    /// The schema's text after it, if it changed.
+    #[prost(string, optional, tag = "7")]
+    pub schema_after: ::core::option::Option<::prost::alloc::string::String>,
+    /// The schema's text before it, if it changed and there was one.
+    #[prost(string, optional, tag = "8")]
+    pub schema_before: ::core::option::Option<::prost::alloc::string::String>,
+    /// How many bytes of changes follow.
+    #[prost(uint64, tag = "9")]
+    pub block_bytes: u64,
+}
+/// Asks for the head of the store.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskHeadRequest {}
+/// The head of the store.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskHeadResponse {
+    /// The store.
+    #[prost(message, optional, tag = "1")]
+    pub identity: ::core::option::Option<StoreIdentity>,
+    /// Its newest commit.
+    #[prost(message, optional, tag = "2")]
+    pub head: ::core::option::Option<Commit>,
+}
+/// Asks for the time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskTimeRequest {}
+/// The time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskTimeResponse {
+    /// In microseconds since 1970-01-01T00:00:00Z.
+    #[prost(int64, tag = "1")]
+    pub now_micros: i64,
+}
+/// Which token to check.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VerifyTokenRequest {
+    /// The token.
+    #[prost(message, optional, tag = "1")]
+    pub token: ::core::option::Option<super::super::authzed::api::v1::ZedToken>,
+}
+/// What the log says of a token.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VerifyTokenResponse {
+    /// The store.
+    #[prost(message, optional, tag = "1")]
+    pub identity: ::core::option::Option<StoreIdentity>,
+    /// What it says.
+    #[prost(enumeration = "verify_token_response::Verdict", tag = "2")]
+    pub verdict: i32,
+    /// The head, where the token is beyond it.
+    #[prost(uint64, tag = "3")]
+    pub head: u64,
+}
+/// Nested message and enum types in `VerifyTokenResponse`.
+pub mod verify_token_response {
+    /// What the log can say of a token.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Verdict {
+        /// Nothing.
+        Unspecified = 0,
+        /// It is of a commit of the log.
+        Known = 1,
+        /// It is older than the log, so that its hash cannot be checked.
+        Old = 2,
+        /// It is of another store.
+        OtherStore = 3,
+        /// It is of another history of the store.
+        OtherHistory = 4,
+        /// It names a revision that does not exist.
+        BeyondHead = 5,
+        /// The log has another commit of its revision.
+        HashMismatch = 6,
+    }
+    impl Verdict {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "VERDICT_UNSPECIFIED",
+                Self::Known => "VERDICT_KNOWN",
+                Self::Old => "VERDICT_OLD",
+                Self::OtherStore => "VERDICT_OTHER_STORE",
+                Self::OtherHistory => "VERDICT_OTHER_HISTORY",
+                Self::BeyondHead => "VERDICT_BEYOND_HEAD",
+                Self::HashMismatch => "VERDICT_HASH_MISMATCH",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+                "VERDICT_KNOWN" => Some(Self::Known),
+                "VERDICT_OLD" => Some(Self::Old),
+                "VERDICT_OTHER_STORE" => Some(Self::OtherStore),
+                "VERDICT_OTHER_HISTORY" => Some(Self::OtherHistory),
+                "VERDICT_BEYOND_HEAD" => Some(Self::BeyondHead),
+                "VERDICT_HASH_MISMATCH" => Some(Self::HashMismatch),
+                _ => None,
+            }
+        }
+    }
+}
+/// Generated client implementations.
+pub mod replica_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Replicates the graph of a server, with locks and all other records, to engines in other processes. Each call takes
+    /// `replicate` on the system, which discloses everything. Over gRPC alone.
+    ///
+    /// A replica reads the state once, is told by FollowHead that there is more, and reads the log at its own pace. What a call
+    /// answers says which store and history it is of, so that a replica notes that it follows another one.
+    #[derive(Debug, Clone)]
+    pub struct ReplicaServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl ReplicaServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> ReplicaServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ReplicaServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ReplicaServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Reads all relationships, records and the schema at the head: a header, blocks, an end. A few at a time.
+        pub async fn read_state(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReadStateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ReadStateResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.ReplicaService/ReadState",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("remit.v1.ReplicaService", "ReadState"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Tells the newest commit that this node has whenever there is one, and each second. It ends if nobody reads it.
+        pub async fn follow_head(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FollowHeadRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::FollowHeadResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.ReplicaService/FollowHead",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("remit.v1.ReplicaService", "FollowHead"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Reads a page of the log: a beginning, then each entry followed by the blocks of its changes.
+        pub async fn read_log(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReadLogRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ReadLogResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.ReplicaService/ReadLog",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("remit.v1.ReplicaService", "ReadLog"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Asks for the newest commit of the store, at least as new as any that was acknowledged before the call.
+        pub async fn ask_head(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AskHeadRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AskHeadResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.ReplicaService/AskHead",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("remit.v1.ReplicaService", "AskHead"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Asks for the present instant by the clock that all nodes of the store share.
+        pub async fn ask_time(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AskTimeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AskTimeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.ReplicaService/AskTime",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("remit.v1.ReplicaService", "AskTime"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Checks a token against the log.
+        pub async fn verify_token(
+            &mut self,
+            request: impl tonic::IntoRequest<super::VerifyTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::VerifyTokenResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.ReplicaService/VerifyToken",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("remit.v1.ReplicaService", "VerifyToken"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod replica_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ReplicaServiceServer.
+    #[async_trait]
+    pub trait ReplicaService: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the ReadState method.
+        type ReadStateStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ReadStateResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Reads all relationships, records and the schema at the head: a header, blocks, an end. A few at a time.
+        async fn read_state(
+            &self,
+            request: tonic::Request<super::ReadStateRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ReadStateStream>, tonic::Status>;
+        /// Server streaming response type for the FollowHead method.
+        type FollowHeadStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::FollowHeadResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Tells the newest commit that this node has whenever there is one, and each second. It ends if nobody reads it.
+        async fn follow_head(
+            &self,
+            request: tonic::Request<super::FollowHeadRequest>,
+        ) -> std::result::Result<tonic::Response<Self::FollowHeadStream>, tonic::Status>;
+        /// Server streaming response type for the ReadLog method.
+        type ReadLogStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ReadLogResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Reads a page of the log: a beginning, then each entry followed by the blocks of its changes.
+        async fn read_log(
+            &self,
+            request: tonic::Request<super::ReadLogRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ReadLogStream>, tonic::Status>;
+        /// Asks for the newest commit of the store, at least as new as any that was acknowledged before the call.
+        async fn ask_head(
+            &self,
+            request: tonic::Request<super::AskHeadRequest>,
+        ) -> std::result::Result<tonic::Response<super::AskHeadResponse>, tonic::Status>;
+        /// Asks for the present instant by the clock that all nodes of the store share.
+        async fn ask_time(
+            &self,
+            request: tonic::Request<super::AskTimeRequest>,
+        ) -> std::result::Result<tonic::Response<super::AskTimeResponse>, tonic::Status>;
+        /// Checks a token against the log.
+        async fn verify_token(
+            &self,
+            request: tonic::Request<super::VerifyTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::VerifyTokenResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Replicates the graph of a server, with locks and all other records, to engines in other processes. Each call takes
+    /// `replicate` on the system, which discloses everything. Over gRPC alone.
+    ///
+    /// A replica reads the state once, is told by FollowHead that there is more, and reads the log at its own pace. What a call
+    /// answers says which store and history it is of, so that a replica notes that it follows another one.
+    #[derive(Debug)]
+    pub struct ReplicaServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ReplicaServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ReplicaServiceServer<T>
+    where
+        T: ReplicaService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/remit.v1.ReplicaService/ReadState" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReadStateSvc<T: ReplicaService>(pub Arc<T>);
+                    impl<
+                        T: ReplicaService,
+                    > tonic::server::ServerStreamingService<super::ReadStateRequest>
+                    for ReadStateSvc<T> {
+                        type Response = super::ReadStateResponse;
+                        type ResponseStream = T::ReadStateStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReadStateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReplicaService>::read_state(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReadStateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/remit.v1.ReplicaService/FollowHead" => {
+                    #[allow(non_camel_case_types)]
+                    struct FollowHeadSvc<T: ReplicaService>(pub Arc<T>);
+                    impl<
+                        T: ReplicaService,
+                    > tonic::server::ServerStreamingService<super::FollowHeadRequest>
+                    for FollowHeadSvc<T> {
+                        type Response = super::FollowHeadResponse;
+                        type ResponseStream = T::FollowHeadStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FollowHeadRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReplicaService>::follow_head(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FollowHeadSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/remit.v1.ReplicaService/ReadLog" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReadLogSvc<T: ReplicaService>(pub Arc<T>);
+                    impl<
+                        T: ReplicaService,
+                    > tonic::server::ServerStreamingService<super::ReadLogRequest>
+                    for ReadLogSvc<T> {
+                        type Response = super::ReadLogResponse;
+                        type ResponseStream = T::ReadLogStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReadLogRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReplicaService>::read_log(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReadLogSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/remit.v1.ReplicaService/AskHead" => {
+                    #[allow(non_camel_case_types)]
+                    struct AskHeadSvc<T: ReplicaService>(pub Arc<T>);
+                    impl<
+                        T: ReplicaService,
+                    > tonic::server::UnaryService<super::AskHeadRequest>
+                    for AskHeadSvc<T> {
+                        type Response = super::AskHeadResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AskHeadRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReplicaService>::ask_head(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AskHeadSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/remit.v1.ReplicaService/AskTime" => {
+                    #[allow(non_camel_case_types)]
+                    struct AskTimeSvc<T: ReplicaService>(pub Arc<T>);
+                    impl<
+                        T: ReplicaService,
+                    > tonic::server::UnaryService<super::AskTimeRequest>
+                    for AskTimeSvc<T> {
+                        type Response = super::AskTimeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AskTimeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReplicaService>::ask_time(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AskTimeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/remit.v1.ReplicaService/VerifyToken" => {
+                    #[allow(non_camel_case_types)]
+                    struct VerifyTokenSvc<T: ReplicaService>(pub Arc<T>);
+                    impl<
+                        T: ReplicaService,
+                    > tonic::server::UnaryService<super::VerifyTokenRequest>
+                    for VerifyTokenSvc<T> {
+                        type Response = super::VerifyTokenResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::VerifyTokenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReplicaService>::verify_token(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = VerifyTokenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ReplicaServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "remit.v1.ReplicaService";
+    impl<T> tonic::server::NamedService for ReplicaServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// The schema that is to be written.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PlanSchemaRequest {

@@ -24,16 +24,16 @@ const ISSUER: &str = "https://login.example.com";
 const SCHEMA: &str = r#"{"schema": "definition user {}"}"#;
 
 /// An authority and what it signed.
-struct Domain {
-    pem: String,
+pub(crate) struct Domain {
+    pub(crate) pem: String,
     params: CertificateParams,
     key: KeyPair,
 }
 
-type Client = Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>;
+pub(crate) type Client = Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>;
 
 impl Domain {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -42,7 +42,7 @@ impl Domain {
         Self { pem, params, key }
     }
 
-    fn client(&self, names: &[&str]) -> Client {
+    pub(crate) fn client(&self, names: &[&str]) -> Client {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         let uri = |name: &&str| SanType::URI((*name).try_into().unwrap());
         params.subject_alt_names = names.iter().map(uri).collect();
@@ -56,7 +56,7 @@ impl Domain {
 }
 
 /// What a server on this machine proves itself with.
-fn own_certificate() -> Tls {
+pub(crate) fn own_certificate() -> Tls {
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
     let signed = rcgen::generate_simple_self_signed(names).unwrap();
     Tls {
@@ -96,7 +96,7 @@ impl Signer {
     }
 }
 
-fn settings(folder: &Path, text: &str, files: &[(&str, &str)]) -> Settings {
+pub(crate) fn settings(folder: &Path, text: &str, files: &[(&str, &str)]) -> Settings {
     for (name, text) in files.iter().chain(&[("identity.toml", text)]) {
         std::fs::write(folder.join(name), text).unwrap();
     }

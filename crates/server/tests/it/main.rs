@@ -17,6 +17,7 @@ mod gateway;
 mod golden;
 mod http_client;
 mod idempotency;
+mod kubernetes;
 mod life;
 mod lookup;
 mod metadata;

@@ -24,7 +24,8 @@ pub(super) async fn read(url: &str, since: Timestamp) -> ((StoreId, HistoryId), 
     ((identity.store, identity.history), branch)
 }
 
-fn entry(entry: LogEntry) -> Entry {
+/// An entry as a history has it.
+pub(crate) fn entry(entry: LogEntry) -> Entry {
     Entry {
         computed_hash: entry.computed_hash(),
         revision: entry.revision,

@@ -18,7 +18,7 @@ use wire::relationship_update::Operation as WireUpdate;
 const LATE_MAX: Duration = Duration::from_millis(100);
 
 /// The call with what came of it.
-pub(super) async fn answer(client: &Client, name: &str, call: Call, deadline: Duration) -> Call {
+pub(crate) async fn answer(client: &Client, name: &str, call: Call, deadline: Duration) -> Call {
     match call {
         Call::Write { updates, .. } => {
             let request = write(name, &updates);
@@ -51,7 +51,7 @@ pub(super) async fn answer(client: &Client, name: &str, call: Call, deadline: Du
 }
 
 /// Writes a schema; whether it is acknowledged.
-pub(super) async fn write_schema(client: &Client, text: &str, deadline: Duration) -> bool {
+pub(crate) async fn write_schema(client: &Client, text: &str, deadline: Duration) -> bool {
     let request = wire::WriteSchemaRequest {
         schema: text.to_owned(),
     };

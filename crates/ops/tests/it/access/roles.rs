@@ -1,14 +1,16 @@
 //! A role lets one kind of call through, where it is held, for as long as it is held.
 
 use identity::{Caller, PresharedKeys};
-use model::{Context, RelationshipFilter, SubjectFilter, SubjectId, SubjectRelationFilter};
+use model::{
+    Context, RelationshipFilter, Revision, SubjectFilter, SubjectId, SubjectRelationFilter,
+};
 use ops::access::{Action, Scope};
 use ops::bulk::Import;
 use ops::check::{self, Question};
 use ops::lookup::{self, Resources, Subjects};
 use ops::watch::{self, Filter, Request, Start};
 use ops::write::{self, Deletion};
-use ops::{Consistency, Error, Kind, Reason, lock, read, schema};
+use ops::{Consistency, Error, Kind, Reason, lock, read, replica, schema};
 
 use super::{caller, change, enforced};
 use crate::running::{Running, SCHEMA, start};
@@ -107,6 +109,16 @@ async fn act(running: &Running, caller: &Caller, action: Action) -> Result<(), E
             ops::digest::digest(node, caller, NEWEST).await?;
         }
         Action::ActFor => {}
+        Action::Replicate => {
+            replica::State::newest(node, caller)?;
+            replica::state(node, caller).await?;
+            replica::news(node, caller).await?;
+            replica::log(node, caller, Revision(0), 1).await?;
+            let head = replica::head(node, caller).await?;
+            replica::time(node, caller).await?;
+            let token = running.store.identity().token(head.revision, &head.hash);
+            replica::verify(node, caller, token).await?.unwrap();
+        }
     }
     Ok(())
 }

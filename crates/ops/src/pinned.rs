@@ -1,0 +1,127 @@
+//! Questions that are asked in the process of the node itself, many of them on one snapshot, without a wait and without a copy.
+//!
+//! What a call pays for its permit and its wait is paid once, when the snapshot is pinned. Each check still looks who is locked now,
+//! whether the node stopped, and what has expired; and a snapshot that was pinned for too long answers no more.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use engine::eval::{self, Environment, Query};
+use identity::Caller;
+use model::{Context, Decision, ObjectRef, SubjectRef, Token};
+
+use crate::access::Permit;
+use crate::check::limit_context;
+use crate::consistency::{Consistency, View};
+use crate::error::{Error, Kind};
+use crate::node::Node;
+
+/// A snapshot that questions are asked of. A clone is cheap; it keeps the graph of its revision in memory.
+#[derive(Debug, Clone)]
+pub struct Pinned {
+    node: Arc<Node>,
+    view: View,
+    /// Until when what the node vouched for covers it.
+    until: Instant,
+}
+
+impl Pinned {
+    /// Pins the snapshot that `consistency` asks for.
+    ///
+    /// # Errors
+    /// As [`Node::view`]; [`Kind::Forbidden`] for a caller that has not everything: single questions are not judged.
+    pub async fn at(
+        node: &Arc<Node>,
+        caller: &Caller,
+        consistency: Consistency,
+    ) -> Result<Self, Error> {
+        let since = Instant::now();
+        let view = node.view(consistency).await?;
+        Self::of(node, caller, (view, since))
+    }
+
+    /// Pins the newest snapshot that the node has, without a wait.
+    ///
+    /// # Errors
+    /// As [`Node::ready`] and [`Self::at`].
+    pub fn newest(node: &Arc<Node>, caller: &Caller) -> Result<Self, Error> {
+        let since = Instant::now();
+        node.ready()?;
+        let current = node.current.load();
+        let view = node.view_of(&current.snapshot, current.hash.short());
+        Self::of(node, caller, (view, since))
+    }
+
+    fn of(
+        node: &Arc<Node>,
+        caller: &Caller,
+        (view, since): (View, Instant),
+    ) -> Result<Self, Error> {
+        if !Permit::of(node, caller)?.is_free() {
+            let message = "a snapshot is pinned by whoever may do everything; ask single questions";
+            return Err(Error::new(Kind::Forbidden, message));
+        }
+        let left = node
+            .settings()
+            .staleness_max
+            .saturating_sub(node.confirmed_ago());
+        Ok(Self {
+            node: Arc::clone(node),
+            view,
+            until: since.checked_add(left).unwrap_or(since),
+        })
+    }
+
+    /// The snapshot, as it was pinned.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The token of the snapshot.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.view.token
+    }
+
+    /// Answers one question.
+    ///
+    /// # Errors
+    /// As [`crate::check::check`]; [`Kind::Unavailable`] if the snapshot was pinned too long ago, or the node stopped: pin another.
+    /// # Cost
+    /// That of the engine, and two looks at clocks.
+    pub fn check(
+        &self,
+        resource: &ObjectRef,
+        permission: &str,
+        subject: &SubjectRef,
+        context: &Context,
+    ) -> Result<Decision, Error> {
+        self.vouch()?;
+        limit_context(&self.node, context)?;
+        let query = Query::resolve(&self.view.snapshot, resource, permission, subject)?;
+        if self.node.is_locked(subject) {
+            return Ok(Decision::Denied);
+        }
+        let limits = &self.node.settings().limits;
+        let environment = Environment {
+            context,
+            now: self.node.clock().now().max(self.view.now),
+            depth_max: limits.depth_max,
+            edges_visited_max: limits.edges_visited_max,
+        };
+        Ok(eval::check(&self.view.snapshot, &query, environment)?)
+    }
+
+    fn vouch(&self) -> Result<(), Error> {
+        self.node.sound()?;
+        if Instant::now() <= self.until {
+            return Ok(());
+        }
+        let message = format!(
+            "the snapshot was pinned too long ago: it is to be no older than {} s; pin a newer one",
+            self.node.settings().staleness_max.as_secs()
+        );
+        Err(Error::new(Kind::Unavailable, message))
+    }
+}
