@@ -264,7 +264,7 @@ fn reflection<'a>() -> Result<tonic_reflection::server::Builder<'a>, ServeError>
 
 /// Tells by the health service whether this node can answer; not once it stops.
 async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Receiver<bool>) {
-    const SERVICES: [&str; 12] = [
+    const SERVICES: [&str; 13] = [
         "",
         "authzed.api.v1.PermissionsService",
         "authzed.api.v1.SchemaService",
