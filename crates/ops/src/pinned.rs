@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use engine::eval::{self, Environment, Query};
 use identity::Caller;
-use model::{Context, Decision, ObjectRef, SubjectRef, Token};
+use model::{Context, Decision, ObjectRef, SubjectRef, Timestamp, Token};
 
 use crate::access::Permit;
 use crate::check::limit_context;
-use crate::consistency::{Consistency, View};
+use crate::consistency::{Consistency, View, later};
 use crate::error::{Error, Kind};
 use crate::node::Node;
 
@@ -21,8 +21,28 @@ use crate::node::Node;
 pub struct Pinned {
     node: Arc<Node>,
     view: View,
-    /// Until when what the node vouched for covers it.
-    until: Instant,
+    until: Until,
+}
+
+/// Until when what the node vouched for covers a snapshot: by a clock that nobody sets, which may stand still while the machine
+/// sleeps, and by the one of the node.
+#[derive(Debug, Clone, Copy)]
+struct Until {
+    elapsed: Instant,
+    clock: Timestamp,
+}
+
+impl Until {
+    /// Of a snapshot that is loaded after this: what the node confirms meanwhile may be of a newer one.
+    fn of(node: &Node) -> Self {
+        let (since, now) = (Instant::now(), node.clock().now());
+        let staleness_max = node.settings().staleness_max;
+        let left = staleness_max.saturating_sub(node.confirmed_ago());
+        Self {
+            elapsed: since.checked_add(left).unwrap_or(since),
+            clock: later(now, left),
+        }
+    }
 }
 
 impl Pinned {
@@ -35,9 +55,9 @@ impl Pinned {
         caller: &Caller,
         consistency: Consistency,
     ) -> Result<Self, Error> {
-        let since = Instant::now();
+        let until = Until::of(node);
         let view = node.view(consistency).await?;
-        Self::of(node, caller, (view, since))
+        Self::of(node, caller, (view, until))
     }
 
     /// Pins the newest snapshot that the node has, without a wait.
@@ -45,30 +65,22 @@ impl Pinned {
     /// # Errors
     /// As [`Node::ready`] and [`Self::at`].
     pub fn newest(node: &Arc<Node>, caller: &Caller) -> Result<Self, Error> {
-        let since = Instant::now();
         node.ready()?;
+        let until = Until::of(node);
         let current = node.current.load();
         let view = node.view_of(&current.snapshot, current.hash.short());
-        Self::of(node, caller, (view, since))
+        Self::of(node, caller, (view, until))
     }
 
-    fn of(
-        node: &Arc<Node>,
-        caller: &Caller,
-        (view, since): (View, Instant),
-    ) -> Result<Self, Error> {
+    fn of(node: &Arc<Node>, caller: &Caller, (view, until): (View, Until)) -> Result<Self, Error> {
         if !Permit::of(node, caller)?.is_free() {
             let message = "a snapshot is pinned by whoever may do everything; ask single questions";
             return Err(Error::new(Kind::Forbidden, message));
         }
-        let left = node
-            .settings()
-            .staleness_max
-            .saturating_sub(node.confirmed_ago());
         Ok(Self {
             node: Arc::clone(node),
             view,
-            until: since.checked_add(left).unwrap_or(since),
+            until,
         })
     }
 
@@ -97,7 +109,8 @@ impl Pinned {
         subject: &SubjectRef,
         context: &Context,
     ) -> Result<Decision, Error> {
-        self.vouch()?;
+        let now = self.node.clock().now();
+        self.vouch(now)?;
         limit_context(&self.node, context)?;
         let query = Query::resolve(&self.view.snapshot, resource, permission, subject)?;
         if self.node.is_locked(subject) {
@@ -106,16 +119,16 @@ impl Pinned {
         let limits = &self.node.settings().limits;
         let environment = Environment {
             context,
-            now: self.node.clock().now().max(self.view.now),
+            now: now.max(self.view.now),
             depth_max: limits.depth_max,
             edges_visited_max: limits.edges_visited_max,
         };
         Ok(eval::check(&self.view.snapshot, &query, environment)?)
     }
 
-    fn vouch(&self) -> Result<(), Error> {
+    fn vouch(&self, now: Timestamp) -> Result<(), Error> {
         self.node.sound()?;
-        if Instant::now() <= self.until {
+        if Instant::now() <= self.until.elapsed && now <= self.until.clock {
             return Ok(());
         }
         let message = format!(

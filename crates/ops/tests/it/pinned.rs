@@ -9,7 +9,7 @@ use ops::{Consistency, Error, Kind, Node, Settings, lock};
 use store::SqliteStore;
 
 use crate::access::{caller, enforced};
-use crate::running::{caller as anybody, start};
+use crate::running::{caller as anybody, eventually, start};
 
 fn check(pinned: &Pinned, resource: &str, subject: &str) -> Result<Decision, Error> {
     let (resource, subject) = (resource.parse().unwrap(), subject.parse().unwrap());
@@ -115,6 +115,32 @@ async fn what_was_pinned_too_long_ago_answers_no_more() {
         Decision::Denied
     );
     node.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_slept_has_a_snapshot_that_is_too_old() {
+    let running = start(ops::watch::Settings::default()).await;
+    let pinned = Pinned::newest(&running.node, &anybody()).unwrap();
+    let full = Consistency::FullyConsistent;
+    let at = Pinned::at(&running.node, &anybody(), full).await.unwrap();
+    // The clock goes on during a sleep; the one that nobody sets does not.
+    running.advance(1_000_001);
+    for pinned in [pinned, at] {
+        let refused = check(&pinned, "doc:a", "user:ann").unwrap_err();
+        assert_eq!(refused.kind, Kind::Unavailable);
+        assert!(
+            refused.message.contains("pinned too long ago"),
+            "{}",
+            refused.message
+        );
+    }
+    // A newer one answers, as soon as the node has confirmed again.
+    let newer = eventually(async || Pinned::newest(&running.node, &anybody()).ok()).await;
+    assert_eq!(
+        check(&newer, "doc:a", "user:ann").unwrap(),
+        Decision::Denied
+    );
+    running.node.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
