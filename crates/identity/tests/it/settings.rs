@@ -122,7 +122,7 @@ fn what_is_wrong_with_a_place_or_a_file_is_told() {
     check(
         "[[issuer]]\nname = 'x'\nissuer = 'y'\naudience = ['z']\njwks_file = 'identity.toml'",
         expect![
-            "`/identity.toml`, jwks_file of issuer `x`: it is not JSON, nests too deeply, or gives a member twice"
+            "`/identity.toml`, jwks_file of issuer `x`: it is not JSON, nests too deeply, or gives a member twice (line 1, column 3)"
         ],
     );
     check(
@@ -136,7 +136,7 @@ fn what_is_wrong_with_a_place_or_a_file_is_told() {
     check(
         "[[trust_domain]]\nname = 'example.org'\nbundle_file = 'identity.toml'",
         expect![
-            "`/identity.toml`, bundle_file of trust domain `example.org`: the bundle is no list of PEM certificates, and as a SPIFFE bundle it is not JSON, nests too deeply, or gives a member twice"
+            "`/identity.toml`, bundle_file of trust domain `example.org`: the bundle is no list of PEM certificates, and as a SPIFFE bundle it is not JSON, nests too deeply, or gives a member twice (line 1, column 6)"
         ],
     );
     check(

@@ -376,14 +376,16 @@ async fn what_is_no_token_is_refused_before_it_is_read() {
     assert_eq!(server.refused(&huge).await, error.into());
     let (header, claims) = (key.header().to_string(), claims().to_string());
     let twice = claims.replacen('{', r#"{"sub":"root","#, 1);
-    let told = "the token's payload is not JSON, nests too deeply, or gives a member twice";
+    let told = "the token's payload is not JSON, nests too deeply, or gives a member twice (line 1, column ";
     let token = key.sign_texts(&header, &twice);
-    assert_eq!(server.refused(&token).await.to_string(), told);
+    let refused = server.refused(&token).await.to_string();
+    assert!(refused.starts_with(told), "{refused}");
     let twice = header.replacen('{', r#"{"alg":"ES256","#, 1);
     let token = key.sign_texts(&twice, &claims);
-    assert_eq!(
-        server.refused(&token).await.to_string(),
-        told.replace("payload", "header")
+    let refused = server.refused(&token).await.to_string();
+    assert!(
+        refused.starts_with(&told.replace("payload", "header")),
+        "{refused}"
     );
     let token = key.sign_texts(&header, "[]");
     let told = "the token's payload is not a JSON object";
