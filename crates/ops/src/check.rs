@@ -1,14 +1,12 @@
 //! May this subject do this to that resource?
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use engine::eval::{self, Environment, Explanation, Outcome, Query, Step};
 use identity::Caller;
-use model::{Context, Decision, ObjectRef, RelationName, Relationship, SubjectRef, Token};
-use schema::MemberKind;
+use model::{Context, Decision, ObjectRef, Relationship, SubjectRef, Token};
 
-use crate::access::{Action, Permit, Target};
+use crate::access::{Action, Permit};
 use crate::consistency::{Consistency, View};
 use crate::error::{Error, Kind, Reason};
 use crate::node::Node;
@@ -158,72 +156,6 @@ pub(crate) fn check_count(node: &Node, questions: &[Question]) -> Result<(), Err
     Err(Error::invalid(Reason::Unspecified, message)
         .with("check_count", count)
         .with("maximum_checks_allowed", items_max))
-}
-
-/// A relation or permission that a subject has on a resource, or that could not be evaluated.
-#[derive(Debug)]
-pub struct Held {
-    /// Its name.
-    pub member: RelationName,
-    /// Whether it is a relation of the schema.
-    pub is_relation: bool,
-    /// Allowed or conditional, never denied.
-    pub decision: Result<Decision, Error>,
-}
-
-/// Tells every relation and permission that a subject has on a resource, in the order of the schema.
-///
-/// # Errors
-/// As [`check`], but one that cannot be evaluated fails alone.
-/// # Cost
-/// One check for each relation and permission of the definition.
-pub async fn held(
-    node: &Node,
-    caller: &Caller,
-    consistency: Consistency,
-    (resource, subject): (&ObjectRef, &SubjectRef),
-    context: &Context,
-) -> Result<Answered<Vec<Held>>, Error> {
-    let (view, permit) = Permit::with_view(node, caller, consistency).await?;
-    let of = Target::Definition(resource.definition.as_str());
-    permit.require(Action::Check, of)?;
-    permit.require_subject(resource.definition.as_str(), subject.definition.as_str())?;
-    limit_context(node, context)?;
-    let schema = Arc::clone(view.snapshot.schema());
-    let definition = schema
-        .definition_ix(resource.definition.as_str())
-        .ok_or_else(|| Error::unknown_definition(resource.definition.as_str()))?;
-    let environment = environment(node, &view, context);
-    let mut held = Vec::new();
-    if node.locked(subject).is_some() {
-        // Names that are not there are told all the same.
-        let member = schema.definition(definition).members.first();
-        if let Some(member) = member {
-            let member = schema.member(*member).name.as_str();
-            Query::resolve(&view.snapshot, resource, member, subject)?;
-        }
-        return Ok(Answered {
-            answer: held,
-            at: view.token,
-        });
-    }
-    for member in &schema.definition(definition).members {
-        let member = schema.member(*member);
-        let query = Query::resolve(&view.snapshot, resource, member.name.as_str(), subject)?;
-        let decision = eval::check(&view.snapshot, &query, environment).map_err(Error::from);
-        if !matches!(decision, Ok(Decision::Denied)) {
-            held.push(Held {
-                member: member.name.clone(),
-                is_relation: matches!(member.kind, MemberKind::Relation(_)),
-                decision,
-            });
-        }
-        tokio::task::yield_now().await;
-    }
-    Ok(Answered {
-        answer: held,
-        at: view.token,
-    })
 }
 
 /// Says why a question is answered as it is.

@@ -12,6 +12,7 @@ pub mod cursor;
 pub mod digest;
 pub mod error;
 pub mod expand;
+pub mod held;
 pub mod housekeeping;
 pub mod keys;
 pub mod lock;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use identity::Caller;
 use model::{Decision, ObjectRef, RelationshipFilter, SubjectRef, Token};
-use ops::check::{self, Answered, Explained, Held, Question};
+use ops::check::{self, Answered, Explained, Question};
+use ops::held::Held;
 use ops::lookup::{self, Page, Resources, Subjects};
 use ops::pinned::Pinned;
 use ops::read::{self, Reading};
@@ -98,7 +99,7 @@ impl Engine {
         context: &Context,
     ) -> Result<Answered<Vec<Held>>, Error> {
         let pair = (resource, subject);
-        check::held(&self.node, &self.caller, consistency, pair, context).await
+        ops::held::held(&self.node, &self.caller, consistency, pair, context).await
     }
 
     /// Looks up the resources that a subject has.

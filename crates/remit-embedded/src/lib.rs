@@ -27,7 +27,8 @@ pub use model::{
     RelationName, Relationship, RelationshipFilter, RelationshipUpdate, Revision, SubjectId,
     SubjectRef, Timestamp, Token,
 };
-pub use ops::check::{Answered, Explained, Held, Question};
+pub use ops::check::{Answered, Explained, Question};
+pub use ops::held::Held;
 pub use ops::lookup::{Item, Membership, Page, Resources, Subjects};
 pub use ops::pinned::Pinned;
 pub use ops::read::Reading;

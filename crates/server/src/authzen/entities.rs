@@ -41,6 +41,10 @@ pub(super) enum Invalid {
         "`page.token` is none that was given out for a page of that limit; ask for the first page again"
     )]
     Token,
+    #[error("the properties and the context have more than {bytes_max} bytes together")]
+    TooMuch { bytes_max: usize },
+    #[error("a request asks {count} questions, at most {count_max} are allowed")]
+    TooMany { count: usize, count_max: usize },
 }
 
 /// Where something stands in a request, such as `subject.id`.
@@ -162,6 +166,18 @@ impl Entities {
             resource: over(self.resource, &defaults.resource),
             context: self.context.or_else(|| defaults.context.clone()),
         }
+    }
+
+    /// The same, unless its values are of more bytes than a request may have. They are copied for each item that takes them.
+    pub(super) fn limited(self, bytes_max: usize) -> Result<Self, Invalid> {
+        let entities = [&self.subject, &self.action, &self.resource];
+        let properties = entities.into_iter().flatten().map(|it| &it.properties);
+        let given = properties.chain([&self.context]).flatten();
+        let bytes = given.map(|given| Value::Object(given.clone()).to_string().len());
+        if bytes.sum::<usize>() > bytes_max {
+            return Err(Invalid::TooMuch { bytes_max });
+        }
+        Ok(self)
     }
 
     fn entity(&self, role: Role) -> Result<&Entity, Invalid> {

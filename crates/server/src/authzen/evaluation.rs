@@ -13,6 +13,9 @@ use super::entities::{Entities, Invalid, Path, Request};
 use super::{Answer, Asked};
 use crate::error::{http_code, status};
 
+/// Items that are read before other tasks of the node get their turn.
+const ITEMS_PER_TURN: usize = 64;
+
 /// What ends a request for many decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Semantic {
@@ -60,9 +63,28 @@ pub(super) async fn many(node: &Arc<Node>, asked: &Asked) -> Result<Answer, Stat
     let Some(items) = items.filter(|items| !items.is_empty()) else {
         return single(node, asked, &defaults).await;
     };
-    let read: Vec<Result<Option<Question>, Invalid>> =
-        items.iter().map(|item| question(item, &defaults)).collect();
-    let questions: Vec<Question> = read.iter().flatten().flatten().cloned().collect();
+    let limits = &node.settings().limits;
+    let (count, count_max) = (items.len(), limits.bulk_check_items_max);
+    if count > count_max {
+        return Err(Invalid::TooMany { count, count_max }.into());
+    }
+    let bytes_max = limits.request_context_bytes_max;
+    let defaults = defaults.limited(bytes_max)?;
+    let mut questions = Vec::with_capacity(count);
+    let mut read = Vec::with_capacity(count);
+    for (number, item) in items.iter().enumerate() {
+        read.push(match question(item, &defaults, bytes_max) {
+            Ok(Some(question)) => {
+                questions.push(question);
+                Ok(true)
+            }
+            Ok(None) => Ok(false),
+            Err(invalid) => Err(invalid),
+        });
+        if number.is_multiple_of(ITEMS_PER_TURN) {
+            tokio::task::yield_now().await;
+        }
+    }
     let answered = check::check_bulk(node, &asked.caller, asked.consistency, &questions).await;
     let answered = answered.map_err(status)?;
     let mut answers = answered.answer.into_iter();
@@ -70,8 +92,8 @@ pub(super) async fn many(node: &Arc<Node>, asked: &Asked) -> Result<Answer, Stat
     for question in read {
         let told = match question {
             Err(invalid) => Told::failed(Code::InvalidArgument, &invalid.to_string()),
-            Ok(None) => Told::unknown_type(),
-            Ok(Some(_)) => Told::of(answers.next()),
+            Ok(false) => Told::unknown_type(),
+            Ok(true) => Told::of(answers.next()),
         };
         let is_last = semantic.ends_with(told.decision);
         evaluations.push(told);
@@ -102,12 +124,17 @@ async fn single(node: &Arc<Node>, asked: &Asked, entities: &Entities) -> Result<
     }
 }
 
-fn question(item: &Value, defaults: &Entities) -> Result<Option<Question>, Invalid> {
+fn question(
+    item: &Value,
+    defaults: &Entities,
+    bytes_max: usize,
+) -> Result<Option<Question>, Invalid> {
     let given = item.as_object().ok_or(Invalid::WrongType {
         path: Path::of("evaluations"),
         wanted: "an array of objects",
     })?;
-    Entities::read(given)?.over(defaults).question()
+    let given = Entities::read(given)?.limited(bytes_max)?;
+    given.over(defaults).question()
 }
 
 impl Told {

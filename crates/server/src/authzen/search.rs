@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use model::{Decision, DefinitionName, RelationName, Token};
-use ops::check::Held;
+use model::{DefinitionName, Token};
+use ops::held::{self, Permissions};
 use ops::lookup::{self, Item, Membership, Page, Resources, Subjects};
-use ops::{Consistency, Cursor, Error, Node};
+use ops::{Error, Node};
 use serde_json::json;
 use tonic::Status;
 
@@ -82,51 +82,17 @@ pub(super) async fn actions(node: &Arc<Node>, asked: &Asked) -> Result<Answer, S
     let (Some(subject), Some(resource)) = (subject.subject(), resource.object()) else {
         return nothing(node, asked, &page).await;
     };
-    let parameters = format!("{resource} {subject} {} {}", context.to_json(), page.limit);
-    let query = Cursor::digest("search actions", &parameters);
-    let cursor = page.cursor.as_ref();
-    let cursor = cursor.map(|cursor| Cursor::decode(cursor, query));
-    let cursor = cursor.transpose().map_err(status)?;
-    let consistency = cursor.as_ref().map_or(asked.consistency, |cursor| {
-        Consistency::AtExactSnapshot(cursor.token)
-    });
-    let of = (&resource, &subject);
-    let held = ops::check::held(node, &asked.caller, consistency, of, &context).await;
+    let (of, paging) = ((&resource, &subject), (page.limit, page.cursor.as_deref()));
+    let (caller, consistency) = (&asked.caller, asked.consistency);
+    let held = held::permissions(node, caller, consistency, of, &context, paging).await;
     let held = match held {
         Err(error) if is_unknown(&error) => return nothing(node, asked, &page).await,
         held => held.map_err(status)?,
     };
-    let names: Vec<RelationName> = held.answer.into_iter().filter_map(certain).collect();
-    // The order of the schema of one snapshot.
-    let start = match &cursor {
-        None => 0,
-        Some(cursor) => names
-            .iter()
-            .position(|name| name.as_str() == cursor.after)
-            .map_or(names.len(), |place| place + 1),
-    };
-    let shown: Vec<&RelationName> = names.iter().skip(start).take(page.limit as usize).collect();
-    let goes_on = names.len().saturating_sub(start) > shown.len();
-    let next = shown.last().filter(|_| goes_on).map(|last| {
-        Cursor {
-            token: held.at,
-            now: node.now(),
-            query,
-            after: last.to_string(),
-        }
-        .encode()
-    });
-    let results = shown.iter().map(|name| json!({ "name": name.as_str() }));
-    let answer = page.answer(results.collect(), next);
+    let Permissions { names, cursor } = held.answer;
+    let results = names.iter().map(|name| json!({ "name": name.as_str() }));
+    let answer = page.answer(results.collect(), cursor);
     Ok(Answer::new(&answer, Some(held.at)))
-}
-
-/// A permission that is held for certain.
-fn certain(held: Held) -> Option<RelationName> {
-    match held.decision {
-        Ok(Decision::Allowed) if !held.is_relation => Some(held.member),
-        Ok(Decision::Allowed | Decision::Denied | Decision::Conditional { .. }) | Err(_) => None,
-    }
 }
 
 fn page(node: &Node, asked: &Asked) -> Result<page::Asked, Status> {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use model::Decision;
-use ops::check::{Held, Question};
+use ops::check::Question;
+use ops::held::Held;
 use ops::lookup::{Item, Membership, Page, Resources};
 use ops::{Error, Node};
 use remit_proto::authzed::api::v1 as authzed;
@@ -37,7 +38,7 @@ impl PermissionsService for RemitPermissionsApi {
         let (consistency, resource, subject, context) =
             convert::remit::list_permissions(request.into_inner())?;
         let asked = (&resource, &subject);
-        let held = ops::check::held(&self.node, &caller, consistency, asked, &context).await;
+        let held = ops::held::held(&self.node, &caller, consistency, asked, &context).await;
         let held = held.map_err(error::status)?;
         Ok(Response::new(wire::ListPermissionsResponse {
             listed_at: Some(convert::token_to_wire(held.at)),
@@ -77,6 +78,7 @@ impl PermissionsService for RemitPermissionsApi {
         request: Request<wire::DeleteObjectRequest>,
     ) -> Result<Response<wire::DeleteObjectResponse>, Status> {
         let caller = caller(&request)?;
+        convert::no_idempotency_key(request.metadata())?;
         let (object, preconditions, metadata) =
             convert::remit::delete_object(request.into_inner())?;
         let deleted =

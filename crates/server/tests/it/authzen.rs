@@ -1,14 +1,18 @@
 //! The AuthZEN API as its certification scenario asks it, and as its users may get it wrong.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use engine::scenario::Scenario;
 use hyper::Request;
+use model::{Clock, Timestamp};
 use serde_json::{Value, json};
+use store::SqliteStore;
 
 use crate::http_client::{Http, post, text};
 use crate::life::touch;
-use crate::running::{Running, start, write_schema};
+use crate::running::{Running, start, start_on, write_schema};
 
 /// The scenario's data, which users load as well.
 const FIXTURE: &str = include_str!("../../../../examples/authzen/certification.yaml");
@@ -667,4 +671,97 @@ async fn too_large_a_body_is_refused() {
     question["context"] = json!({ "note": "x".repeat(5_000) });
     let answer = http.post(EVALUATION, &question).await;
     assert_eq!(answer.code, 400, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn what_a_batch_asks_is_bounded_before_it_is_copied() {
+    let running = certified().await;
+    let mut http = Http::to(&running).await;
+    let batch = |value: String, items: Vec<Value>| {
+        json!({
+            "subject": alice(), "action": { "name": "read" }, "resource": record("record-1"),
+            "context": { "note": value }, "evaluations": items,
+        })
+    };
+    // A default that is large is refused once, and not copied for each item.
+    let answer = http
+        .post(
+            EVALUATIONS,
+            batch("x".repeat(5_000), vec![json!({}); 9_000]),
+        )
+        .await;
+    assert_eq!(answer.code, 400, "{}", answer.text);
+    assert!(
+        answer.text.contains("more than 4096 bytes together"),
+        "{}",
+        answer.text
+    );
+    // Neither is there an answer for more items than questions may be, whatever they are.
+    for item in [json!({}), json!(0)] {
+        let answer = http
+            .post(EVALUATIONS, batch(String::new(), vec![item; 10_001]))
+            .await;
+        assert_eq!(answer.code, 400);
+        assert!(
+            answer.text.contains("at most 10000 are allowed"),
+            "{}",
+            answer.text
+        );
+    }
+    let own = json!({ "context": { "note": "x".repeat(5_000) } });
+    let answer = http
+        .well(EVALUATIONS, batch(String::new(), vec![json!({}), own]))
+        .await;
+    let decisions = [&answer["evaluations"][0], &answer["evaluations"][1]];
+    assert_eq!(
+        decisions.map(|it| &it["decision"]),
+        [&json!(true), &json!(false)]
+    );
+}
+
+#[tokio::test]
+async fn pages_of_actions_are_of_the_instant_of_the_first() {
+    let (clock, store) = (
+        Arc::new(Hand::at(1_900_000_000)),
+        SqliteStore::memory().unwrap(),
+    );
+    let running = start_on(Arc::new(store), Arc::clone(&clock) as _, None).await;
+    let schema = "use expiration\ndefinition user {}\ndefinition doc {\n relation editor: user with expiration\n \
+        relation viewer: user\n permission edit = editor\n permission view = viewer\n}";
+    write_schema(&running.client().await, schema).await;
+    let rows = [
+        "doc:a#editor@user:alice[expiration:2030-03-17T17:46:50Z]",
+        "doc:a#viewer@user:alice",
+    ];
+    write(&running, &rows).await;
+    let mut http = Http::to(&running).await;
+    let mut asked = json!({ "subject": alice(), "resource": { "type": "doc", "id": "a" }, "page": { "limit": 1 } });
+    let first = http.well(ACTIONS, &asked).await;
+    assert_eq!(first["results"], json!([{ "name": "edit" }]));
+    clock.go_on(20);
+    asked["page"] = json!({ "token": first["page"]["next_token"] });
+    let second = http.well(ACTIONS, &asked).await;
+    assert_eq!(second["results"], json!([{ "name": "view" }]));
+    asked["page"] = json!({});
+    let anew = http.well(ACTIONS, &asked).await;
+    assert_eq!(anew["results"], json!([{ "name": "view" }]));
+}
+
+/// A clock that is moved by hand.
+struct Hand(AtomicI64);
+
+impl Hand {
+    fn at(seconds: i64) -> Self {
+        Self(AtomicI64::new(seconds))
+    }
+
+    fn go_on(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::Relaxed) * 1_000_000).unwrap()
+    }
 }

@@ -116,7 +116,7 @@ async fn of_questions(node: &Node, caller: &Caller, notes: &mut Notes) {
     );
     let (object, user) = (notes.object(), "user:a".parse().unwrap());
     let context = Context::default();
-    let held = check::held(node, caller, NEWEST, (&object, &user), &context).await;
+    let held = ops::held::held(node, caller, NEWEST, (&object, &user), &context).await;
     notes.note("held", held);
     let expanded = expand::expand(node, caller, NEWEST, &object, "view").await;
     notes.note("expand", expanded);
