@@ -304,6 +304,8 @@ TRICKS = [
     "/legacy/%2e%2e/todos/1",
     "/legacy/..%2ftodos/1",
     "/legacy/%252e%252e/todos/1",
+    "/legacy;x/todos/1",
+    "/legacy/a;x/b",
 ]
 
 

@@ -1,8 +1,8 @@
 //! Paths of requests, read so that no two programs can see two things in one.
 //!
 //! A path is split at `/` as it was sent, and each segment is decoded once. What some program between the client and the service may
-//! read otherwise is refused: `.` and `..` in any spelling, empty segments, backslashes, control characters, what would decode a
-//! second time. A `/` that was encoded stays within its segment.
+//! read otherwise is refused: `.` and `..` in any spelling, empty segments, `;`, backslashes, control characters, what would decode a
+//! second time. A `/` or a `;` that was encoded stays within its segment.
 
 /// Longest path, in bytes as sent.
 pub const PATH_BYTES_MAX: usize = 8_192;
@@ -40,6 +40,9 @@ pub enum PathError {
     /// A segment that means another folder, in whatever spelling.
     #[error("the path holds `.` or `..`")]
     Dots,
+    /// A `;` as it is, behind which servlet containers and others read parameters and not the path.
+    #[error("the path holds `;`: one that belongs to a name is sent as `%3B`")]
+    Semicolon,
     /// A backslash or a control character, however written.
     #[error("the path holds a backslash or a control character")]
     Forbidden,
@@ -92,6 +95,9 @@ fn segment(written: &str) -> Result<String, PathError> {
     let mut parts = decoded.split('/');
     if parts.any(|part| matches!(part.split(';').next(), Some("." | ".."))) {
         return Err(PathError::Dots);
+    }
+    if written.contains(';') {
+        return Err(PathError::Semicolon);
     }
     if written.contains('%') && holds_encoding(&decoded) {
         return Err(PathError::EncodedTwice);
@@ -154,7 +160,7 @@ mod tests {
         assert_eq!(read("/todos/"), of(&["todos", ""]));
         assert_eq!(read("/a%20b/%C3%A9"), of(&["a b", "é"]));
         assert_eq!(read("/files/a%2Fb"), of(&["files", "a/b"]));
-        assert_eq!(read("/a;v=1/b...c/..."), of(&["a;v=1", "b...c", "..."]));
+        assert_eq!(read("/a%3Bv=1/b...c/..."), of(&["a;v=1", "b...c", "..."]));
         assert_eq!(read("/100%25"), of(&["100%"]));
     }
 
@@ -178,6 +184,10 @@ mod tests {
             ("/a/..;/b", Dots),
             ("/a/..;x=1/b", Dots),
             ("/a/.%3b", Dots),
+            ("/admin;x/users", Semicolon),
+            ("/admin/users;", Semicolon),
+            ("/;/admin", Semicolon),
+            ("/a;v=%31", Semicolon),
             ("/a%5c..%5cb", Forbidden),
             ("/a\\b", Forbidden),
             ("/a%00", Forbidden),

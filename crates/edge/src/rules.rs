@@ -46,6 +46,9 @@ pub enum Unmatched {
     /// The host is none.
     #[error("the host is no name of a host")]
     Host,
+    /// It has an encoded `/` in what `{rest...}` of the narrowest route stands for; no wider route is looked for.
+    #[error("the path holds an encoded `/` where its route joins segments")]
+    Slash,
     /// There is none.
     #[error("no route is for the request")]
     Route,
@@ -77,9 +80,12 @@ impl Rules {
             if !entry.is_for(method) || !entry.host.matches(&host) {
                 continue;
             }
-            let Some(params) = entry.path.matched(&path) else {
+            let Some(params) = entry.path.reached(&path) else {
                 continue;
             };
+            if entry.path.joins_slash(&path) {
+                return Err(Unmatched::Slash);
+            }
             if let Some(route) = self.routes.get(entry.route) {
                 return Ok(Found {
                     route,

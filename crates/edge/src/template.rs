@@ -99,6 +99,20 @@ impl Template {
     /// The values of the parameters for a path that matches.
     #[must_use]
     pub fn matched<'t>(&'t self, path: &Segments) -> Option<Vec<(&'t str, String)>> {
+        self.reached(path).filter(|_| !self.joins_slash(path))
+    }
+
+    /// Whether what is left of a path has an encoded `/` in it: joined, it could not be told from one that parts segments.
+    pub(crate) fn joins_slash(&self, path: &Segments) -> bool {
+        let Some((Part::Rest(_), before)) = self.0.split_last() else {
+            return false;
+        };
+        let mut left = path.as_slice().iter().skip(before.len());
+        left.any(|segment| segment.contains('/'))
+    }
+
+    /// As [`Self::matched`], also where [`Self::joins_slash`].
+    pub(crate) fn reached<'t>(&'t self, path: &Segments) -> Option<Vec<(&'t str, String)>> {
         let segments = path.as_slice();
         let mut values = Vec::new();
         for (ix, part) in self.0.iter().enumerate() {
@@ -112,10 +126,6 @@ impl Template {
                 Part::One(_) => return None,
                 Part::Rest(name) => {
                     let left = segments.get(ix..)?;
-                    // Joined, an encoded `/` could not be told from one that parts segments.
-                    if left.iter().any(|segment| segment.contains('/')) {
-                        return None;
-                    }
                     values.push((name.as_str(), left.join("/")));
                     return Some(values);
                 }

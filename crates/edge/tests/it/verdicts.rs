@@ -1,6 +1,6 @@
 //! What becomes of requests.
 
-use edge::{Answer, Decision, Freshness, Outcome, Rules, User, Verdict};
+use edge::{Answer, Decision, Freshness, Outcome, Rules, Unmatched, User, Verdict};
 
 use crate::request::{Request, map, request};
 
@@ -239,6 +239,8 @@ fn no_route_no_pass() {
         "GET //todos/7",
         "GET /todos//7",
         "GET /open/..;/todos/7",
+        "GET /todos/7;x",
+        "GET /open;x",
         "GET /open%2f..%2ftodos",
         "GET /todos/%252e%252e",
         "GET todos/7",
@@ -310,6 +312,31 @@ routes:
     assert_eq!(found("API.example.org.:443", "GET /a/1"), "host");
     assert_eq!(found("api.example.org", "PUT /a/1"), "below");
     assert_eq!(found("example.org", "GET /x"), "any");
+}
+
+#[test]
+fn what_the_narrowest_route_does_not_take_goes_to_no_wider_one() {
+    let text = r#"
+routes:
+  - {name: any, path: "/{rest...}", allow: true, reason: test}
+  - {name: wide, path: "/files/{name}", allow: true, reason: test}
+  - name: guarded
+    host: api.example.org
+    path: /files/{rest...}
+    checks: [{resource: "file:${params.rest}", permission: view, subject: "user:${claims.sub}"}]
+"#;
+    let rules = Rules::read("r", text).unwrap();
+    let found = |host: &str, line: &str| {
+        let mut request = request(line);
+        request.host = host.to_owned();
+        rules.find(&request).map(|found| found.name().to_owned())
+    };
+    let plain = found("api.example.org", "GET /files/a/b");
+    assert_eq!(plain, Ok("guarded".to_owned()));
+    let encoded = found("api.example.org", "GET /files/a%2Fb");
+    assert_eq!(encoded, Err(Unmatched::Slash));
+    let elsewhere = found("other.net", "GET /files/a%2Fb");
+    assert_eq!(elsewhere, Ok("wide".to_owned()));
 }
 
 #[test]
