@@ -1,8 +1,9 @@
 //! What is asked of the graph for a review, and what the answers come to.
 //!
 //! A user is asked about, and each group that it is said to be in: groups that Remit knows it to be in count by themselves. Each is
-//! asked about in the namespace and in the cluster: whether something grants it, and whether it is banned. Whether the user is
-//! locked shows where it is denied to be itself.
+//! asked about in the namespace and in the cluster: whether something grants it, and whether it is banned. Whether one of them is
+//! locked shows where it is denied to be itself. A lock denies every question, also whether there is a ban: so each is asked about,
+//! and that last, lest a lock that comes meanwhile lifts a ban and does not show.
 //!
 //! A ban is never passed over: where it cannot be decided, nothing is answered, and what the cluster is told to do then happens
 //! (its `failurePolicy`). An API server takes an answer with an error in it for one without an opinion, and asks the next.
@@ -42,7 +43,7 @@ pub enum AskError {
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To know whether the user is not locked.
+    /// To know whether the user, or a group of it, is not locked.
     Unlocked,
     /// To know whether one is banned there.
     Banned(Ban),
@@ -53,7 +54,7 @@ pub enum Purpose {
 /// Why somebody is denied what others may grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ban {
-    /// The user is locked.
+    /// The user or a group of it is locked.
     Locked,
     /// The user or a group of it is banned in the cluster.
     Cluster,
@@ -120,30 +121,21 @@ pub fn questions(cluster: &Cluster, review: &Review) -> Result<Vec<Asked>, AskEr
     }
     let scopes = scopes(cluster, &review.about).map_err(AskError::Namespace)?;
     let context = context(&review.about);
-    let mut asked = Vec::with_capacity((groups + 1) * scopes.len() * 2 + 1);
+    let mut asked = Vec::with_capacity((groups + 1) * (scopes.len() * 2 + 1));
     let mut subjects = Vec::with_capacity(groups + 1);
     if let Some(user) = &review.user {
-        let user = id::user(cluster, user).map_err(AskError::User)?;
-        asked.push(Asked {
-            purpose: Purpose::Unlocked,
-            resource: user.clone(),
-            permission: names::ITSELF,
-            subject: user.clone().into(),
-            context: Context::default(),
-        });
-        subjects.push(SubjectRef::from(user));
+        subjects.push(id::user(cluster, user).map_err(AskError::User)?);
     }
     for group in &review.groups {
-        let group = id::global(names::GROUP, group).map_err(AskError::Group)?;
-        subjects.push(group.into());
+        subjects.push(id::global(names::GROUP, group).map_err(AskError::Group)?);
     }
-    for subject in subjects {
+    for subject in &subjects {
         for (scope, ban) in &scopes {
             let ask = |purpose, permission, context: &Context| Asked {
                 purpose,
                 resource: scope.clone(),
                 permission,
-                subject: subject.clone(),
+                subject: subject.clone().into(),
                 context: context.clone(),
             };
             let nothing = Context::default();
@@ -151,6 +143,13 @@ pub fn questions(cluster: &Cluster, review: &Review) -> Result<Vec<Asked>, AskEr
             asked.push(ask(Purpose::Granted, granted(&review.about), &context));
         }
     }
+    asked.extend(subjects.into_iter().map(|subject| Asked {
+        purpose: Purpose::Unlocked,
+        resource: subject.clone(),
+        permission: names::ITSELF,
+        subject: subject.into(),
+        context: Context::default(),
+    }));
     Ok(asked)
 }
 
@@ -263,7 +262,7 @@ fn context(about: &About) -> Context {
 impl fmt::Display for Ban {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Locked => "the user is locked",
+            Self::Locked => "the user or a group of it is locked",
             Self::Cluster => "the user or a group of it is banned in the cluster",
             Self::Namespace => "the user or a group of it is banned in the namespace",
         })

@@ -96,7 +96,7 @@ fn an_answer_is_never_both() {
     assert_eq!(status(Verdict::Allowed)["allowed"], true);
     assert_eq!(
         status(Verdict::Denied(Ban::Locked)),
-        json!({ "allowed": false, "denied": true, "reason": "the user is locked" })
+        json!({ "allowed": false, "denied": true, "reason": "the user or a group of it is locked" })
     );
     let failed = status(Verdict::NoOpinion {
         failure: Some("max depth exceeded".to_owned()),

@@ -116,7 +116,7 @@ async fn what_an_api_server_sent_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_server_may_come_with_a_certificate_and_needs_three_roles() {
+async fn an_api_server_may_come_with_a_certificate_and_needs_four_roles() {
     let domain = Domain::new();
     let folder = tempfile::tempdir().unwrap();
     let of_domain = "[[trust_domain]]\nname = 'example.org'\nbundle_file = 'bundle.pem'\n";
@@ -141,17 +141,18 @@ async fn an_api_server_may_come_with_a_certificate_and_needs_three_roles() {
     let own = domain.client(&["spiffe://example.org/apiserver"]);
     let mut http = Http::connect_as(running.http, &ours, own).await;
     let ask = async |http: &mut Http, user: &str| -> Answer {
-        let mut asked = request(ASKED, text(review(&get(user, &[], "default", "pods"))));
+        let mut asked = request(ASKED, text(review(&get(user, &["eng"], "default", "pods"))));
         asked.headers_mut().remove("authorization");
         http.ask(asked).await
     };
-    // Without a role on each it is not known whether the user is banned, and that is no answer.
+    // Without a role on each it is not known whether the user is banned or locked, and that is no answer.
     for definition in [
         "kubernetes/user",
         "kubernetes/cluster",
         "kubernetes/namespace",
+        "kubernetes/group",
     ] {
-        let refused = ask(&mut http, "mallory").await;
+        let refused = ask(&mut http, "bob").await;
         assert_eq!(refused.code, 400, "{}", refused.text);
         assert!(refused.text.contains("not found"), "{}", refused.text);
         let role =
@@ -258,7 +259,7 @@ async fn a_lock_denies_what_is_granted_and_another_cluster_is_another() {
     let alice = json!({ "objectType": "kubernetes/user", "objectId": "alice" });
     let lock = json!({ "subject": alice, "reason": "a secret of the security team" });
     http.well("/remit/v1/access/lock", lock).await;
-    let told = json!({ "allowed": false, "denied": true, "reason": "the user is locked" });
+    let told = json!({ "allowed": false, "denied": true, "reason": "the user or a group of it is locked" });
     assert_eq!(status(&mut http, &admin).await, told);
     assert_eq!(
         status(&mut http, &get("bob", &["admins"], "prod", "secrets")).await["allowed"],
@@ -267,6 +268,31 @@ async fn a_lock_denies_what_is_granted_and_another_cluster_is_another() {
     http.well("/remit/v1/access/unlock", json!({ "subject": alice }))
         .await;
     assert_eq!(status(&mut http, &admin).await["allowed"], true);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_lock_of_a_group_does_not_lift_its_ban() {
+    let running = started(&[ADMINS]).await;
+    let client = running.client().await;
+    let by_name = "kubernetes/cluster_role_binding:main/admins#subject@kubernetes/user:eve";
+    let ban = "kubernetes/cluster:main#banned@kubernetes/group:contractors#anyone";
+    touch(&client, &[by_name, ban]).await.unwrap();
+    let mut http = Http::to(&running).await;
+    let told = |reason: &str| json!({ "allowed": false, "denied": true, "reason": reason });
+    let banned = told("the user or a group of it is banned in the cluster");
+    let locked = told("the user or a group of it is locked");
+    let eve = get("eve", &["contractors"], "prod", "secrets");
+    let ann = get("ann", &["admins"], "prod", "secrets");
+    assert_eq!(status(&mut http, &eve).await, banned);
+    for group in ["contractors", "admins"] {
+        let group = json!({ "objectType": "kubernetes/group", "objectId": group });
+        let lock = json!({ "subject": group, "reason": "its owner is gone" });
+        http.well("/remit/v1/access/lock", lock).await;
+    }
+    assert_eq!(status(&mut http, &eve).await, locked);
+    // And nobody has anything by a group that is locked.
+    assert_eq!(status(&mut http, &ann).await, locked);
     running.stop().await;
 }
 

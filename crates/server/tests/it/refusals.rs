@@ -468,7 +468,7 @@ async fn an_api_server_that_may_not_ask_gets_no_answer() {
         headers.insert("authorization", "Bearer second-key".parse().unwrap());
         let answer = http.ask(request).await;
         let told = answer.json();
-        let message = "object definition `kubernetes/user` not found";
+        let message = "object definition `kubernetes/cluster` not found";
         assert_eq!(
             (answer.code, &told["message"]),
             (400, &json!(message)),
