@@ -7,7 +7,7 @@ use edge::{User, Verdict};
 use identity::{AuthenticateError, Authorization, Caller, Credential, Presented};
 use model::Decision as Checked;
 use ops::{Consistency, Node};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::Edge;
 use crate::config::Authentication;
@@ -243,7 +243,12 @@ fn told(
         Decision::Allow(upstream) => Told::Pass(upstream),
         Decision::Deny(denial) => Told::Deny(denial),
         Decision::Fail => {
-            return Err(failure.unwrap_or_else(|| Status::internal("a check has no answer")));
+            // Why is in the log: what a failure tells of the schema is not for whoever asked the proxy.
+            let code = failure.map_or(Code::Internal, |status| status.code());
+            return Err(Status::new(
+                code,
+                "a check has no answer; the log of the server says why",
+            ));
         }
     };
     Ok(Judged {

@@ -134,7 +134,16 @@ async fn envoy_is_told_over_grpc() {
     assert_eq!(ask("GET", "/open", &[]).await, "200 -");
     assert_eq!(ask("GET", "/shadowed/b", &ann).await, "200 -");
     // A check that fails is no denial, and less still a pass.
-    assert_eq!(ask("GET", "/unknown", &ann).await, "FailedPrecondition");
+    let failed = by_grpc(&running, attributes("GET", "/unknown", &ann), Some(KEY)).await;
+    let failed = failed.unwrap_err();
+    assert_eq!(
+        (failed.code(), failed.message()),
+        (
+            Code::FailedPrecondition,
+            "a check has no answer; the log of the server says why"
+        )
+    );
+    assert!(failed.details().is_empty());
     // Keys are not for people: they are whom no issuer vouches for.
     let key = format!("Bearer {KEY}");
     assert_eq!(

@@ -296,8 +296,12 @@ async fn each_operation_refuses_somebody_who_may_not_over_grpc() {
             continue;
         }
         let status = outcome.expect_err(name);
+        // What a proxy is told may reach whoever asked it, so that it is told no reason.
+        let is_untold = name == "envoy.service.auth.v3.Authorization.Check"
+            && status.code() == Code::FailedPrecondition
+            && status.message().contains("no answer");
         assert!(
-            is_refusal(status.code(), status.message()),
+            is_untold || is_refusal(status.code(), status.message()),
             "{name}: {status:?}"
         );
     }
