@@ -127,7 +127,7 @@ impl Node {
         history.note(&published.snapshot, published.hash, clock.now());
         let recorded_keys = RecordedKeys::default();
         recorded_keys.replace(published.records.access.keys.iter());
-        let clock_offset = ClockOffset::default();
+        let clock_offset = ClockOffset::unknown();
         if let Err(error) = clock_offset.measure(&*store, &*clock).await {
             tracing::warn!(%error, "the clock of the store cannot be asked for; trying again");
         }

@@ -88,7 +88,7 @@ async fn a_replica_without_its_server_answers_nothing_until_it_is_heard_of() {
         .unwrap_err();
     assert_eq!(refused.kind, Kind::Unavailable);
     assert!(
-        refused.message.contains("has not confirmed yet"),
+        refused.message.contains("has not compared its clock"),
         "{}",
         refused.message
     );
