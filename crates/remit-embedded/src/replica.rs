@@ -359,24 +359,24 @@ impl Start {
     }
 }
 
-/// Writes the cache again and again: as soon as the engine answers, and then whenever it is time and there is something new.
+/// Writes the cache again and again: as soon as the engine answers, and then whenever it is time and there is something new. One that
+/// could not be written has its turn at the next time as well.
 async fn keep_cache(engine: Engine, cache: Arc<Cache>, every: Duration) {
     const LOOK: Duration = Duration::from_millis(200);
     let mut written: Option<Revision> = None;
     loop {
         let revision = engine.node.snapshot().revision();
-        if engine.ready().is_ok() && written != Some(revision) {
+        if engine.ready().is_err() {
+            tokio::time::sleep(LOOK.min(every)).await;
+            continue;
+        }
+        if written != Some(revision) {
             match write_cache(&engine, &cache).await {
                 Ok(revision) => written = Some(revision),
                 Err(error) => tracing::warn!(%error, "the cache of the replica cannot be written"),
             }
         }
-        let wait = if written.is_none() {
-            LOOK.min(every)
-        } else {
-            every
-        };
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(every).await;
     }
 }
 

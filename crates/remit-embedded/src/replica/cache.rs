@@ -71,7 +71,10 @@ impl Cache {
             path: path.to_owned(),
             source,
         };
-        let lock = private().truncate(false).open(beside(path, ".lock"));
+        let lock = private()
+            .create(true)
+            .truncate(false)
+            .open(beside(path, ".lock"));
         let lock = lock.map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
@@ -109,7 +112,21 @@ impl Cache {
     pub(crate) fn write(&self, state: &State) -> io::Result<()> {
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let partial = beside(&self.path, ".partial");
-        let file = private().truncate(true).open(&partial)?;
+        let written = self.write_by_way_of(&partial, state);
+        if written.is_err() {
+            // It may be half of everything, on a disk that may be full.
+            let _absent = fs::remove_file(&partial);
+        }
+        written
+    }
+
+    fn write_by_way_of(&self, partial: &Path, state: &State) -> io::Result<()> {
+        // Whatever is there is of a process that was killed, or of somebody else: it is neither written to nor followed.
+        match fs::remove_file(partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let file = private().create_new(true).open(partial)?;
         let mut writer = Summed {
             inner: BufWriter::new(file),
             hasher: blake3::Hasher::new(),
@@ -132,7 +149,7 @@ impl Cache {
         inner.write_all(hasher.finalize().as_bytes())?;
         let file = inner.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
-        fs::rename(&partial, &self.path)?;
+        fs::rename(partial, &self.path)?;
         // The name is durable with its folder.
         match self
             .path
@@ -240,7 +257,7 @@ impl<W: Write> Write for Summed<W> {
 /// How files are opened that nobody else is to read: they hold all relationships.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.write(true).create(true);
+    options.write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options

@@ -227,6 +227,69 @@ async fn a_cache_that_the_log_no_longer_reaches_is_not_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_cannot_be_written_is_tried_again_when_it_is_time() {
+    let running = start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.cache");
+    let partial = folder.path().join("a.cache.partial");
+    fs::create_dir(&path).unwrap();
+    fs::write(folder.path().join("a.cache.lock"), b"").unwrap();
+    let changed = || fs::metadata(folder.path()).unwrap().modified().unwrap();
+    let before = changed();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut follow = running.follow();
+    follow.cache = Some(path);
+    follow.pace.cache_every = Duration::from_secs(3_600);
+    let replica = Engine::follow(follow).await.unwrap();
+    assert_eq!(ann(&replica).await, Decision::Denied);
+    // It is made and taken away again, once.
+    eventually(async || (changed() != before && !partial.exists()).then_some(())).await;
+    let tried = changed();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(changed(), tried);
+    replica.close().await.unwrap_err();
+    assert!(!partial.exists());
+    running.stop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_where_the_cache_is_written_is_not_written_to() {
+    let (running, follow) = cached().await;
+    let cache = running.cache();
+    let partial = cache.with_extension("cache.partial");
+    let others = running.folder.path().join("of-another");
+    for is_symlink in [true, false] {
+        fs::write(&others, b"of another").unwrap();
+        let replica = follow_again(&Follow {
+            cache: Some(cache.clone()),
+            pace: remit_embedded::Pace {
+                cache_every: Duration::from_secs(3_600),
+                ..follow.pace.clone()
+            },
+            ..follow.clone()
+        })
+        .await;
+        if is_symlink {
+            std::os::unix::fs::symlink(&others, &partial).unwrap();
+        } else {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::set_permissions(&others, fs::Permissions::from_mode(0o666)).unwrap();
+            fs::hard_link(&others, &partial).unwrap();
+        }
+        replica.close().await.unwrap();
+        assert_eq!(fs::read(&others).unwrap(), b"of another", "{is_symlink}");
+        let written = fs::symlink_metadata(&cache).unwrap();
+        assert!(written.is_file(), "{is_symlink}");
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&written.permissions()) & 0o777,
+            0o600
+        );
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cache_is_of_one_replica_and_for_nobody_else_to_read() {
     let (running, follow) = cached().await;
     let replica = follow_again(&follow).await;
