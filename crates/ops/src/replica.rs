@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::access::{Action, Permit, Target};
 use crate::error::{Error, Kind};
 use crate::node::Node;
+use crate::streaming::Streaming;
 
 pub use news::{News, news};
 pub use state::{Header, Part, State, state};
@@ -29,6 +30,8 @@ pub use state::{Header, Part, State, state};
 const PAGE_ENTRIES_MAX: usize = 1_000;
 /// Bytes of one page of the log; one entry is always read whole.
 const PAGE_BYTES_MAX: usize = 4 << 20;
+/// Pieces of a page that may wait for a reader.
+const PIECES_WAITING_MAX: usize = 4;
 
 /// What the replicas of a node are set to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +40,13 @@ pub struct Settings {
     pub replicas_max: usize,
     /// Replicas that load the state at the same time.
     pub loads_max: usize,
+    /// Pages of the log that are handed out at the same time; who asks for another waits for its turn.
+    pub pages_max: usize,
     /// How often a replica is told of the newest commit though there is none.
     pub heartbeat: Duration,
     /// The least time between two that are told because there is a newer commit.
     pub pause: Duration,
-    /// How long what is handed out may wait for its reader.
+    /// How long what is handed out may wait for its reader, and a reader of the log for its turn.
     pub stall_max: Duration,
 }
 
@@ -50,6 +55,7 @@ impl Default for Settings {
         Self {
             replicas_max: 256,
             loads_max: 4,
+            pages_max: 32,
             heartbeat: Duration::from_secs(1),
             pause: Duration::from_millis(5),
             stall_max: Duration::from_secs(30),
@@ -63,6 +69,7 @@ pub(crate) struct Replicas {
     settings: Settings,
     followers: Arc<Semaphore>,
     loads: Arc<Semaphore>,
+    pages: Arc<Semaphore>,
 }
 
 impl Replicas {
@@ -70,6 +77,7 @@ impl Replicas {
         Self {
             followers: Arc::new(Semaphore::new(settings.replicas_max)),
             loads: Arc::new(Semaphore::new(settings.loads_max)),
+            pages: Arc::new(Semaphore::new(settings.pages_max)),
             settings,
         }
     }
@@ -88,6 +96,21 @@ impl Replicas {
                 "{loads_max} replicas read the state of this node, which is all that may at once; try again later"
             )
         })
+    }
+
+    /// Replicas read a page whenever there is a commit, all of them at once: so they wait for each other.
+    async fn page(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let turn = Arc::clone(&self.pages).acquire_owned();
+        match tokio::time::timeout(self.settings.stall_max, turn).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => {
+                let message = format!(
+                    "{} pages of the log are handed out, which is all that may be at once; try again later",
+                    self.settings.pages_max
+                );
+                Err(Error::new(Kind::Overloaded, message))
+            }
+        }
     }
 }
 
@@ -146,6 +169,42 @@ pub async fn log(
             Err(unavailable("the log of the store cannot be read", error))
         }
     }
+}
+
+/// As [`log()`], handed out in pieces. The page is held until its reader has taken it, or was too slow.
+///
+/// # Errors
+/// As [`log()`], [`Kind::Forbidden`] also later; [`Kind::Overloaded`] if there is no turn, and for a reader that is too slow.
+pub async fn log_pieces<T, I>(
+    node: &Arc<Node>,
+    caller: &Caller,
+    (after, entries_max): (Revision, usize),
+    pieces: impl FnOnce(Page) -> I,
+) -> Result<Streaming<T>, Error>
+where
+    T: Send + 'static,
+    I: Iterator<Item = T> + Send + 'static,
+{
+    admit(node, caller)?;
+    let place = node.replicas().page().await?;
+    let pieces = pieces(log(node, caller, after, entries_max).await?);
+    let stall_max = node.replicas().settings.stall_max;
+    let (feeding, told) = Streaming::new(PIECES_WAITING_MAX, stall_max);
+    let (node, caller) = (Arc::clone(node), caller.clone());
+    tokio::spawn(async move {
+        let _place = place;
+        for piece in pieces {
+            let sent = match admit(&node, &caller) {
+                Ok(()) => feeding.send(piece).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = sent {
+                feeding.fail(error);
+                return;
+            }
+        }
+    });
+    Ok(told)
 }
 
 /// The head of the store, at least as new as any commit that was acknowledged before the call.

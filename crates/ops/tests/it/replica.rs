@@ -18,14 +18,19 @@ async fn running() -> Running {
 
 /// A node with few places for replicas.
 async fn narrow() -> Arc<Node> {
+    node_with(Settings {
+        replicas_max: 1,
+        loads_max: 1,
+        heartbeat: Duration::from_millis(1),
+        stall_max: Duration::from_millis(20),
+        ..Settings::default()
+    })
+    .await
+}
+
+async fn node_with(replica: Settings) -> Arc<Node> {
     let settings = ops::Settings {
-        replica: Settings {
-            replicas_max: 1,
-            loads_max: 1,
-            heartbeat: Duration::from_millis(1),
-            stall_max: Duration::from_millis(20),
-            ..Settings::default()
-        },
+        replica,
         ..ops::Settings::default()
     };
     let store = Arc::new(SqliteStore::memory().unwrap());
@@ -254,5 +259,51 @@ async fn places_are_few_and_those_who_do_not_read_lose_theirs() {
     let (parts, error) = all(&mut slow).await;
     assert_eq!(error.unwrap().kind, Kind::Overloaded);
     assert!(!parts.iter().any(|part| matches!(part, Part::End { .. })));
+    node.stop();
+}
+
+/// Reads a page in pieces, which are numbers here.
+async fn pieces(node: &Arc<Node>) -> Result<Streaming<u32>, Error> {
+    let pieces = |_page| 0..100_u32;
+    replica::log_pieces(node, &anybody(), (Revision(0), 1), pieces).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_the_log_are_handed_out_in_turns_and_not_kept_for_those_who_do_not_read() {
+    let settings = |pages_max, millis| Settings {
+        pages_max,
+        stall_max: Duration::from_millis(millis),
+        ..Settings::default()
+    };
+    let node = node_with(settings(0, 20)).await;
+    let refused = pieces(&node).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Overloaded);
+    assert!(
+        refused.message.starts_with("0 pages of the log"),
+        "{}",
+        refused.message
+    );
+    node.stop();
+
+    let node = node_with(settings(1, 60_000)).await;
+    let first = pieces(&node).await.unwrap();
+    let moment = Duration::from_millis(100);
+    let early = tokio::time::timeout(moment, pieces(&node)).await;
+    assert!(early.is_err(), "two at once");
+    // A reader that goes gives its place away, and so does one that has read all.
+    drop(first);
+    for _ in 0..2 {
+        let (told, error) = all(&mut pieces(&node).await.unwrap()).await;
+        assert_eq!(told, Vec::from_iter(0..100));
+        assert!(error.is_none(), "{error:?}");
+    }
+    node.stop();
+
+    let node = node_with(settings(1, 20)).await;
+    let mut slow = pieces(&node).await.unwrap();
+    eventually(async || pieces(&node).await.ok()).await;
+    let (told, error) = all(&mut slow).await;
+    assert_eq!(error.unwrap().kind, Kind::Overloaded);
+    assert!(told.len() < 100, "all of it");
     node.stop();
 }

@@ -78,10 +78,12 @@ impl ReplicaService for ReplicaApi {
             given => given as usize,
         };
         let after = Revision(request.after);
-        let page = replica::log(&self.node, &caller, after, entries_max).await;
-        let page = page.map_err(error::status)?;
-        let parts = convert::page_to_wire(self.node.store().identity(), page);
-        Ok(Response::new(Box::pin(stream::iter(parts.map(Ok)))))
+        let identity = self.node.store().identity();
+        let pieces = move |page| convert::page_to_wire(identity, page);
+        let range = (after, entries_max);
+        let pieces = replica::log_pieces(&self.node, &caller, range, pieces).await;
+        let pieces = pieces.map_err(error::status)?;
+        Ok(Response::new(messages(pieces, |piece| piece)))
     }
 
     async fn ask_head(

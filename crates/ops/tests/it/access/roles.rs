@@ -114,6 +114,8 @@ async fn act(running: &Running, caller: &Caller, action: Action) -> Result<(), E
             replica::state(node, caller).await?;
             replica::news(node, caller).await?;
             replica::log(node, caller, Revision(0), 1).await?;
+            let pieces = |page| std::iter::once(page);
+            replica::log_pieces(node, caller, (Revision(0), 1), pieces).await?;
             let head = replica::head(node, caller).await?;
             replica::time(node, caller).await?;
             let token = running.store.identity().token(head.revision, &head.hash);
