@@ -114,7 +114,7 @@ impl Owned {
     ///
     /// # Errors
     /// [`Error`] for limits, updates that do not fit the schema, preconditions that fail, and a store that cannot commit. A write
-    /// that failed changed nothing.
+    /// that failed changed nothing; but after [`Kind::DeadlineExceeded`] and [`Kind::Unavailable`] the commit may have been made.
     pub async fn write(&self, write: Write) -> Result<Token, Error> {
         ops::write::write(&self.node, &self.caller, write).await
     }

@@ -84,7 +84,7 @@ pub struct Pace {
     pub wait_max: Duration,
     /// How often the cache is written, if there is something new.
     pub cache_every: Duration,
-    /// How often all that it has is compared with what the server has; none for never.
+    /// How often its relationships are compared with those of the server, by their digest; none for never.
     pub compare_every: Option<Duration>,
 }
 
@@ -140,7 +140,9 @@ impl Engine {
     /// Starts a replica: from its cache where that is a past of what the server has, else from all that the server has.
     ///
     /// It comes back once it answers. Where the server cannot be asked and there is a cache, it comes back at once and
-    /// answers nothing before the server confirmed that it is at the head, as a node that starts.
+    /// answers nothing before the server confirmed that it is at the head, as a node that starts. Where the connection is
+    /// interrupted while it starts, or it takes over 30 seconds, it may come back without answering yet: [`Engine::ready`] and
+    /// [`Replica::health`] say why.
     ///
     /// # Errors
     /// [`FollowError`]
