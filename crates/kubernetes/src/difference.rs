@@ -1,8 +1,12 @@
 //! What has to be written so that a server has what manifests say.
 //!
 //! The roles and bindings of an import are marked with its source, and theirs alone are changed. The order is that in which no moment
-//! between two commits lets anybody do what neither the old manifests nor the new ones do: what is taken away first, then roles,
-//! then what is given.
+//! between two commits lets anybody do what neither the old manifests nor the new ones do.
+//!
+//! All that is taken away goes first: what is left meanwhile is a part of the old. Then come rules whose text changes in place, while
+//! bindings, roles and their parts are those that the old and the new have in common: a grant has one rule at its end, so that it is
+//! wholly of the old or wholly of the new. After that no rule is of the old alone, and what is added makes parts of the new: that a
+//! namespace is of its cluster, whose bans count there, then what roles are made of, then what bindings give.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -235,7 +239,14 @@ struct Writes {
     /// The marks of what is new: first, so that whatever follows is known to be ours.
     marked: Vec<RelationshipUpdate>,
     taken: Vec<RelationshipUpdate>,
-    roles: Vec<RelationshipUpdate>,
+    /// What rules match.
+    matched: Vec<RelationshipUpdate>,
+    /// Of which cluster namespaces are.
+    scoped: Vec<RelationshipUpdate>,
+    /// The rules of roles.
+    ruled: Vec<RelationshipUpdate>,
+    /// The roles of roles.
+    aggregated: Vec<RelationshipUpdate>,
     given: Vec<RelationshipUpdate>,
     /// The marks of what is gone: last, so that what is left of it after a cut is known to be ours.
     unmarked: Vec<RelationshipUpdate>,
@@ -262,15 +273,18 @@ impl Writes {
     }
 
     fn add(&mut self, operation: Operation, row: &Relationship) {
-        let is_of_role = [names::ROLE, names::CLUSTER_ROLE, names::RULE]
-            .contains(&row.resource.definition.as_str());
         let is_taken = operation == Operation::Delete;
         let when = match (is_mark(row), is_taken) {
             (true, false) => &mut self.marked,
             (true, true) => &mut self.unmarked,
-            (false, _) if is_of_role => &mut self.roles,
             (false, true) => &mut self.taken,
-            (false, false) => &mut self.given,
+            (false, false) => match row.relation.as_str() {
+                names::MATCHES | names::MATCHES_URL => &mut self.matched,
+                names::OF_CLUSTER => &mut self.scoped,
+                names::OF_RULE => &mut self.ruled,
+                names::AGGREGATE => &mut self.aggregated,
+                _ => &mut self.given,
+            },
         };
         when.push(RelationshipUpdate {
             operation,
@@ -282,7 +296,10 @@ impl Writes {
         let phases = [
             self.taken,
             self.marked,
-            self.roles,
+            self.matched,
+            self.scoped,
+            self.ruled,
+            self.aggregated,
             self.given,
             self.unmarked,
         ];

@@ -76,6 +76,28 @@ fn what_is_taken_comes_before_roles_and_what_is_given_after() {
 }
 
 #[test]
+fn nothing_is_added_before_all_is_taken_and_rules_come_before_what_leads_to_them() {
+    let mark = "kubernetes/cluster_role:main/b#source@kubernetes/source:main/rbac";
+    let aggregate = "kubernetes/cluster_role:main/b#aggregate@kubernetes/cluster_role:main/a";
+    let of_a = "kubernetes/cluster_role:main/a#source@kubernetes/source:main/rbac";
+    let rule = "kubernetes/cluster_role:main/a#rule@kubernetes/rule:main/a/0";
+    let matches = RULE.replace("prod/r/0", "a/0");
+    let wider = WIDER.replace("prod/r/0", "a/0");
+    // `b` is no longer made of `a`, whose rule comes to match more.
+    let current = [mark, aggregate, of_a, rule, &matches, SHARED];
+    let desired = wanted(&[&[mark], &[of_a, rule, &wider]]);
+    assert_eq!(
+        updates(&desired, &current, false),
+        [format!("Delete {aggregate}"), format!("Touch {wider}")]
+    );
+    let desired = wanted(&[&[mark, aggregate], &[of_a, rule, &wider], &[MARK, SCOPE]]);
+    assert_eq!(
+        updates(&desired, &[mark, of_a], false),
+        [MARK, &wider, SHARED, rule, aggregate, SCOPE].map(|row| format!("Touch {row}"))
+    );
+}
+
+#[test]
 fn what_is_gone_goes_only_if_it_was_imported_and_that_is_asked_for() {
     let by_hand = "kubernetes/role_binding:main/prod/hand#subject@kubernetes/user:ann";
     let of_another = "kubernetes/role:main/prod/other#source@kubernetes/source:main/other";

@@ -1,9 +1,11 @@
-//! Random clusters and reviews: what RBAC says, the graph says, by the engine and by the naive evaluator.
+//! Random clusters and reviews: what RBAC says, the graph says, by the engine and by the naive evaluator; and while
+//! others are imported, nothing that neither say.
 
 use std::cell::Cell;
 
 use kubernetes::question::Verdict;
 use proptest::collection::vec;
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::generated::{manifests, spec};
@@ -15,6 +17,8 @@ const CLUSTERS: u32 = 500;
 const REVIEWS: usize = 24;
 /// The naive evaluator is asked about so many of these.
 const REVIEWS_OF_ORACLE: usize = 2;
+/// Imports over what was imported before.
+const IMPORTS: u32 = 300;
 
 #[test]
 fn the_graph_answers_as_rbac_does() {
@@ -49,5 +53,58 @@ fn the_graph_answers_as_rbac_does() {
     assert!(
         allowed > 500 && left > 500,
         "{allowed} allowed, {left} left to others"
+    );
+}
+
+#[test]
+fn no_commit_of_an_import_grants_what_neither_the_old_nor_the_new_manifests_do() {
+    let case = (manifests(), manifests(), vec(proptest::bool::ANY, 24)).prop_map(
+        |(old, other, is_kept)| {
+            // Some stay, some go, some come, and some change.
+            let kept = old.iter().zip(is_kept);
+            let kept = kept.filter_map(|(manifest, is_kept)| is_kept.then_some(manifest.clone()));
+            let mut new: Vec<_> = kept.collect();
+            for manifest in other {
+                let is_same = |there: &serde_json::Value| {
+                    ["/kind", "/metadata/name", "/metadata/namespace"]
+                        .iter()
+                        .all(|path| there.pointer(path) == manifest.pointer(path))
+                };
+                if !new.iter().any(is_same) {
+                    new.push(manifest);
+                }
+            }
+            (old, new)
+        },
+    );
+    let (commits, asked) = (Cell::new(0_u32), Cell::new(0_u32));
+    let mut runner = TestRunner::new(Config {
+        cases: IMPORTS,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let run = runner.run(&(case, vec(spec(), REVIEWS)), |((old, new), specs)| {
+        let is_neither = |spec: &&serde_json::Value| {
+            !rbac::allows(&old, &Asked(spec)) && !rbac::allows(&new, &Asked(spec))
+        };
+        let specs: Vec<_> = specs.iter().filter(is_neither).collect();
+        let mut graph = Graph::of(&old, &[]);
+        // The smallest commits that there are: each of others is made of these.
+        for update in graph.updates_to(&new) {
+            graph.write(std::slice::from_ref(&update));
+            commits.set(commits.get() + 1);
+            for spec in &specs {
+                asked.set(asked.get() + 1);
+                let nothing = Verdict::NoOpinion { failure: None };
+                assert_eq!(graph.ask(spec), nothing, "{spec} after {update:?}");
+            }
+        }
+        Ok(())
+    });
+    run.unwrap();
+    let (commits, asked) = (commits.get(), asked.get());
+    assert!(
+        commits > 5_000 && asked > 20_000,
+        "{commits} commits, {asked} reviews"
     );
 }

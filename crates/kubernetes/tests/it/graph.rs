@@ -4,16 +4,33 @@ use std::sync::Arc;
 
 use engine::eval::{self, Environment, Query};
 use engine::graph::{Change, Snapshot};
+use kubernetes::difference;
 use kubernetes::id::Cluster;
-use kubernetes::import::{self, Target};
+use kubernetes::import::{self, Desired, Target};
 use kubernetes::manifest::Manifests;
 use kubernetes::question::{self, Answer, Asked, Verdict};
 use kubernetes::review::Review;
 use kubernetes::schema::TEXT;
-use model::{Decision, Relationship, Revision, Timestamp};
+use model::{Decision, Operation, Relationship, RelationshipUpdate, Revision, Timestamp};
 use schema::Schema;
 use serde_json::{Value, json};
 use testkit::oracle;
+
+fn target() -> Target {
+    Target {
+        cluster: Cluster::default(),
+        source: "rbac".to_owned(),
+    }
+}
+
+/// What manifests come to.
+fn desired(manifests: &[Value]) -> Desired {
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": manifests });
+    let mut read = Manifests::default();
+    read.read("list.json", &list.to_string(), None);
+    assert_eq!(read.faults, [], "{list}");
+    import::desired(&target(), &read.found).unwrap()
+}
 
 /// What was imported.
 pub(crate) struct Graph {
@@ -26,17 +43,7 @@ pub(crate) struct Graph {
 impl Graph {
     /// Imports manifests as JSON, and adds `more` beside them.
     pub(crate) fn of(manifests: &[Value], more: &[&str]) -> Self {
-        let list = json!({ "apiVersion": "v1", "kind": "List", "items": manifests });
-        let mut read = Manifests::default();
-        read.read("list.json", &list.to_string(), None);
-        assert_eq!(read.faults, [], "{list}");
-        let cluster = Cluster::default();
-        let target = Target {
-            cluster: cluster.clone(),
-            source: "rbac".to_owned(),
-        };
-        let desired = import::desired(&target, &read.found).unwrap();
-        let mut rows: Vec<Relationship> = desired.relationships().cloned().collect();
+        let mut rows: Vec<Relationship> = desired(manifests).relationships().cloned().collect();
         rows.extend(more.iter().map(|text| text.parse().unwrap()));
         let schema = Arc::new(Schema::compile(TEXT).unwrap());
         let changes: Vec<Change> = rows.iter().cloned().map(Change::Put).collect();
@@ -48,8 +55,29 @@ impl Graph {
             schema,
             rows,
             snapshot,
-            cluster,
+            cluster: Cluster::default(),
         }
+    }
+
+    /// What an import of `manifests` writes to it.
+    pub(crate) fn updates_to(&self, manifests: &[Value]) -> Vec<RelationshipUpdate> {
+        let (desired, current) = (desired(manifests), self.rows.clone());
+        let found = difference::difference(&target(), &desired, current, true);
+        found.unwrap().updates
+    }
+
+    /// Writes a commit to it.
+    pub(crate) fn write(&mut self, updates: &[RelationshipUpdate]) {
+        let changes: Vec<Change> = updates
+            .iter()
+            .map(|update| match update.operation {
+                Operation::Delete => Change::Remove(update.relationship.key()),
+                Operation::Touch | Operation::Create => Change::Put(update.relationship.clone()),
+            })
+            .collect();
+        let next = Revision(self.snapshot.revision().0 + 1);
+        let written = self.snapshot.apply(next, Timestamp::EPOCH, &changes);
+        self.snapshot = written.unwrap();
     }
 
     fn questions(&self, spec: &Value) -> Vec<Asked> {
