@@ -29,7 +29,8 @@ pub struct Write {
     pub preconditions: Vec<Precondition>,
     /// What the caller says about the change, as a JSON object.
     pub metadata: Option<String>,
-    /// Makes the write once, however often it is asked for: repetitions get the token of the first.
+    /// Makes the write once, however often its caller asks for it: repetitions get the token of the first. Other callers' keys
+    /// are others.
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
@@ -344,6 +345,8 @@ pub(crate) async fn commit(
     const TRIES_MAX: usize = 8;
     // What a node that stopped knows of the schema is not to be relied on.
     node.ready()?;
+    let key = terms.idempotency_key.as_ref();
+    let key = key.map(|key| own_key(caller, key)).transpose()?;
     let _gate = node.write_gate().read().await;
     for _ in 0..TRIES_MAX {
         let current = node.current.load_full();
@@ -352,7 +355,7 @@ pub(crate) async fn commit(
             base: current.base(),
             preconditions: terms.preconditions.clone(),
             changes: changes.clone(),
-            idempotency_key: terms.idempotency_key.clone(),
+            idempotency_key: key.clone(),
             provenance: provenance(caller, terms.metadata.clone()),
             now: node.now(),
         };
@@ -363,6 +366,17 @@ pub(crate) async fn commit(
         }
     }
     Err(conflict())
+}
+
+/// The key as the store has it: each caller has keys of its own.
+fn own_key(caller: &Caller, key: &IdempotencyKey) -> Result<IdempotencyKey, Error> {
+    let name = caller.name().as_bytes();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(name.len() as u64).to_le_bytes());
+    hasher.update(name);
+    hasher.update(key.as_str().as_bytes());
+    let text = hasher.finalize().to_hex();
+    IdempotencyKey::new(&text).map_err(|error| Error::new(Kind::Internal, error.to_string()))
 }
 
 pub(crate) fn provenance(caller: &Caller, metadata: Option<String>) -> Provenance {

@@ -1,9 +1,9 @@
 //! A write with an idempotency key is made once, however often it is asked for.
 
 use hyper::header::HeaderValue;
-use remit_client::Client;
 use remit_client::proto::authzed::api::v1 as wire;
 use remit_client::proto::authzed::api::v1::relationship_update::Operation;
+use remit_client::{Client, Transport};
 use tonic::{Code, Request, Status};
 
 use server::convert;
@@ -45,6 +45,22 @@ async fn a_repetition_gets_the_first_answer_and_changes_nothing() {
     assert!(reused.message().contains("a key of its own"), "{reused}");
     // A key that was refused with its write is free.
     assert!(create(&client, "bob", &["order-2"]).await.is_ok());
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_caller_has_keys_of_its_own() {
+    let (running, client) = with_schema().await;
+    let other = running.client_with(Some("second-key"), Transport::Plaintext);
+    let other = other.await;
+    let first = create(&client, "ann", &["order-1"]).await.unwrap();
+    let second = create(&other, "bob", &["order-1"]).await.unwrap();
+    assert_ne!(first, second);
+    assert_eq!(create(&client, "ann", &["order-1"]).await.unwrap(), first);
+    assert_eq!(create(&other, "bob", &["order-1"]).await.unwrap(), second);
+    // The same write by another caller is no repetition.
+    let refused = create(&other, "ann", &["order-2"]).await.unwrap_err();
+    assert_eq!(refused.code(), Code::AlreadyExists);
     running.stop().await;
 }
 
