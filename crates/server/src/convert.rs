@@ -195,6 +195,16 @@ pub(crate) fn idempotency_key(metadata: &MetadataMap) -> Result<Option<Idempoten
     }
 }
 
+/// Refuses such a key on a call that would not be known again by it.
+pub(crate) fn no_idempotency_key(metadata: &MetadataMap) -> Result<(), Status> {
+    if !metadata.contains_key(IDEMPOTENCY_KEY) {
+        return Ok(());
+    }
+    Err(Status::invalid_argument(format!(
+        "this call takes no idempotency key; send it without `{IDEMPOTENCY_KEY}`"
+    )))
+}
+
 pub(crate) fn write(request: wire::WriteRelationshipsRequest) -> Result<Write, Status> {
     let mut rules = Rules::default();
     for (ix, update) in request.updates.iter().enumerate() {

@@ -46,6 +46,7 @@ impl ExperimentalService for ExperimentalApi {
         request: Request<Streaming<wire::BulkImportRelationshipsRequest>>,
     ) -> Result<Response<wire::BulkImportRelationshipsResponse>, Status> {
         let caller = caller(&request)?;
+        convert::no_idempotency_key(request.metadata())?;
         let messages = request.into_inner().map(|message| twin(&message?));
         answer(self.permissions.import(&caller, messages).await?)
     }
@@ -105,6 +106,7 @@ impl ExperimentalService for ExperimentalApi {
         request: Request<wire::ExperimentalRegisterRelationshipCounterRequest>,
     ) -> Result<Response<wire::ExperimentalRegisterRelationshipCounterResponse>, Status> {
         let caller = caller(&request)?;
+        convert::no_idempotency_key(request.metadata())?;
         let (name, filter) = convert::register_counter(request.into_inner())?;
         ops::counter::register(&self.node, &caller, &name, filter)
             .await
@@ -138,6 +140,7 @@ impl ExperimentalService for ExperimentalApi {
         request: Request<wire::ExperimentalUnregisterRelationshipCounterRequest>,
     ) -> Result<Response<wire::ExperimentalUnregisterRelationshipCounterResponse>, Status> {
         let caller = caller(&request)?;
+        convert::no_idempotency_key(request.metadata())?;
         let name = convert::counter_name(request.into_inner().name)?;
         ops::counter::unregister(&self.node, &caller, &name)
             .await

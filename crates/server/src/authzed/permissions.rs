@@ -210,6 +210,7 @@ impl PermissionsService for PermissionsApi {
         request: Request<wire::DeleteRelationshipsRequest>,
     ) -> Result<Response<wire::DeleteRelationshipsResponse>, Status> {
         let caller = caller(&request)?;
+        convert::no_idempotency_key(request.metadata())?;
         let deletion = convert::delete(request.into_inner())?;
         let deleted = ops::write::delete(&self.node, &caller, deletion)
             .await
@@ -251,6 +252,7 @@ impl PermissionsService for PermissionsApi {
         request: Request<Streaming<wire::ImportBulkRelationshipsRequest>>,
     ) -> Result<Response<wire::ImportBulkRelationshipsResponse>, Status> {
         let caller = caller(&request)?;
+        convert::no_idempotency_key(request.metadata())?;
         self.import(&caller, request.into_inner()).await
     }
 

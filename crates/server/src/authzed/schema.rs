@@ -43,6 +43,7 @@ impl SchemaService for SchemaApi {
         request: Request<wire::WriteSchemaRequest>,
     ) -> Result<Response<wire::WriteSchemaResponse>, Status> {
         let caller = caller(&request)?;
+        convert::no_idempotency_key(request.metadata())?;
         let schema = request.into_inner().schema;
         let at = ops::schema::write(&self.node, &caller, &schema)
             .await

@@ -29,6 +29,7 @@ impl AccessApi {
 impl AccessService for AccessApi {
     async fn lock(&self, request: Request<LockRequest>) -> Result<Response<LockResponse>, Status> {
         let caller = caller(&request)?;
+        convert::no_idempotency_key(request.metadata())?;
         let request = request.into_inner();
         let subject = convert::remit::locked(request.subject.as_ref())?;
         let locked = lock::lock(&self.node, &caller, &subject, &request.reason).await;
@@ -42,6 +43,7 @@ impl AccessService for AccessApi {
         request: Request<UnlockRequest>,
     ) -> Result<Response<UnlockResponse>, Status> {
         let caller = caller(&request)?;
+        convert::no_idempotency_key(request.metadata())?;
         let subject = convert::remit::locked(request.into_inner().subject.as_ref())?;
         let unlocked = lock::unlock(&self.node, &caller, &subject).await;
         Ok(Response::new(UnlockResponse {
@@ -72,6 +74,7 @@ impl AccessService for AccessApi {
         request: Request<CreateKeyRequest>,
     ) -> Result<Response<CreateKeyResponse>, Status> {
         let caller = caller(&request)?;
+        convert::no_idempotency_key(request.metadata())?;
         let name = request.into_inner().name;
         let created = keys::create(&self.node, &caller, &name).await;
         let (key, at) = created.map_err(error::status)?;
@@ -86,6 +89,7 @@ impl AccessService for AccessApi {
         request: Request<RevokeKeyRequest>,
     ) -> Result<Response<RevokeKeyResponse>, Status> {
         let caller = caller(&request)?;
+        convert::no_idempotency_key(request.metadata())?;
         let name = request.into_inner().name;
         let revoked = keys::revoke(&self.node, &caller, &name).await;
         Ok(Response::new(RevokeKeyResponse {

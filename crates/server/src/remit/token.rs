@@ -41,6 +41,7 @@ impl TokenApi {
 impl TokenService for TokenApi {
     async fn mint(&self, request: Request<MintRequest>) -> Result<Response<MintResponse>, Status> {
         let caller = caller(&request)?;
+        convert::no_idempotency_key(request.metadata())?;
         let asked = asked(request.into_inner())?;
         let authenticator = self.authenticator.as_ref();
         let authenticator = authenticator.ok_or(MintError::NoCredential);

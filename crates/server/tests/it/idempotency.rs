@@ -3,6 +3,7 @@
 use hyper::header::HeaderValue;
 use remit_client::proto::authzed::api::v1 as wire;
 use remit_client::proto::authzed::api::v1::relationship_update::Operation;
+use remit_client::proto::remit::v1 as remit;
 use remit_client::{Client, Transport};
 use tonic::{Code, Request, Status};
 
@@ -61,6 +62,71 @@ async fn each_caller_has_keys_of_its_own() {
     // The same write by another caller is no repetition.
     let refused = create(&other, "ann", &["order-2"]).await.unwrap_err();
     assert_eq!(refused.code(), Code::AlreadyExists);
+    running.stop().await;
+}
+
+fn keyed<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let metadata = request.metadata_mut();
+    metadata.insert("remit-idempotency-key", "k".parse().unwrap());
+    request
+}
+
+#[expect(deprecated, reason = "calls by their older names change as much")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_not_be_known_again_takes_no_key() {
+    let (running, client) = with_schema().await;
+    create(&client, "ann", &[]).await.unwrap();
+    let delete = wire::DeleteRelationshipsRequest {
+        relationship_filter: Some(wire::RelationshipFilter {
+            resource_type: "doc".to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let object = remit::DeleteObjectRequest {
+        object: Some(convert::object_to_wire(&"doc:a".parse().unwrap())),
+        ..Default::default()
+    };
+    let schema = wire::WriteSchemaRequest {
+        schema: "definition user {}".to_owned(),
+    };
+    let import = tokio_stream::empty::<wire::ImportBulkRelationshipsRequest>();
+    let old_import = tokio_stream::empty::<wire::BulkImportRelationshipsRequest>();
+    let (mut permissions, mut objects) = (client.permissions(), client.remit_permissions());
+    let refusals = [
+        permissions.delete_relationships(keyed(delete)).await.err(),
+        permissions
+            .import_bulk_relationships(keyed(import))
+            .await
+            .err(),
+        client
+            .experimental()
+            .bulk_import_relationships(keyed(old_import))
+            .await
+            .err(),
+        objects.delete_object(keyed(object)).await.err(),
+        client.schema().write_schema(keyed(schema)).await.err(),
+    ];
+    for (ix, refused) in refusals.into_iter().enumerate() {
+        let refused = refused.unwrap_or_else(|| panic!("call {ix} took a key"));
+        assert_eq!(refused.code(), Code::InvalidArgument, "{ix}: {refused}");
+        assert!(
+            refused.message().contains("takes no idempotency key"),
+            "{ix}: {refused}"
+        );
+    }
+    // Nothing was deleted.
+    let again = create(&client, "ann", &[]).await.unwrap_err();
+    assert_eq!(again.code(), Code::AlreadyExists);
+    let mut http = Http::to(&running).await;
+    let mut request = post(
+        "/v1/relationships/delete",
+        r#"{"relationshipFilter": {"resourceType": "doc"}}"#,
+    );
+    let key = HeaderValue::from_static("k");
+    request.headers_mut().insert("remit-idempotency-key", key);
+    assert_eq!(http.ask(request).await.code, 400);
     running.stop().await;
 }
 
