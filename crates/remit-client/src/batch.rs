@@ -347,6 +347,7 @@ fn manner(deadline: Instant) -> Manner {
     Manner {
         repeat: Repeat::Harmless,
         is_hedged: true,
+        is_write: false,
         is_stream: false,
         deadline,
     }

@@ -78,6 +78,8 @@ pub(crate) struct Tally {
 pub(crate) struct Manner {
     pub(crate) repeat: Repeat,
     pub(crate) is_hedged: bool,
+    /// Whether it changes something, be it once only.
+    pub(crate) is_write: bool,
     /// Whether the answer is a stream, whose deadline is not that of the call.
     pub(crate) is_stream: bool,
     pub(crate) deadline: Instant,
@@ -285,8 +287,8 @@ impl Core {
         let status = Status::deadline_exceeded("the deadline passed before an answer");
         let error = link::error(status);
         let error = match trail.last {
-            // It has never reached anybody.
-            Some(last) if trail.sent == 0 && manner.repeat == Repeat::Harmless => {
+            // It has never reached anybody, or not so that it would matter.
+            Some(last) if trail.sent == 0 && !manner.is_write => {
                 return link::error(last).with_note("until the deadline passed");
             }
             Some(last) => error.with_note(&format!("and before that: {}", last.message())),

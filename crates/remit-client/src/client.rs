@@ -177,6 +177,7 @@ impl Client {
         Manner {
             repeat,
             is_hedged: false,
+            is_write: true,
             is_stream: false,
             deadline: deadline_after(deadline),
         }

@@ -173,6 +173,7 @@ impl<Q: Question> Results<Q> {
         let manner = Manner {
             repeat: Repeat::Harmless,
             is_hedged: false,
+            is_write: false,
             is_stream: true,
             deadline: deadline_after(wait),
         };

@@ -158,6 +158,35 @@ async fn what_never_reached_a_server_is_tried_until_the_deadline() {
     assert!(error.to_string().contains("cannot connect"), "{error}");
 }
 
+/// One endpoint is gone and the other does not answer: a write may have been made there, with a key or without.
+#[tokio::test]
+async fn a_write_that_is_under_way_is_not_told_that_it_reached_nobody() {
+    let gone = {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap().to_string()
+    };
+    for key in [None, Some(IdempotencyKey::random())] {
+        // Whichever is asked first.
+        for is_turned in [false, true] {
+            let hangs = Fixed::start(Answer::Hangs).await;
+            let mut endpoints = [gone.clone(), hangs.endpoint()];
+            if is_turned {
+                endpoints.reverse();
+            }
+            let client = builder(&endpoints).build().unwrap();
+            let write = touch(["document:a#viewer@user:ann"]);
+            let write = write.with_deadline(Duration::from_millis(500));
+            let (write, kind) = match key.clone() {
+                Some(key) => (write.with_idempotency_key(key), ErrorKind::DeadlineExceeded),
+                None => (write, ErrorKind::OutcomeUnknown),
+            };
+            let error = client.write(write).await.unwrap_err();
+            assert_eq!(hangs.seen().len(), 1);
+            assert_eq!(error.kind(), kind, "{error}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_endpoint_that_does_not_answer_is_left_alone_after_a_while() {
     let (hangs, well) = (
