@@ -86,7 +86,7 @@ impl<Q: Question> Results<Q> {
         }
     }
 
-    /// The next result; nothing after the last.
+    /// The next result; nothing after the last. It may be dropped while it waits: the next call goes on where it was.
     ///
     /// # Errors
     /// [`Error`] if there is no way to go on; results that came before are part of the answer all the same, but not all of it.
@@ -133,17 +133,18 @@ impl<Q: Question> Results<Q> {
             if self.is_over || (limit > 0 && self.counted >= limit) {
                 return Ok(None);
             }
-            let mut answer = match self.answer.take() {
-                Some(answer) => answer,
-                None => self.open().await?,
-            };
             let wait = self.options.deadline.unwrap_or(self.core.deadlines.result);
+            // It stays in its place while it is waited for: whoever waits may give up, and ask on.
+            let answer = match &mut self.answer {
+                Some(answer) => answer,
+                None => {
+                    let opened = self.open().await?;
+                    self.answer.insert(opened)
+                }
+            };
             let came = tokio::time::timeout(wait, answer.next()).await;
             let status = match came {
-                Ok(Ok(Some(message))) => {
-                    self.answer = Some(answer);
-                    return self.take(message).map(Some);
-                }
+                Ok(Ok(Some(message))) => return self.take(message).map(Some),
                 Ok(Ok(None)) => return Ok(None),
                 Ok(Err(status)) => status,
                 Err(_) => {
@@ -151,6 +152,7 @@ impl<Q: Question> Results<Q> {
                     return Err(Error::new(ErrorKind::DeadlineExceeded, message));
                 }
             };
+            self.answer = None;
             self.note_loss(status).await?;
         }
     }
@@ -169,6 +171,11 @@ impl<Q: Question> Results<Q> {
     }
 
     async fn open(&mut self) -> Result<Answer<Q::Message>, Error> {
+        if self.has_begun && !self.is_resumable {
+            // Whoever waited gave up while its failure was looked into.
+            let message = "the answer was lost, and did not say where it goes on; ask again";
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
         let wait = self.options.deadline.unwrap_or(self.core.deadlines.result);
         let manner = Manner {
             repeat: Repeat::Harmless,

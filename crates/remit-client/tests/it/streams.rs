@@ -1,6 +1,8 @@
 //! Look-ups and reads over connections that break.
 
-use futures_util::TryStreamExt as _;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, TryStreamExt as _};
 use remit_client::{
     Client, Consistency, ErrorKind, Filter, FoundSubject, LookupResources, LookupSubjects, Read,
     Retry,
@@ -128,6 +130,37 @@ async fn texts(client: &Client, read: Read) -> Vec<String> {
     let rows = client.read(read).collect(COUNT).await.unwrap();
     let text = |row: &remit_client::Relationship| format!("{}@{}", row.resource(), row.subject());
     rows.iter().map(text).collect()
+}
+
+/// Whoever waits for a result may stop to wait, as in one branch of a `select`, and ask on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_that_is_given_up_costs_nothing() {
+    let (_site, _direct, proxy, through) = site().await;
+    let lookup = LookupResources::new("document", "view", "user:ann").unwrap();
+    let mut results = through.lookup_resources(lookup);
+    let mut found = vec![results.next().await.unwrap().unwrap().id];
+    let counts = through.counts();
+    proxy.stall(true);
+    let mut given_up = 0;
+    loop {
+        match results.next().now_or_never() {
+            Some(next) => match next.unwrap() {
+                Some(one) => found.push(one.id),
+                None => break,
+            },
+            None => {
+                given_up += 1;
+                // There is but the one call.
+                assert_eq!(through.counts(), counts);
+                proxy.stall(false);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+    assert!(given_up > 0, "there was nothing to wait for");
+    let expected: Vec<String> = (0..COUNT).map(|number| format!("d{number:05}")).collect();
+    assert_eq!(found, expected);
+    assert_eq!(through.counts(), counts);
 }
 
 /// Where every connection breaks before a result, there is an end to trying.
