@@ -178,14 +178,12 @@ impl Proof {
             if source.is::<NoCredential>() {
                 return Self::Answered;
             }
+            // What else carries a cause was made here, of what was left of a connection: its code, too.
+            if status.code() != Code::DeadlineExceeded {
+                return Self::Lost;
+            }
         }
         match status.code() {
-            // Statuses that carry a cause were made here, of what was left of a connection.
-            Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled
-                if status.source().is_some() =>
-            {
-                Self::Lost
-            }
             Code::Unavailable => Self::Unavailable,
             Code::ResourceExhausted | Code::Aborted => Self::Refused,
             Code::Unauthenticated => Self::Unauthenticated,
@@ -280,4 +278,51 @@ pub(crate) fn cut() -> Status {
     let cause = "it has no status at its end";
     status.set_source(Arc::new(Lost(cause.into())));
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CODES: [Code; 9] = [
+        Code::Unavailable,
+        Code::Unknown,
+        Code::Internal,
+        Code::Cancelled,
+        Code::ResourceExhausted,
+        Code::PermissionDenied,
+        Code::Aborted,
+        Code::Unauthenticated,
+        Code::InvalidArgument,
+    ];
+
+    fn caused(code: Code, by: Arc<dyn StdError + Send + Sync>) -> Status {
+        let mut status = Status::new(code, "it broke");
+        status.set_source(by);
+        status
+    }
+
+    /// A connection that is ended for being too busy is a `RESOURCE_EXHAUSTED`, which would be a server's refusal.
+    #[test]
+    fn what_was_left_of_a_connection_is_no_answer_whatever_its_code() {
+        for code in CODES {
+            let cause = Arc::new(std::io::Error::other("the connection was ended"));
+            let status = caused(code, cause);
+            assert_eq!(Proof::of(&status), Proof::Lost, "{code:?}");
+            assert_eq!(error(status).kind(), ErrorKind::Unavailable, "{code:?}");
+            let not_sent = caused(code, Arc::new(NotSent("closed".into())));
+            assert_eq!(Proof::of(&not_sent), Proof::NotSent, "{code:?}");
+            let no_credential = caused(code, Arc::new(NoCredential));
+            assert_eq!(Proof::of(&no_credential), Proof::Answered, "{code:?}");
+            assert_ne!(Proof::of(&Status::new(code, "no")), Proof::Lost, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_late_may_have_been_done() {
+        let late = Status::deadline_exceeded("late");
+        assert_eq!(Proof::of(&late), Proof::Broken);
+        let late = caused(Code::DeadlineExceeded, Arc::new(TimeoutExpired(())));
+        assert_eq!(Proof::of(&late), Proof::Broken);
+    }
 }
