@@ -137,7 +137,7 @@ func story(server *remit, folder, examples string) {
 	pods := resource("ann@example.com", engineer, "list", "prod", "pods", "")
 	// Without a role it gets no answer, and does what it is told to do then.
 	expect(asked, pods, "deny", "not found")
-	for _, definition := range []string{"cluster", "namespace", "user", "serviceaccount"} {
+	for _, definition := range []string{"cluster", "namespace", "user", "serviceaccount", "group"} {
 		server.run("access", "grant", "remit/key:apiserver", "checker", "--definition", "kubernetes/"+definition)
 	}
 	expect(stranger, pods, "deny", "not found")
@@ -156,7 +156,7 @@ func story(server *remit, folder, examples string) {
 	expect(asked, pods, "deny", "banned in the namespace")
 	server.run("relationship", "delete", ban)
 	server.run("access", "lock", "kubernetes/user:ann=40example=2Ecom", "--reason", "lost a laptop")
-	expect(asked, pods, "deny", "the user is locked <nil>")
+	expect(asked, pods, "deny", "the user or a group of it is locked <nil>")
 	server.run("access", "unlock", "kubernetes/user:ann=40example=2Ecom")
 	expect(asked, pods, "allow", "granted")
 	crowd := make([]string, 1001)
