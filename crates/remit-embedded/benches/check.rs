@@ -20,7 +20,7 @@ use ops::{Node, Settings};
 use remit_embedded::{
     Consistency, Engine, Follow, Limits, Question, Replica, Server, Transport, Write,
 };
-use server::{Authentication, Config, HttpAddress};
+use server::{Authentication, Config};
 use store::SqliteStore;
 
 const SCHEMA: &str = "definition user {}\ndefinition document {\n relation viewer: user\n permission view = viewer\n}";
@@ -90,18 +90,7 @@ async fn serve() -> (Arc<Node>, String) {
     });
     import.add(&node, rows).unwrap();
     import.commit(&node, &anybody).await.unwrap();
-    let config = Config {
-        grpc_addr: "127.0.0.1:0".parse().unwrap(),
-        http_addr: HttpAddress::Off,
-        metrics_addr: None,
-        tls: None,
-        authentication: Authentication::None,
-        request_bytes_max: 4 << 20,
-        call_max: Duration::from_secs(600),
-        public_url: None,
-        edge: None,
-        shutdown_grace: Duration::from_secs(1),
-    };
+    let config = Config::new(Authentication::None);
     let listening = server::listen(Arc::clone(&node), config).await.unwrap();
     let address = listening.address().to_string();
     tokio::spawn(listening.serve(std::future::pending()));

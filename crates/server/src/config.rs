@@ -1,6 +1,6 @@
 //! What a server is set to.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,26 @@ pub struct Config {
     pub call_max: Duration,
     /// How long calls may take to end once the server stops.
     pub shutdown_grace: Duration,
+}
+
+impl Config {
+    /// A server that lets in whom `authentication` does, over gRPC alone, in plaintext, on a free port of this machine's loopback. Its limits are
+    /// those that `remit serve` has by default.
+    #[must_use]
+    pub fn new(authentication: Authentication) -> Self {
+        Self {
+            grpc_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            http_addr: HttpAddress::Off,
+            metrics_addr: None,
+            public_url: None,
+            edge: None,
+            tls: None,
+            authentication,
+            request_bytes_max: 4 << 20,
+            call_max: Duration::from_secs(600),
+            shutdown_grace: Duration::from_secs(10),
+        }
+    }
 }
 
 /// Where HTTP is served.

@@ -8,7 +8,7 @@ use identity::{Authenticator, PresharedKeys};
 use model::{Clock, Revision, SystemClock};
 use ops::{Node, Settings};
 use remit_client::{Builder, Client, Credentials, Relationship, Write};
-use server::{Authentication, Config, HttpAddress, Tls};
+use server::{Authentication, Config, Tls};
 use store::{LogEntry, LogQuery, SqliteStore, Store};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -136,15 +136,8 @@ async fn serve(
     let listening = loop {
         let config = Config {
             grpc_addr: address,
-            http_addr: HttpAddress::Off,
-            metrics_addr: None,
             tls: tls.clone(),
-            authentication: Authentication::Required(Arc::clone(&authenticator)),
-            request_bytes_max: 4 << 20,
-            call_max: Duration::from_secs(60),
-            public_url: None,
-            edge: None,
-            shutdown_grace: Duration::from_secs(5),
+            ..Config::new(Authentication::Required(Arc::clone(&authenticator)))
         };
         match server::listen(Arc::clone(&node), config).await {
             Ok(listening) => break listening,

@@ -13,7 +13,7 @@ use remit_embedded::{
     Consistency, Context, Engine, Error, Follow, Pace, Question, Replica, Server, Settings,
     Transport, Write,
 };
-use server::{Authentication, Config, HttpAddress, ServeError};
+use server::{Authentication, Config, ServeError};
 use store::{SqliteStore, Store};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -98,15 +98,8 @@ impl Stopped {
         let door = Authenticator::new(keys, node.recorded_keys(), settings, clock);
         let config = Config {
             grpc_addr: self.address,
-            http_addr: HttpAddress::Off,
-            metrics_addr: None,
-            tls: None,
-            authentication: Authentication::Required(door),
-            request_bytes_max: 4 << 20,
-            call_max: Duration::from_secs(60),
-            public_url: None,
-            edge: None,
             shutdown_grace: Duration::from_millis(200),
+            ..Config::new(Authentication::Required(door))
         };
         let listening = server::listen(Arc::clone(&node), config).await.unwrap();
         let address = listening.address();

@@ -175,16 +175,12 @@ async fn serve(
     (http_addr, call_max): (HttpAddress, Duration),
 ) -> Running {
     let config = Config {
-        grpc_addr: "127.0.0.1:0".parse().unwrap(),
         http_addr,
         metrics_addr: Some("127.0.0.1:0".parse().unwrap()),
         tls,
-        authentication: Authentication::Required(authenticator),
-        request_bytes_max: 4 << 20,
         call_max,
-        public_url: None,
         edge,
-        shutdown_grace: Duration::from_secs(5),
+        ..Config::new(Authentication::Required(authenticator))
     };
     let listening = server::listen(Arc::clone(&node), config).await.unwrap();
     let endpoint = listening.address().to_string();

@@ -3,14 +3,13 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use identity::{Authenticator, PresharedKeys};
 use model::{Clock, SystemClock};
 use ops::{Node, Settings};
 use remit_client::proto::authzed::api::v1::WriteSchemaRequest;
 use remit_client::{Client, Credentials, Relationship, Write};
-use server::{Authentication, Config, HttpAddress};
+use server::{Authentication, Config};
 use store::SqliteStore;
 
 const KEY: &str = "example-key";
@@ -65,18 +64,7 @@ async fn remit() -> String {
     let keys = Arc::new(PresharedKeys::new([KEY]).unwrap());
     let settings = identity::Settings::default();
     let authenticator = Authenticator::new(Some(keys), node.recorded_keys(), settings, clock);
-    let config = Config {
-        grpc_addr: "127.0.0.1:0".parse().unwrap(),
-        http_addr: HttpAddress::Off,
-        metrics_addr: None,
-        tls: None,
-        authentication: Authentication::Required(authenticator),
-        request_bytes_max: 4 << 20,
-        call_max: Duration::from_secs(60),
-        public_url: None,
-        edge: None,
-        shutdown_grace: Duration::from_secs(1),
-    };
+    let config = Config::new(Authentication::Required(authenticator));
     let listening = server::listen(node, config).await.unwrap();
     let endpoint = listening.address().to_string();
     tokio::spawn(listening.serve(std::future::pending()));
