@@ -57,6 +57,7 @@ const RULES: &[Rule] = rules![
     concurrency::of_two_creates_one_wins,
     concurrency::of_two_commits_admitted_at_one_head_one_is_refused,
     concurrency::the_head_is_never_behind_an_acknowledgement,
+    concurrency::the_head_is_never_behind_what_was_read,
     write::a_create_of_an_existing_one_is_refused,
     write::a_touch_adds_or_replaces,
     write::a_delete_ignores_caveat_and_expiration,

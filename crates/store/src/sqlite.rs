@@ -365,3 +365,45 @@ fn overloaded() -> StoreError {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::commit::{Base, ChangeRequest, Provenance};
+
+    /// As a reader finds it that comes between the writer's transaction and its publication.
+    #[tokio::test]
+    async fn a_head_that_is_not_published_yet_is_not_behind_what_was_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("store.db")).unwrap();
+        let unpublished = || *lock(&store.published.head) = Head::EMPTY;
+        let query = LogQuery {
+            after: Revision(0),
+            entries_max: 10,
+            bytes_max: 1 << 20,
+        };
+        let request = CommitRequest {
+            base: Base::of_schema(Revision(0)),
+            preconditions: Vec::new(),
+            changes: vec![ChangeRequest::Schema("definition user {}".to_owned())],
+            idempotency_key: None,
+            provenance: Provenance {
+                actor: "ann".to_owned(),
+                reason: None,
+                metadata: None,
+            },
+            now: Timestamp::EPOCH,
+        };
+        store.commit(request).await.unwrap();
+        let committed = store.head().await.unwrap();
+        unpublished();
+        assert_eq!(store.log(query).await.unwrap().len(), 1);
+        assert_eq!(store.head().await.unwrap(), committed);
+        unpublished();
+        let scanned = store.scan(&mut |_, _| ControlFlow::Continue(())).unwrap();
+        assert_eq!(scanned.head, committed);
+        assert_eq!(store.head().await.unwrap(), committed);
+    }
+}

@@ -1,5 +1,6 @@
 //! Many callers at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use model::CommitHash;
@@ -123,5 +124,37 @@ pub(super) fn the_head_is_never_behind_an_acknowledgement(harness: &dyn Harness)
                 }
             });
         }
+    });
+}
+
+/// Who reads the log and then asks for the head would take one that lags for a log that was cut.
+pub(super) fn the_head_is_never_behind_what_was_read(harness: &dyn Harness) {
+    let store = &*harness.make();
+    let is_done = &AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for step in 0..400 {
+                commit(
+                    store,
+                    vec![create(&format!("document:d{step}#viewer@user:ann"))],
+                );
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+        scope.spawn(move || {
+            let mut read = Revision(0);
+            while !is_done.load(Ordering::Relaxed) {
+                if let Some(entry) = log_after(store, read.0).last() {
+                    read = entry.revision;
+                    assert!(head(store).revision >= read);
+                }
+            }
+        });
+        scope.spawn(move || {
+            while !is_done.load(Ordering::Relaxed) {
+                let scanned = store.scan(&mut |_, _| ControlFlow::Break(())).unwrap();
+                assert!(head(store).revision >= scanned.head.revision);
+            }
+        });
     });
 }
