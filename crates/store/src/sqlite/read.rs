@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::codec::{hash, revision, revision_sql, scan_row, timestamp};
 use super::lock;
+use super::writer::Published;
 use crate::commit::{LogEntry, Provenance, Record, RecordKey, SchemaChange};
 use crate::error::{LogError, StoreError, TokenRefused};
 use crate::log;
@@ -39,6 +40,19 @@ pub(super) fn in_transaction<T, E: From<rusqlite::Error>>(
     let transaction = connection.unchecked_transaction()?;
     let result = work(&transaction)?;
     transaction.commit()?;
+    Ok(result)
+}
+
+/// As [`in_transaction`], and publishes the head that it saw before its result is told.
+pub(super) fn published<T, E: From<rusqlite::Error> + From<StoreError>>(
+    connection: &Connection,
+    published: &Published,
+    work: impl FnOnce(&Connection) -> Result<T, E>,
+) -> Result<T, E> {
+    let (result, seen) = in_transaction(connection, |connection| {
+        Ok::<_, E>((work(connection)?, head(connection)?))
+    })?;
+    published.raise(seen);
     Ok(result)
 }
 

@@ -5,7 +5,9 @@
 //! savepoint. If the transaction itself fails, each commit of the group is tried alone, so that one that does not fit
 //! on the disk takes no other with it.
 //!
-//! INVARIANT: a commit is answered only after the sync that made it durable, and the head is published before that.
+//! INVARIANT: a commit is answered only after the sync that made it durable, and the head is published before that. A
+//! reader may see the commit between the two, for it is durable then; it publishes the head first where the writer has
+//! not yet.
 
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex};
@@ -65,6 +67,16 @@ pub(super) struct TrimStep {
 pub(super) struct Published {
     pub(super) head: Mutex<Head>,
     pub(super) revision: watch::Sender<Revision>,
+}
+
+impl Published {
+    /// Makes `head` the published one if it is newer.
+    pub(super) fn raise(&self, head: Head) {
+        let mut published = lock(&self.head);
+        if published.revision < head.revision {
+            *published = head;
+        }
+    }
 }
 
 /// The writer's state; it lives on its own thread.
@@ -167,7 +179,7 @@ impl Writer {
             }
         };
         self.head = head;
-        *lock(&self.published.head) = head;
+        self.published.raise(head);
         drop(connection);
         self.published.revision.send_replace(head.revision);
         Ok(results)
