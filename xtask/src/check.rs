@@ -8,6 +8,7 @@ use crate::command::{python_in, run, target};
 use crate::deploy::deploy;
 use crate::fuzz::fuzz;
 use crate::mutants::mutants;
+use crate::supply::supply;
 
 /// Sets up what the tests need and runs them all.
 ///
@@ -26,6 +27,7 @@ pub fn check() -> anyhow::Result<()> {
             "warnings",
         ],
     )?;
+    supply()?;
     install_programs()?;
     run("cargo", &["test", "--workspace"])?;
     mutants()?;

@@ -9,6 +9,8 @@ pub mod command;
 pub mod deploy;
 pub mod fuzz;
 pub mod mutants;
+pub mod release;
+pub mod supply;
 
 /// The root of the repository.
 #[must_use]

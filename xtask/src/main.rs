@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use xtask::{bench, check, codegen, deploy, fuzz, mutants};
+use xtask::{bench, check, codegen, deploy, fuzz, mutants, release, supply};
 
 const USAGE: &str = "usage: cargo xtask <command>
 
@@ -15,6 +15,9 @@ commands:
   fix      format, and mend what the lints can mend
   mutants  put known faults into a copy of the evaluator; the corpus has to catch each
   fuzz     inputs that nobody thought of; FUZZ_SECONDS says how long for each target, FUZZ_TARGET which one
+  supply   only what Remit is made of, held to deny.toml
+  release  the binary as it is handed out, its bill of materials and their sums, in target/dist; `release twice` builds it in two
+           folders and compares
   bench    make seeded workloads and measure them; `cargo xtask bench --help`
   codegen  generate crates/remit-proto/src/generated from proto/
 ";
@@ -33,7 +36,7 @@ fn main() -> ExitCode {
 fn run(arguments: &[String]) -> anyhow::Result<()> {
     let (command, rest) = match arguments {
         [command] => (command, &[][..]),
-        [command, rest @ ..] if command == "bench" => (command, rest),
+        [command, rest @ ..] if command == "bench" || command == "release" => (command, rest),
         _ => anyhow::bail!("one command is expected\n\n{USAGE}"),
     };
     match command.as_str() {
@@ -44,6 +47,12 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
         "mutants" => mutants::mutants(),
         "bench" => bench::bench(rest),
         "fuzz" => fuzz::fuzz(),
+        "supply" => supply::supply(),
+        "release" => match rest {
+            [] => release::release(false),
+            [twice] if twice == "twice" => release::release(true),
+            _ => anyhow::bail!("`release` takes `twice` or nothing\n\n{USAGE}"),
+        },
         "fix" => check::fix(),
         "codegen" => codegen::generate(Path::new(codegen::COMMITTED_DIR)),
         "--help" | "help" => {
