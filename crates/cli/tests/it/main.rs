@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+#[cfg(test)]
+mod chaos;
 mod drills;
 mod edge;
 mod identity;
