@@ -305,6 +305,16 @@ impl Store for SqliteStore {
         })
     }
 
+    fn relationship_count(&self) -> StoreFuture<'_, Result<Option<u64>, StoreError>> {
+        Box::pin(async move {
+            match &self.source {
+                ScanSource::File(_) => self.read(read::relationship_count).await.map(Some),
+                // It is empty when it is opened, and has one connection for everything.
+                ScanSource::Memory(_) => Ok(None),
+            }
+        })
+    }
+
     fn trim(&self, before: Timestamp) -> StoreFuture<'_, Result<Trimmed, StoreError>> {
         Box::pin(async move {
             let mut entries = 0;

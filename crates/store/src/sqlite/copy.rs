@@ -14,7 +14,7 @@ use crate::commit::{LogEntry, Record};
 use crate::copy::{CopyError, Source, Target};
 use crate::digest::Digest;
 use crate::error::{LogError, StoreError};
-use crate::store::{LogQuery, ScanHeader, ScanRow, StoreIdentity, StoredSchema};
+use crate::store::{Head, LogQuery, ScanHeader, ScanRow, StoreIdentity, StoredSchema};
 
 /// A store's file that is only read.
 pub struct SqliteSource {
@@ -37,6 +37,24 @@ impl SqliteSource {
             connection,
             identity,
         })
+    }
+}
+
+impl SqliteSource {
+    /// How many relationships there are.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn relationship_count(&self) -> Result<u64, StoreError> {
+        read::relationship_count(&self.connection)
+    }
+
+    /// The newest commit.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn head(&self) -> Result<Head, StoreError> {
+        read::head(&self.connection)
     }
 }
 
