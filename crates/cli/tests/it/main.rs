@@ -14,6 +14,7 @@ mod lookup;
 mod nodes;
 #[cfg(test)]
 mod replica;
+mod starting;
 mod tokens;
 mod versions;
 mod watch;
