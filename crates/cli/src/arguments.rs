@@ -2,6 +2,8 @@
 
 mod access;
 mod bulk_check;
+mod config;
+mod doctor;
 mod edge;
 mod kubernetes;
 mod lookup;
@@ -20,6 +22,8 @@ pub(crate) use access::{
     AccessCommand, Explain as AccessExplain, Grant, KeyCommand, List as AccessList, On, Revoke,
 };
 pub(crate) use bulk_check::{Answer, BulkCheck};
+pub(crate) use config::{ConfigCheck, ConfigCommand, ConfigReference, ConfigShow};
+pub(crate) use doctor::Doctor;
 pub(crate) use kubernetes::{KubernetesCommand, KubernetesImport, WhoCan};
 pub(crate) use lookup::{Lookup, LookupOptions, LookupResources, LookupSubjects};
 pub(crate) use node::{NodeCommand, NodeDigest};
@@ -63,6 +67,8 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     /// Ask whether a subject has a permission on a resource.
     Check(Check),
+    /// Check what a node depends on, and say what to do.
+    Doctor(Box<Doctor>),
     /// Ask many questions of a file.
     BulkCheck(BulkCheck),
     /// Say why a subject has a permission or not.
@@ -106,6 +112,9 @@ pub(crate) enum Command {
     /// Migrate a database, and see what a store is.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// See what a server would be set to, and what is wrong with that.
+    #[command(subcommand)]
+    Config(Box<ConfigCommand>),
     /// Print a completion script for a shell.
     Completions(Completions),
 }

@@ -5,6 +5,8 @@ pub(crate) mod backup;
 pub(crate) mod bulk_check;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod edge;
 pub(crate) mod expand;
 pub(crate) mod explain;

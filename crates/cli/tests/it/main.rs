@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+mod configuration;
+mod doctor;
 mod drills;
 mod edge;
 mod identity;
