@@ -9,6 +9,7 @@ mod exit;
 mod output;
 mod place;
 mod records;
+mod sealed;
 
 use std::process::ExitCode;
 
@@ -91,7 +92,8 @@ async fn run(arguments: Arguments, effective: Effective) -> anyhow::Result<Outco
         Command::Kubernetes(command) => commands::kubernetes::run(command).await,
         Command::Node(command) => commands::node::run(command).await,
         Command::Token(command) => commands::token::run(command).await,
-        Command::Backup(backup) => commands::backup::run(&backup),
+        Command::Backup(backup) => commands::backup::run(backup).await,
+        Command::Restore(restore) => commands::restore::run(restore).await,
         Command::Store(command) => commands::store::run(command).await,
         Command::Config(command) => commands::config::run(&command, &effective),
         Command::Completions(completions) => commands::completions::run(&completions),

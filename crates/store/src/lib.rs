@@ -40,7 +40,9 @@ pub use postgres::{
     PostgresConfig, PostgresConfigError, PostgresFormat, PostgresOpenError, PostgresReport,
     PostgresStandby, PostgresStore, PostgresTarget,
 };
-pub use sqlite::{OpenError, RestoreError, SqliteSource, SqliteStore, SqliteTarget};
+pub use sqlite::{
+    OpenError, RestoreError, SqliteSource, SqliteStore, SqliteTarget, Verified, VerifyError,
+};
 pub use store::{
     BackupProgress, Head, LogQuery, ScanHeader, ScanRow, Store, StoreFuture, StoreIdentity,
     StoredSchema, TokenVerdict, Trimmed,

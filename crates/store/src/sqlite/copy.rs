@@ -7,7 +7,7 @@ use model::{Relationship, Revision};
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::codec::{KEY_CONDITION, bind_key, bind_traits, revision_sql};
-use super::open::{OpenError, beside, migrate, open_source, publish, verify_tail};
+use super::open::{OpenError, beside, migrate, open_source, private, publish, verify_tail};
 use super::{apply, read};
 use crate::commit::draft::Decided;
 use crate::commit::{LogEntry, Record};
@@ -110,6 +110,7 @@ impl SqliteTarget {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        private(&partial).map_err(|error| CopyError::Target(Box::new(error)))?;
         let mut connection = Connection::open_with_flags(&partial, flags)?;
         migrate(path, &mut connection).map_err(|error| CopyError::Target(Box::new(error)))?;
         connection.execute_batch(
