@@ -109,9 +109,10 @@ def there_are_three_nodes(objects):
 
 
 def nodes_are_probed(objects):
-    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+    asked = {"startupProbe": "/readyz", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
+    for name, path in asked.items():
         probe = container(objects).get(name, {})
-        expect(probe.get("httpGet", {}).get("path") == "/healthz", f"{name} does not ask for health")
+        expect(probe.get("httpGet", {}).get("path") == path, f"{name} does not ask for {path}")
         expect(probe["httpGet"]["port"] == "metrics", f"{name} asks elsewhere")
     expect(variable(objects, "REMIT_METRICS_ADDR")["value"].endswith(":9090"), "nothing listens where the probes ask")
     scheme = container(objects)["readinessProbe"]["httpGet"]["scheme"]

@@ -1,7 +1,10 @@
 //! The command line: every flag is also an environment variable `REMIT_*` and a key of the configuration file.
 
 mod access;
+mod backup;
 mod bulk_check;
+mod config;
+mod doctor;
 mod edge;
 mod kubernetes;
 mod lookup;
@@ -19,7 +22,10 @@ pub(crate) use self::edge::{EdgeCheck, EdgeCommand, EdgeTest};
 pub(crate) use access::{
     AccessCommand, Explain as AccessExplain, Grant, KeyCommand, List as AccessList, On, Revoke,
 };
+pub(crate) use backup::{Backup, BackupCommand, BackupVerify, Restore, Unsealing};
 pub(crate) use bulk_check::{Answer, BulkCheck};
+pub(crate) use config::{ConfigCheck, ConfigCommand, ConfigReference, ConfigShow};
+pub(crate) use doctor::Doctor;
 pub(crate) use kubernetes::{KubernetesCommand, KubernetesImport, WhoCan};
 pub(crate) use lookup::{Lookup, LookupOptions, LookupResources, LookupSubjects};
 pub(crate) use node::{NodeCommand, NodeDigest};
@@ -63,6 +69,8 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     /// Ask whether a subject has a permission on a resource.
     Check(Check),
+    /// Check what a node depends on, and say what to do.
+    Doctor(Box<Doctor>),
     /// Ask many questions of a file.
     BulkCheck(BulkCheck),
     /// Say why a subject has a permission or not.
@@ -101,11 +109,16 @@ pub(crate) enum Command {
     /// Mint tokens that are good for less, narrow them, and see what they say.
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Copy a SQLite store while it is in use.
+    /// Copy a store to a file while it is in use, encrypted if that is asked for, and verify copies.
     Backup(Backup),
+    /// Make a store from a backup.
+    Restore(Restore),
     /// Migrate a database, and see what a store is.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// See what a server would be set to, and what is wrong with that.
+    #[command(subcommand)]
+    Config(Box<ConfigCommand>),
     /// Print a completion script for a shell.
     Completions(Completions),
 }
@@ -442,20 +455,6 @@ pub(crate) struct Validate {
     /// Print JSON.
     #[arg(long, env = "REMIT_JSON")]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Backup {
-    /// The file to write; it must not exist.
-    pub(crate) file: PathBuf,
-    /// The store to copy.
-    #[arg(
-        long,
-        env = "REMIT_STORE",
-        default_value = "sqlite:remit.db",
-        value_name = "sqlite:PATH"
-    )]
-    pub(crate) store: String,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::configuration::ConfigurationError;
+
 /// How a command ended, other than by failing (4) or by wrong usage (2, from the argument parser).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -13,6 +15,7 @@ pub(crate) enum Outcome {
     Conditional,
 }
 
+const MISUSED: u8 = 2;
 const FAILED: u8 = 4;
 
 impl From<Outcome> for ExitCode {
@@ -25,9 +28,12 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// Tells why a command failed, with every cause.
+/// Tells why a command failed, with every cause. What is wrong with the configuration is wrong usage.
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error}");
+    if error.is::<ConfigurationError>() {
+        return ExitCode::from(MISUSED);
+    }
     for cause in error.chain().skip(1) {
         eprintln!("  because: {cause}");
     }

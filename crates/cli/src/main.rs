@@ -9,12 +9,15 @@ mod exit;
 mod output;
 mod place;
 mod records;
+mod sealed;
 
 use std::process::ExitCode;
 
 use clap::FromArgMatches as _;
 
 use crate::arguments::{Arguments, Command};
+use crate::commands::config::Effective;
+use crate::configuration::ConfigurationFile;
 use crate::exit::Outcome;
 
 #[global_allocator]
@@ -24,8 +27,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const STACK_BYTES: usize = 8 << 20;
 
 fn main() -> ExitCode {
-    let arguments = match read_arguments() {
-        Ok(arguments) => arguments,
+    let (arguments, effective) = match read_arguments() {
+        Ok(read) => read,
         Err(error) => return exit::failed(&error),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -36,23 +39,44 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit::failed(&error.into()),
     };
-    match runtime.block_on(run(arguments)) {
+    match runtime.block_on(run(arguments, effective)) {
         Ok(outcome) => outcome.into(),
         Err(error) => exit::failed(&error),
     }
 }
 
-fn read_arguments() -> anyhow::Result<Arguments> {
-    let command =
-        configuration::with_defaults_from_file(arguments::command(), std::env::args_os())?;
-    let matches = command.get_matches();
-    Ok(Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+/// Reads flags, environment and configuration file; ends the process for `--help` and wrong usage.
+fn read_arguments() -> anyhow::Result<(Arguments, Effective)> {
+    let file = ConfigurationFile::of(std::env::args_os())?;
+    let command = arguments::command();
+    let command = match &file {
+        Some(file) => file.apply(command)?,
+        None => command,
+    };
+    let matches = match command.clone().try_get_matches_from(std::env::args_os()) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let blamed = file.and_then(|it| it.blamed(&error, std::env::args_os(), &command));
+            match blamed {
+                Some(blamed) => return Err(blamed.into()),
+                None => error.exit(),
+            }
+        }
+    };
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let effective = Effective {
+        command,
+        matches,
+        file,
+    };
+    Ok((arguments, effective))
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+async fn run(arguments: Arguments, effective: Effective) -> anyhow::Result<Outcome> {
     match arguments.command {
         Command::Serve(serve) => commands::serve::run(serve).await,
         Command::Check(check) => commands::check::run(check).await,
+        Command::Doctor(doctor) => commands::doctor::run(*doctor).await,
         Command::BulkCheck(bulk) => commands::bulk_check::run(bulk).await,
         Command::Lookup(lookup) => commands::lookup::run(lookup).await,
         Command::Expand(expand) => commands::expand::run(expand).await,
@@ -68,8 +92,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Kubernetes(command) => commands::kubernetes::run(command).await,
         Command::Node(command) => commands::node::run(command).await,
         Command::Token(command) => commands::token::run(command).await,
-        Command::Backup(backup) => commands::backup::run(&backup),
+        Command::Backup(backup) => commands::backup::run(backup).await,
+        Command::Restore(restore) => commands::restore::run(restore).await,
         Command::Store(command) => commands::store::run(command).await,
+        Command::Config(command) => commands::config::run(&command, &effective),
         Command::Completions(completions) => commands::completions::run(&completions),
     }
 }

@@ -166,6 +166,7 @@ impl Follower {
             let Some(node) = self.node.upgrade() else {
                 return;
             };
+            node.follower().beat();
             match self.catch_up(&node).await {
                 Ok(()) => {}
                 Err(error) if error.is_passing() => {

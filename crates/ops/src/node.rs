@@ -24,8 +24,10 @@ use crate::error::{Error, Kind, Reason};
 use crate::follow::{self, FollowError, Follower, RecentHashes};
 use crate::head::HeadQuestions;
 use crate::history::History;
+use crate::load_progress::LoadProgress;
 use crate::lookup::{Kept, Turns};
 use crate::metrics::{CommitOutcome, Metrics, NodeCollector};
+use crate::pulse::Pulse;
 use crate::records::Records;
 use crate::replica::Replicas;
 use crate::settings::Settings;
@@ -68,6 +70,9 @@ pub struct Node {
     watches: Watches,
     replicas: Replicas,
     confirmed: Confirmed,
+    load: Arc<LoadProgress>,
+    /// Of the task that follows the store.
+    follower: Pulse,
     clock_offset: ClockOffset,
     stopped: OnceLock<String>,
     /// Schema changes take it whole, so that no write moves the head they are evaluated at.
@@ -96,9 +101,23 @@ impl Node {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Arc<Self>, Error> {
+        Self::start_telling((store, clock, settings), &Arc::default()).await
+    }
+
+    /// As [`Self::start`], and tells `progress` how far that is.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_telling(
+        (store, clock, settings): (Arc<dyn Store>, Arc<dyn Clock>, Settings),
+        progress: &Arc<LoadProgress>,
+    ) -> Result<Arc<Self>, Error> {
         let asked = Asked::now(&*clock);
-        let published = follow::load(&store).await?;
-        Self::follow((store, clock, settings), published, Confirmed::at(asked)).await
+        let published = follow::load(&store, progress).await?;
+        let confirmed = Confirmed::at(asked);
+        let node = Self::follow((store, clock, settings), published, (confirmed, progress)).await;
+        progress.end();
+        node
     }
 
     /// As [`Self::start`], from a store whose scan is of some past of its log, as a copy on disk has it. The node answers
@@ -111,15 +130,19 @@ impl Node {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Arc<Self>, Error> {
-        let published = follow::load(&store).await?;
-        Self::follow((store, clock, settings), published, Confirmed::never()).await
+        let progress = Arc::default();
+        let published = follow::load(&store, &progress).await?;
+        let node = (store, clock, settings);
+        let node = Self::follow(node, published, (Confirmed::never(), &progress)).await;
+        progress.end();
+        node
     }
 
     /// Starts to follow the store from what was loaded.
     async fn follow(
         (store, clock, settings): (Arc<dyn Store>, Arc<dyn Clock>, Settings),
         published: Published,
-        confirmed: Confirmed,
+        (confirmed, load): (Confirmed, &Arc<LoadProgress>),
     ) -> Result<Arc<Self>, Error> {
         let mut hashes = RecentHashes::default();
         hashes.note(published.snapshot.revision(), published.hash.short());
@@ -141,6 +164,8 @@ impl Node {
             history: Mutex::new(history),
             hashes: RwLock::new(hashes),
             confirmed,
+            load: Arc::clone(load),
+            follower: Pulse::default(),
             clock_offset,
             stopped: OnceLock::new(),
             write_gate: tokio::sync::RwLock::new(()),
@@ -199,6 +224,7 @@ impl Node {
     /// Adds what can be measured of this node.
     pub fn register_metrics(self: &Arc<Self>, registry: &mut Registry) {
         self.metrics.register(registry);
+        self.load.register(registry);
         registry.register_collector(Box::new(NodeCollector::new(self)));
     }
 
@@ -214,6 +240,22 @@ impl Node {
             Some(why) => Err(stopped(why)),
             None => self.clock_offset.check(),
         }
+    }
+
+    /// Whether what keeps this node going does, however little it can answer just now; else why another process should take
+    /// its place.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] for a node that stopped following its store, or whose following has not turned for minutes.
+    pub fn alive(&self) -> Result<(), Error> {
+        if let Some(why) = self.stopped.get() {
+            return Err(stopped(why));
+        }
+        self.follower.check()
+    }
+
+    pub(crate) fn follower(&self) -> &Pulse {
+        &self.follower
     }
 
     /// Whether the node can answer, else why it cannot.

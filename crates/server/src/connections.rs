@@ -25,6 +25,7 @@ use crate::calls::{Answer, Calls};
 use crate::edge::is_for_proxies;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
+use crate::starting::Waiting;
 use crate::tls::{Protocols, TlsHandle};
 
 /// Streams that may be cancelled before they are read: a client that gives up on many calls at once is no attack.
@@ -51,6 +52,8 @@ pub(crate) enum Front {
     Both(Calls, Arc<Gateway>),
     /// Metrics and health.
     Metrics(Arc<Metrics>),
+    /// What is told while the node loads, on a listener of these protocols.
+    Waiting(Arc<Waiting>, Protocols),
 }
 
 impl Front {
@@ -60,6 +63,7 @@ impl Front {
             Self::Grpc(_) => Protocols::Grpc,
             Self::Http(_) | Self::Both(..) => Protocols::GrpcAndHttp,
             Self::Metrics(_) => Protocols::Metrics,
+            Self::Waiting(_, protocols) => *protocols,
         }
     }
 
@@ -79,12 +83,13 @@ impl Front {
                 let answer = metrics.answer(&request);
                 Box::pin(std::future::ready(Ok(answer)))
             }
+            Self::Waiting(waiting, protocols) => waiting.answer(*protocols, request),
         }
     }
 }
 
 /// Whether a request is a call of gRPC. What a proxy asks about may well be one, but not what it asks itself.
-fn is_grpc(request: &Request<Body>) -> bool {
+pub(crate) fn is_grpc(request: &Request<Body>) -> bool {
     if is_for_proxies(request.uri().path()) {
         return false;
     }
@@ -101,17 +106,19 @@ fn no_http() -> Response<Body> {
 
 /// Serves what comes to `listener` until `stopped`, and then what is under way.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     tls: Option<Arc<TlsHandle>>,
     front: Front,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
     loop {
+        // The end comes first: a connection that waits is for who listens next, if anybody does.
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
+            biased;
             () = until(&mut stopped) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -168,7 +175,7 @@ async fn speak(
     front: Front,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let is_grpc_alone = matches!(front, Front::Grpc(_));
+    let is_grpc_alone = matches!(front.protocols(), Protocols::Grpc);
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(whole);
         if let Some(certificate) = &certificate {

@@ -112,11 +112,11 @@ impl Gateway {
     async fn routed(&self, head: &Parts) -> Result<&Route, Response<Body>> {
         let is_read = head.method == Method::GET;
         match head.uri.path() {
-            "/healthz" if is_read => return Err(self.health().await),
+            "/healthz" | "/readyz" if is_read => return Err(self.health().await),
             "/openapi.json" if is_read => {
                 return Err(response::json(StatusCode::OK, self.openapi.clone()));
             }
-            "/healthz" | "/openapi.json" => return Err(self.wrong_method("GET")),
+            "/healthz" | "/readyz" | "/openapi.json" => return Err(self.wrong_method("GET")),
             path if is_read && path.starts_with("/.well-known/") => {
                 if let Some(metadata) = self.calls.resource_metadata().filter(|it| it.path == path)
                 {

@@ -23,6 +23,7 @@ mod metadata;
 mod metrics;
 mod remit;
 mod serve;
+mod starting;
 mod tls;
 
 use identity::Caller;
@@ -33,6 +34,7 @@ pub use authzen::{PublicUrl, PublicUrlError};
 pub use config::{Authentication, Config, HttpAddress, Tls};
 pub use gateway::RoutesError;
 pub use serve::{Listening, ServeError, listen};
+pub use starting::{Addresses, Starting, start};
 pub use tls::{TlsError, TlsHandle};
 
 /// The caller that the guard let in. A call that got here without one is refused.

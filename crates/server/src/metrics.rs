@@ -15,6 +15,8 @@ use crate::edge::Edge;
 
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+/// What is told where there is nothing.
+pub(crate) const PATHS: &str = "/metrics, /healthz, /readyz and /livez are here\n";
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// What is measured, and where it is told.
@@ -26,13 +28,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new(node: Arc<Node>, edge: Option<&Edge>) -> Self {
-        let mut registry = Registry::default();
-        let version = ("version", env!("CARGO_PKG_VERSION"));
-        registry.register(
-            "remit_build",
-            "The version of this server",
-            Info::new(vec![version]),
-        );
+        let mut registry = registry();
         node.register_metrics(&mut registry);
         if let Some(edge) = edge {
             edge.register(&mut registry);
@@ -49,36 +45,55 @@ impl Metrics {
         }
         match request.uri().path() {
             "/metrics" => self.metrics(),
-            "/healthz" => match self.node.ready() {
-                Ok(()) => told(StatusCode::OK, "ready\n".to_owned()),
-                Err(error) => told(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    format!("{}\n", error.message),
-                ),
-            },
-            _ => told(
-                StatusCode::NOT_FOUND,
-                "/metrics and /healthz are here\n".to_owned(),
-            ),
+            "/healthz" | "/readyz" => of_node("ready", self.node.ready()),
+            "/livez" => of_node("alive", self.node.alive()),
+            _ => told(StatusCode::NOT_FOUND, PATHS.to_owned()),
         }
     }
 
     fn metrics(&self) -> Response<Body> {
-        let mut text = String::new();
-        match text::encode(&mut text, &self.registry) {
-            Ok(()) => of_type(StatusCode::OK, OPEN_METRICS, text),
-            Err(error) => {
-                tracing::error!(%error, "the metrics cannot be written down");
-                told(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "internal error\n".to_owned(),
-                )
-            }
+        written(&self.registry)
+    }
+}
+
+/// What `registry` has, as Prometheus reads it.
+pub(crate) fn written(registry: &Registry) -> Response<Body> {
+    let mut text = String::new();
+    match text::encode(&mut text, registry) {
+        Ok(()) => of_type(StatusCode::OK, OPEN_METRICS, text),
+        Err(error) => {
+            tracing::error!(%error, "the metrics cannot be written down");
+            told(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal error\n".to_owned(),
+            )
         }
     }
 }
 
-fn told(code: StatusCode, text: String) -> Response<Body> {
+/// A registry that says which version this is.
+pub(crate) fn registry() -> Registry {
+    let mut registry = Registry::default();
+    let version = ("version", env!("CARGO_PKG_VERSION"));
+    registry.register(
+        "remit_build",
+        "The version of this server",
+        Info::new(vec![version]),
+    );
+    registry
+}
+
+fn of_node(well: &str, state: Result<(), ops::Error>) -> Response<Body> {
+    match state {
+        Ok(()) => told(StatusCode::OK, format!("{well}\n")),
+        Err(error) => told(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{}\n", error.message),
+        ),
+    }
+}
+
+pub(crate) fn told(code: StatusCode, text: String) -> Response<Body> {
     of_type(code, TEXT, text)
 }
 

@@ -19,7 +19,6 @@ use remit_proto::remit::v1::permissions_service_server::PermissionsServiceServer
 use remit_proto::remit::v1::replica_service_server::ReplicaServiceServer;
 use remit_proto::remit::v1::schema_plan_service_server::SchemaPlanServiceServer;
 use remit_proto::remit::v1::token_service_server::TokenServiceServer;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -38,6 +37,7 @@ use crate::metrics::Metrics;
 use crate::remit::{
     AccessApi, ExplainApi, NodeApi, RemitPermissionsApi, ReplicaApi, SchemaPlanApi, TokenApi,
 };
+use crate::starting::{Addresses, Bound};
 use crate::tls::{TlsError, TlsHandle};
 
 /// Why a server could not be started.
@@ -65,16 +65,29 @@ pub enum ServeError {
 /// How often health is brought up to date.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
 
+/// The services whose health is told; the first stands for all.
+pub(crate) const SERVICES: [&str; 13] = [
+    "",
+    "authzed.api.v1.PermissionsService",
+    "authzed.api.v1.SchemaService",
+    "authzed.api.v1.WatchService",
+    "authzed.api.v1.ExperimentalService",
+    "envoy.service.auth.v3.Authorization",
+    "remit.v1.AccessService",
+    "remit.v1.ExplainService",
+    "remit.v1.NodeService",
+    "remit.v1.PermissionsService",
+    "remit.v1.ReplicaService",
+    "remit.v1.SchemaPlanService",
+    "remit.v1.TokenService",
+];
+
 /// A server that listens and is not yet serving.
 #[derive(Debug)]
 pub struct Listening {
     node: Arc<Node>,
     config: Config,
-    grpc: TcpListener,
-    address: SocketAddr,
-    http: Option<TcpListener>,
-    http_address: Option<SocketAddr>,
-    metrics: Option<(TcpListener, SocketAddr)>,
+    bound: Bound,
     tls: Option<Arc<TlsHandle>>,
 }
 
@@ -83,61 +96,45 @@ pub struct Listening {
 /// # Errors
 /// [`ServeError::Listen`] if an address cannot be had, [`ServeError::Tls`] if the certificate cannot be used.
 pub async fn listen(node: Arc<Node>, config: Config) -> Result<Listening, ServeError> {
-    let tls = config.tls.as_ref();
-    let tls = tls.map(|tls| TlsHandle::new(tls, &config.authentication));
-    let tls = tls.transpose()?.map(Arc::new);
-    let (grpc, address) = bind(config.grpc_addr).await?;
-    let (http, http_address) = match config.http_addr {
-        HttpAddress::Off => (None, None),
-        HttpAddress::WithGrpc => (None, Some(address)),
-        HttpAddress::Own(wanted) => {
-            let (listener, address) = bind(wanted).await?;
-            (Some(listener), Some(address))
-        }
+    let addresses = Addresses {
+        grpc: config.grpc_addr,
+        http: config.http_addr,
+        metrics: config.metrics_addr,
     };
-    let metrics = match config.metrics_addr {
-        None => None,
-        Some(wanted) => Some(bind(wanted).await?),
-    };
-    Ok(Listening {
-        node,
-        config,
-        grpc,
-        address,
-        http,
-        http_address,
-        metrics,
-        tls,
-    })
-}
-
-async fn bind(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
-    let failed = |source| ServeError::Listen {
-        address: wanted,
-        source,
-    };
-    let listener = TcpListener::bind(wanted).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
+    let bound = Bound::at(&addresses).await?;
+    Listening::on(bound, node, config)
 }
 
 impl Listening {
+    /// A server on addresses that were listened on before its node was loaded.
+    pub(crate) fn on(bound: Bound, node: Arc<Node>, config: Config) -> Result<Self, ServeError> {
+        let tls = config.tls.as_ref();
+        let tls = tls.map(|tls| TlsHandle::new(tls, &config.authentication));
+        let tls = tls.transpose()?.map(Arc::new);
+        Ok(Self {
+            node,
+            config,
+            bound,
+            tls,
+        })
+    }
+
     /// The address that gRPC is served on; with the port that was chosen, if 0 was asked for.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.bound.grpc.1
     }
 
     /// The address that HTTP is served on, which may be that of gRPC; none if it is not served.
     #[must_use]
     pub fn http_address(&self) -> Option<SocketAddr> {
-        self.http_address
+        self.bound.http_address
     }
 
     /// The address that metrics are told on; none if they are not.
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics.as_ref().map(|(_, address)| *address)
+        self.bound.metrics.as_ref().map(|(_, address)| *address)
     }
 
     /// What replaces the certificate while the server runs; none without TLS.
@@ -154,11 +151,8 @@ impl Listening {
         let Self {
             node,
             config,
-            grpc,
-            http,
-            metrics,
+            bound,
             tls,
-            ..
         } = self;
         let grace = config.shutdown_grace;
         let (stopping, stopped) = watch::channel(false);
@@ -183,15 +177,15 @@ impl Listening {
         let gateway =
             |calls: &Calls| Gateway::new(calls.clone(), apis.clone(), bytes_max).map(Arc::new);
         let mut fronts = Vec::new();
-        if let Some(listener) = http {
+        if let Some(listener) = bound.http {
             fronts.push((listener, Front::Http(gateway(&calls)?)));
         }
         let front = match config.http_addr {
             HttpAddress::WithGrpc => Front::Both(calls.clone(), gateway(&calls)?),
             HttpAddress::Own(_) | HttpAddress::Off => Front::Grpc(calls),
         };
-        fronts.push((grpc, front));
-        if let Some((listener, _)) = metrics {
+        fronts.push((bound.grpc.0, front));
+        if let Some((listener, _)) = bound.metrics {
             let metrics = Arc::new(Metrics::new(Arc::clone(&node), config.edge.as_deref()));
             fronts.push((listener, Front::Metrics(metrics)));
         }
@@ -264,21 +258,6 @@ fn reflection<'a>() -> Result<tonic_reflection::server::Builder<'a>, ServeError>
 
 /// Tells by the health service whether this node can answer; not once it stops.
 async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Receiver<bool>) {
-    const SERVICES: [&str; 13] = [
-        "",
-        "authzed.api.v1.PermissionsService",
-        "authzed.api.v1.SchemaService",
-        "authzed.api.v1.WatchService",
-        "authzed.api.v1.ExperimentalService",
-        "envoy.service.auth.v3.Authorization",
-        "remit.v1.AccessService",
-        "remit.v1.ExplainService",
-        "remit.v1.NodeService",
-        "remit.v1.PermissionsService",
-        "remit.v1.ReplicaService",
-        "remit.v1.SchemaPlanService",
-        "remit.v1.TokenService",
-    ];
     let mut told = None;
     loop {
         let is_stopped = *stopped.borrow();

@@ -60,6 +60,16 @@ pub(crate) enum Protocols {
     Metrics,
 }
 
+impl Tls {
+    /// Whether a server could use it: the texts are what they should be, and the key is that of the certificate.
+    ///
+    /// # Errors
+    /// [`TlsError`]
+    pub fn check(&self) -> Result<(), TlsError> {
+        configs(self, None).map(|_| ())
+    }
+}
+
 impl TlsHandle {
     pub(crate) fn new(tls: &Tls, authentication: &Authentication) -> Result<Self, TlsError> {
         let authenticator = match authentication {

@@ -37,10 +37,12 @@ pub use copy::{Copied, CopyError, CopyProgress};
 pub use digest::Digest;
 pub use error::{BackupError, CommitError, LogError, ScanRowError, StoreError, TokenRefused};
 pub use postgres::{
-    PostgresConfig, PostgresConfigError, PostgresFormat, PostgresOpenError, PostgresStore,
-    PostgresTarget,
+    PostgresConfig, PostgresConfigError, PostgresFormat, PostgresOpenError, PostgresReport,
+    PostgresStandby, PostgresStore, PostgresTarget,
 };
-pub use sqlite::{OpenError, RestoreError, SqliteSource, SqliteStore, SqliteTarget};
+pub use sqlite::{
+    OpenError, RestoreError, SqliteSource, SqliteStore, SqliteTarget, Verified, VerifyError,
+};
 pub use store::{
     BackupProgress, Head, LogQuery, ScanHeader, ScanRow, Store, StoreFuture, StoreIdentity,
     StoredSchema, TokenVerdict, Trimmed,

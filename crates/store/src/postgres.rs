@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 pub use self::config::{PostgresConfig, PostgresConfigError};
 pub use self::copy::PostgresTarget;
+pub use self::examine::{PostgresReport, PostgresStandby};
 use self::failure::Failure;
 pub use self::migrate::PostgresFormat;
 pub use self::open::PostgresOpenError;
@@ -35,6 +36,7 @@ mod codec;
 mod config;
 mod connect;
 mod copy;
+mod examine;
 mod failure;
 mod group;
 mod listen;
@@ -113,6 +115,19 @@ impl PostgresStore {
     pub fn format(config: &PostgresConfig) -> Result<PostgresFormat, PostgresOpenError> {
         let config = config.clone();
         let work = async move { migrate::format(&config).await };
+        Threads::start()?.wait(work).ok_or_else(ended)?
+    }
+
+    /// What the server is set to, and what this role may do there. `now` is this machine's clock, in microseconds. Blocks.
+    ///
+    /// # Errors
+    /// [`PostgresOpenError`] if it cannot be reached, or was never migrated.
+    pub fn examine(
+        config: &PostgresConfig,
+        now: fn() -> i64,
+    ) -> Result<PostgresReport, PostgresOpenError> {
+        let config = config.clone();
+        let work = async move { examine::examine(&config, now).await };
         Threads::start()?.wait(work).ok_or_else(ended)?
     }
 
@@ -196,6 +211,10 @@ impl Store for PostgresStore {
     fn now(&self) -> StoreFuture<'_, Result<Option<Timestamp>, StoreError>> {
         let now = self.read(|transaction| Box::pin(read::now(transaction)));
         Box::pin(async { now.await.map(Some) })
+    }
+
+    fn relationship_count(&self) -> StoreFuture<'_, Result<Option<u64>, StoreError>> {
+        Box::pin(self.read(|transaction| Box::pin(read::relationship_count(transaction))))
     }
 
     fn head_watch(&self) -> watch::Receiver<Revision> {

@@ -21,6 +21,7 @@ pub use self::copy::{SqliteSource, SqliteTarget};
 pub use self::open::OpenError;
 use self::open::Opened;
 use self::read::ReadJob;
+pub use self::verify::{Verified, VerifyError};
 use self::writer::{Command, CommitJob, Published, Writer};
 use crate::commit::{CommitRequest, Committed, LogEntry};
 use crate::error::{BackupError, CommitError, LogError, StoreError, TokenRefused};
@@ -36,6 +37,7 @@ mod copy;
 mod file_lock;
 mod open;
 mod read;
+mod verify;
 mod writer;
 
 /// Commits that may wait; more are refused as [`StoreError::Overloaded`].
@@ -105,6 +107,28 @@ impl SqliteStore {
     ) -> Result<StoreIdentity, BackupError> {
         let connection = open::open_reader(from).map_err(StoreError::from)?;
         backup::backup(&connection, to, progress)
+    }
+
+    /// As [`Self::backup_file`]; the copy gets its name only once it was read as a whole and found to hold what the original does
+    /// at that revision. Blocks.
+    ///
+    /// # Errors
+    /// [`BackupError`]; the new file is then not there.
+    pub fn backup_file_verified(
+        from: &Path,
+        to: &Path,
+        progress: &mut dyn FnMut(BackupProgress),
+    ) -> Result<Verified, BackupError> {
+        let connection = open::open_reader(from).map_err(StoreError::from)?;
+        backup::backup_verified(&connection, to, progress)
+    }
+
+    /// Verifies the store in a file: its pages, its log from the first entry on, and what it holds. Blocks.
+    ///
+    /// # Errors
+    /// [`VerifyError`]
+    pub fn verify_file(path: &Path) -> Result<Verified, VerifyError> {
+        verify::file(path)
     }
 
     /// Makes a new store at `to` from a backup, or from the file of another store. It is a history of its own, however
@@ -302,6 +326,16 @@ impl Store for SqliteStore {
             read::published(connection, &self.published, |connection| {
                 read::scan(connection, sink)
             })
+        })
+    }
+
+    fn relationship_count(&self) -> StoreFuture<'_, Result<Option<u64>, StoreError>> {
+        Box::pin(async move {
+            match &self.source {
+                ScanSource::File(_) => self.read(read::relationship_count).await.map(Some),
+                // It is empty when it is opened, and has one connection for everything.
+                ScanSource::Memory(_) => Ok(None),
+            }
         })
     }
 

@@ -91,6 +91,15 @@ pub trait Store: Send + Sync + 'static {
         sink: &mut dyn FnMut(&ScanHeader, ScanRow<'_>) -> ControlFlow<()>,
     ) -> Result<ScanHeader, StoreError>;
 
+    /// About how many relationships there are, for who waits for a scan to end; none where that is not to be had for less than
+    /// the scan.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot tell.
+    fn relationship_count(&self) -> StoreFuture<'_, Result<Option<u64>, StoreError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Forgets the log's entries older than `before`, in small steps between which commits go on. The newest entry
     /// stays, and so do all relationships.
     ///

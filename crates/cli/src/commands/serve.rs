@@ -1,7 +1,8 @@
 //! `remit serve`: the server, with its store, its keys and its end.
 
-mod credentials;
+pub(crate) mod credentials;
 mod demo;
+mod loading;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use model::{Clock, Limits, SystemClock};
-use ops::{Node, Settings, replica, watch};
-use server::{Authentication, Config, HttpAddress};
+use ops::{LoadProgress, Node, Settings, replica, watch};
+use server::{Addresses, Authentication, Config, HttpAddress, Listening};
 use store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -19,6 +20,7 @@ use crate::arguments::{LogFormat, OptionalAddr, Serve};
 use crate::exit::Outcome;
 use crate::place::Place;
 use credentials::{InUse, Sources};
+use loading::Telling;
 
 const DEFAULT_STORE: &str = "remit.db";
 
@@ -32,9 +34,15 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         .transpose()
         .context("SIGHUP cannot be listened for")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = open_store(&arguments)?;
-    let started = Node::start(Arc::clone(&store), Arc::clone(&clock), settings(&arguments));
-    let node = started.await?;
+    let progress = Arc::new(LoadProgress::default());
+    let tls = sources.tls()?;
+    let addresses = addresses(&arguments);
+    let starting = server::start(&addresses, tls.as_ref(), Arc::clone(&progress)).await?;
+    let telling = Telling::of(Arc::clone(&progress));
+    let store = open_store(&arguments).await?;
+    let started = (Arc::clone(&store), Arc::clone(&clock), settings(&arguments));
+    let node = Node::start_telling(started, &progress).await?;
+    drop(telling);
     let (authentication, mut in_use) = if arguments.insecure_no_auth {
         eprintln!(
             "WARNING: anybody on this machine may do anything: no key is asked for (--insecure-no-auth)"
@@ -49,30 +57,28 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     in_use.edge = sources.edge()?;
     tend(&node, &arguments);
     let config = Config {
-        grpc_addr: arguments.grpc_addr,
-        http_addr: http_address(&arguments),
-        metrics_addr: arguments.metrics_addr.get(),
+        grpc_addr: addresses.grpc,
+        http_addr: addresses.http,
+        metrics_addr: addresses.metrics,
         public_url: arguments.public_url.clone(),
         edge: in_use.edge.clone(),
-        tls: sources.tls()?,
+        tls,
         authentication,
         request_bytes_max: arguments.limits.request_bytes_max,
         call_max: Duration::from_secs(arguments.call_seconds_max),
         shutdown_grace: Duration::from_secs(arguments.shutdown_grace_seconds),
     };
-    let listening = server::listen(Arc::clone(&node), config).await?;
+    let listening = starting.loaded(Arc::clone(&node), config).await?;
     in_use.tls = listening.tls();
     if let Some(hangups) = hangups {
         tokio::spawn(sources.keep(hangups, in_use));
     }
     let stop = Stop::listen()?;
-    let address = listening.address();
-    let http = listening.http_address();
-    say_ready(&node, address, http, listening.metrics_address());
-    if arguments.demo {
-        let has_tls = arguments.tls_cert.is_some();
-        demo::say_what_to_try(address, http, has_tls, arguments.insecure_no_auth);
-    }
+    tokio::spawn(say_ready(
+        Arc::clone(&node),
+        Places::of(&listening),
+        arguments,
+    ));
     listening.serve(stop.asked()).await?;
     node.stop();
     store
@@ -95,19 +101,44 @@ fn tend(node: &Arc<Node>, arguments: &Serve) {
     }
 }
 
-fn say_ready(node: &Node, grpc: SocketAddr, http: Option<SocketAddr>, metrics: Option<SocketAddr>) {
+/// Where a server listens.
+struct Places {
+    grpc: SocketAddr,
+    http: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
+}
+
+impl Places {
+    fn of(listening: &Listening) -> Self {
+        Self {
+            grpc: listening.address(),
+            http: listening.http_address(),
+            metrics: listening.metrics_address(),
+        }
+    }
+}
+
+/// Says that the node answers, once it does.
+async fn say_ready(node: Arc<Node>, places: Places, arguments: Box<Serve>) {
+    loading::until_ready(&node).await;
     let on = |what, address: Option<SocketAddr>| match address {
         Some(address) => format!("{what} on {address}"),
         None => format!("no {what}"),
     };
     let snapshot = node.snapshot();
     eprintln!(
-        "remit is ready: gRPC on {grpc}, {}, {}, {} relationships at revision {}",
-        on("HTTP", http),
-        on("metrics", metrics),
+        "remit is ready: gRPC on {}, {}, {}, {} relationships at revision {}",
+        places.grpc,
+        on("HTTP", places.http),
+        on("metrics", places.metrics),
         snapshot.relationship_count(),
         snapshot.revision()
     );
+    if arguments.demo {
+        let has_tls = arguments.tls_cert.is_some();
+        let without_key = arguments.insecure_no_auth;
+        demo::say_what_to_try(places.grpc, places.http, has_tls, without_key);
+    }
 }
 
 fn start_log(arguments: &Serve) -> anyhow::Result<()> {
@@ -124,7 +155,7 @@ fn start_log(arguments: &Serve) -> anyhow::Result<()> {
 }
 
 /// Refuses to be reachable without protection, unless that is said aloud.
-fn check_exposure(arguments: &Serve) -> anyhow::Result<()> {
+pub(crate) fn check_exposure(arguments: &Serve) -> anyhow::Result<()> {
     let others = [arguments.http_addr.get(), arguments.metrics_addr.get()];
     let mut addresses = std::iter::once(arguments.grpc_addr).chain(others.into_iter().flatten());
     let Some(address) = addresses.find(|address| !address.ip().is_loopback()) else {
@@ -141,21 +172,27 @@ fn check_exposure(arguments: &Serve) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn http_address(arguments: &Serve) -> HttpAddress {
-    match arguments.http_addr {
-        OptionalAddr::None => HttpAddress::Off,
-        OptionalAddr::At(address) if address == arguments.grpc_addr => HttpAddress::WithGrpc,
-        OptionalAddr::At(address) => HttpAddress::Own(address),
+fn addresses(arguments: &Serve) -> Addresses {
+    Addresses {
+        grpc: arguments.grpc_addr,
+        http: match arguments.http_addr {
+            OptionalAddr::None => HttpAddress::Off,
+            OptionalAddr::At(address) if address == arguments.grpc_addr => HttpAddress::WithGrpc,
+            OptionalAddr::At(address) => HttpAddress::Own(address),
+        },
+        metrics: arguments.metrics_addr.get(),
     }
 }
 
-fn open_store(arguments: &Serve) -> anyhow::Result<Arc<dyn Store>> {
+/// Opens the store, on a thread of its own: it is told meanwhile that it is being opened.
+async fn open_store(arguments: &Serve) -> anyhow::Result<Arc<dyn Store>> {
     let place = match &arguments.store {
         Some(place) => place.parse()?,
         None if arguments.demo => Place::Memory,
         None => Place::Sqlite(DEFAULT_STORE.into()),
     };
-    place.open()
+    let opening = tokio::task::spawn_blocking(move || place.open());
+    opening.await.context("the store could not be opened")?
 }
 
 fn settings(arguments: &Serve) -> Settings {

@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+mod backup;
 #[cfg(test)]
 mod chaos;
+mod configuration;
+mod doctor;
 mod drills;
 mod edge;
 mod identity;
@@ -16,6 +19,7 @@ mod lookup;
 mod nodes;
 #[cfg(test)]
 mod replica;
+mod starting;
 mod tokens;
 mod versions;
 mod watch;

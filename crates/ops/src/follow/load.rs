@@ -14,6 +14,7 @@ use store::{ScanHeader, ScanRow, Store};
 
 use super::{FollowError, compile, note_record};
 use crate::error::{Error, Kind};
+use crate::load_progress::LoadProgress;
 use crate::node::Published;
 use crate::records::Records;
 
@@ -22,13 +23,20 @@ const CHUNK_ROWS: usize = 128;
 /// Chunks that may wait to be put in, some 10 KiB each.
 const CHUNKS_WAITING: usize = 64;
 
-/// Loads the head of `store`.
+/// Loads the head of `store`, and counts that in `progress`.
 ///
 /// # Errors
 /// [`Kind::Unavailable`] if the store cannot be read, or holds what this version does not know.
-pub(crate) async fn load(store: &Arc<dyn Store>) -> Result<Published, Error> {
-    let store = Arc::clone(store);
-    let loaded = tokio::task::spawn_blocking(move || load_blocking(&*store)).await;
+pub(crate) async fn load(
+    store: &Arc<dyn Store>,
+    progress: &Arc<LoadProgress>,
+) -> Result<Published, Error> {
+    progress.begin();
+    let counting = tokio::spawn(count(Arc::clone(store), Arc::clone(progress)));
+    let (loaded_from, counted) = (Arc::clone(store), Arc::clone(progress));
+    let loaded = tokio::task::spawn_blocking(move || load_blocking(&*loaded_from, &counted)).await;
+    // What is loaded need not be counted any more.
+    counting.abort();
     loaded.unwrap_or(Err(FollowError::Task)).map_err(|error| {
         Error::new(
             Kind::Unavailable,
@@ -38,7 +46,15 @@ pub(crate) async fn load(store: &Arc<dyn Store>) -> Result<Published, Error> {
     })
 }
 
-fn load_blocking(store: &dyn Store) -> Result<Published, FollowError> {
+/// Notes how many relationships there are, beside the load. Where the store cannot tell, that is told nobody: it is no
+/// reason not to load.
+async fn count(store: Arc<dyn Store>, progress: Arc<LoadProgress>) {
+    if let Ok(Some(count)) = store.relationship_count().await {
+        progress.expect(count);
+    }
+}
+
+fn load_blocking(store: &dyn Store, progress: &LoadProgress) -> Result<Published, FollowError> {
     let (header, loader) = thread::scope(|scope| {
         let mut building: Option<Building<'_>> = None;
         let header = store.scan(&mut |header, row| {
@@ -51,10 +67,11 @@ fn load_blocking(store: &dyn Store) -> Result<Published, FollowError> {
                     loader: scope.spawn(move || build(&header, &receiver)),
                 }
             });
-            building.take(&row)
+            building.take(&row, progress)
         });
         // Why rows were not taken comes before what the store says.
-        let loader = building.map(Building::finish).transpose()?;
+        let loader = building.map(|building| building.finish(progress));
+        let loader = loader.transpose()?;
         Ok::<_, FollowError>((header?, loader))
     })?;
     let loader = match loader {
@@ -83,18 +100,20 @@ struct Building<'s> {
 
 impl Building<'_> {
     /// Takes a row; breaks once the thread that builds has failed.
-    fn take(&mut self, row: &ScanRow<'_>) -> ControlFlow<()> {
+    fn take(&mut self, row: &ScanRow<'_>, progress: &LoadProgress) -> ControlFlow<()> {
         self.chunk.push(row);
         if self.chunk.rows.len() < CHUNK_ROWS {
             return ControlFlow::Continue(());
         }
+        progress.add(CHUNK_ROWS);
         match self.sender.send(std::mem::take(&mut self.chunk)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
     }
 
-    fn finish(self) -> Result<Loader, FollowError> {
+    fn finish(self, progress: &LoadProgress) -> Result<Loader, FollowError> {
+        progress.add(self.chunk.rows.len());
         // If nobody takes it, the thread tells why.
         let _failed = self.sender.send(self.chunk);
         drop(self.sender);

@@ -10,6 +10,7 @@ mod access;
 mod agreement;
 mod clock_offset;
 mod digest;
+mod load_progress;
 mod pinned;
 mod replica;
 mod running;

@@ -30,6 +30,7 @@ mod remit_permissions;
 mod running;
 mod scenarios;
 mod schema_plan;
+mod starting;
 mod tls;
 mod tokens;
 mod trace;

@@ -36,6 +36,19 @@ pub(super) async fn now(transaction: &Transaction<'_>) -> Result<Timestamp, Stor
     timestamp(column(&row, 0)?)
 }
 
+/// How many relationships the server thinks that there are; none before it ever looked.
+pub(super) async fn relationship_count(
+    transaction: &Transaction<'_>,
+) -> Result<Option<u64>, StoreError> {
+    let sql = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'relationship'::regclass";
+    let statement = transaction.prepare_cached(sql).await?;
+    let row = transaction.query_one(&statement, &[]).await?;
+    let estimate: i64 = column(&row, 0)?;
+    Ok(u64::try_from(estimate)
+        .ok()
+        .filter(|estimate| *estimate > 0))
+}
+
 /// The revisions of the log's first and last entry; 0 for an empty log.
 async fn bounds(transaction: &Transaction<'_>) -> Result<(Revision, Revision), StoreError> {
     let sql = "SELECT coalesce((SELECT min(revision) FROM log_entry), 0), \

@@ -9,8 +9,9 @@ use std::path::Path;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::open::{beside, publish, verify_tail};
+use super::open::{beside, private, publish, verify_tail};
 use super::read::in_transaction;
+use super::verify::{self, Verified};
 use crate::error::{BackupError, Source, StoreError};
 use crate::store::{BackupProgress, StoreIdentity};
 
@@ -23,6 +24,28 @@ pub(super) fn backup(
     to: &Path,
     progress: &mut dyn FnMut(BackupProgress),
 ) -> Result<StoreIdentity, BackupError> {
+    backup_then(from, to, progress, |_, _, identity| Ok(identity))
+}
+
+/// As [`backup`]; the copy gets its name only once it was read as a whole and found to hold what the original does at that revision.
+pub(super) fn backup_verified(
+    from: &Connection,
+    to: &Path,
+    progress: &mut dyn FnMut(BackupProgress),
+) -> Result<Verified, BackupError> {
+    backup_then(from, to, progress, |from, copy, _| {
+        let expected = verify::digest(from)?;
+        verify::copy(copy, expected).map_err(|error| CopyError(Box::new(error)))
+    })
+}
+
+/// Copies, and names the copy once `then` has looked at it, within the transaction that was copied.
+fn backup_then<T>(
+    from: &Connection,
+    to: &Path,
+    progress: &mut dyn FnMut(BackupProgress),
+    then: impl FnOnce(&Connection, &Path, StoreIdentity) -> Result<T, CopyError>,
+) -> Result<T, BackupError> {
     let exists = || BackupError::Exists {
         path: to.display().to_string(),
     };
@@ -33,14 +56,15 @@ pub(super) fn backup(
     let copied = in_transaction(from, |from| -> Result<_, CopyError> {
         // A read transaction begins with its first read.
         from.query_row("SELECT 1 FROM identity", [], |_| Ok(()))?;
-        copy(from, partial, progress)
+        let identity = copy(from, partial, progress)?;
+        then(from, partial, identity)
     });
-    let published = copied.and_then(|identity| {
+    let published = copied.and_then(|copied| {
         if to.exists() {
             return Err(CopyError(Box::new(exists())));
         }
         publish(partial, to).map_err(|error| CopyError(Box::new(error)))?;
-        Ok(identity)
+        Ok(copied)
     });
     published.map_err(|CopyError(source)| {
         // What is left of the attempt is of no use to anybody; the error that ended it is the one to tell.
@@ -65,6 +89,7 @@ fn copy(
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    private(to).map_err(|error| CopyError(Box::new(error)))?;
     let mut copy = Connection::open_with_flags(to, flags)?;
     {
         let backup = Backup::new(from, &mut copy)?;

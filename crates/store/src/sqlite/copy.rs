@@ -7,14 +7,14 @@ use model::{Relationship, Revision};
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::codec::{KEY_CONDITION, bind_key, bind_traits, revision_sql};
-use super::open::{OpenError, beside, migrate, open_source, publish, verify_tail};
+use super::open::{OpenError, beside, migrate, open_source, private, publish, verify_tail};
 use super::{apply, read};
 use crate::commit::draft::Decided;
 use crate::commit::{LogEntry, Record};
 use crate::copy::{CopyError, Source, Target};
 use crate::digest::Digest;
 use crate::error::{LogError, StoreError};
-use crate::store::{LogQuery, ScanHeader, ScanRow, StoreIdentity, StoredSchema};
+use crate::store::{Head, LogQuery, ScanHeader, ScanRow, StoreIdentity, StoredSchema};
 
 /// A store's file that is only read.
 pub struct SqliteSource {
@@ -37,6 +37,24 @@ impl SqliteSource {
             connection,
             identity,
         })
+    }
+}
+
+impl SqliteSource {
+    /// How many relationships there are.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn relationship_count(&self) -> Result<u64, StoreError> {
+        read::relationship_count(&self.connection)
+    }
+
+    /// The newest commit.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn head(&self) -> Result<Head, StoreError> {
+        read::head(&self.connection)
     }
 }
 
@@ -92,6 +110,7 @@ impl SqliteTarget {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        private(&partial).map_err(|error| CopyError::Target(Box::new(error)))?;
         let mut connection = Connection::open_with_flags(&partial, flags)?;
         migrate(path, &mut connection).map_err(|error| CopyError::Target(Box::new(error)))?;
         connection.execute_batch(

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use model::{HistoryId, StoreId};
@@ -246,6 +247,13 @@ fn create(path: &Path) -> Result<(), OpenError> {
         .close()
         .map_err(|(_, error)| sqlite_error(path, error))?;
     publish(new, path).map_err(|error| io_error(path, error))
+}
+
+/// Makes an empty file that its owner alone may read, for SQLite to fill: a copy holds all that the store does.
+pub(super) fn private(path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options.open(path).map(drop)
 }
 
 /// Gives a complete file its name, and makes that durable.

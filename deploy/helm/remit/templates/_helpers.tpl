@@ -62,12 +62,13 @@ capabilities:
   {{- end }}
 {{- end }}
 
-{{- /* Health, as the gRPC health service tells it. Over HTTP, since the probes of gRPC speak no TLS. */ -}}
+{{- /* Whether a node may answer (`/readyz`), or whether another should take its place (`/livez`). Over HTTP, since the probes of gRPC
+speak no TLS. */ -}}
 {{- define "remit.health" -}}
 httpGet:
-  path: /healthz
+  path: {{ .path }}
   port: metrics
-  scheme: {{ ternary "HTTPS" "HTTP" .Values.tls.enabled }}
+  scheme: {{ ternary "HTTPS" "HTTP" .root.Values.tls.enabled }}
 timeoutSeconds: 3
 {{- end }}
 

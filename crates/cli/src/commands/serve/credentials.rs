@@ -23,7 +23,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where it all comes from.
 #[derive(Debug, Clone)]
-pub(super) struct Sources {
+pub(crate) struct Sources {
     given_keys: Vec<String>,
     key_file: Option<PathBuf>,
     token_key_file: Option<PathBuf>,
@@ -51,7 +51,7 @@ pub(super) struct InUse {
 }
 
 impl Sources {
-    pub(super) fn of(arguments: &Serve) -> Self {
+    pub(crate) fn of(arguments: &Serve) -> Self {
         let tls = arguments.tls_cert.clone().zip(arguments.tls_key.clone());
         Self {
             given_keys: arguments.preshared_key.clone(),
@@ -132,6 +132,31 @@ impl Sources {
     pub(super) fn edge(&self) -> anyhow::Result<Option<Arc<Edge>>> {
         let rules = self.edge_rules.as_deref().map(rules);
         Ok(rules.transpose()?.map(Edge::new))
+    }
+
+    /// What is wrong with each file that is named, and what it is of; nothing if all can be used.
+    pub(crate) fn faults(&self) -> Vec<(&'static str, anyhow::Result<()>)> {
+        let mut read: Vec<(&'static str, anyhow::Result<()>)> = Vec::new();
+        if self.key_file.is_some() || !self.given_keys.is_empty() {
+            read.push(("keys", self.keys().map(drop)));
+        }
+        if self.token_key_file.is_some() {
+            read.push(("token keys", self.token_keys().map(drop)));
+        }
+        if self.settings.is_some() {
+            read.push(("identity", self.settings().map(drop)));
+        }
+        if self.edge_rules.is_some() {
+            read.push(("rules for proxies", self.edge().map(drop)));
+        }
+        if self.tls.is_some() {
+            let tls = self.tls().and_then(|tls| match tls {
+                Some(tls) => Ok(tls.check()?),
+                None => Ok(()),
+            });
+            read.push(("certificate and key", tls));
+        }
+        read
     }
 
     fn settings(&self) -> anyhow::Result<Settings> {

@@ -1,0 +1,95 @@
+//! The files that a server is given: whether they can be used, and who may read those that are secret.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::Finding;
+use crate::arguments::Serve;
+use crate::commands::serve::credentials::Sources;
+
+/// What a file's group may do, and everybody else.
+const GROUP: u32 = 0o070;
+const OTHERS: u32 = 0o007;
+
+pub(super) fn look(serve: &Serve) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (what, read) in Sources::of(serve).faults() {
+        findings.push(match read {
+            Ok(()) => Finding::ok(what, "can be used"),
+            Err(error) => Finding::failed(what, &error, "mend the file; `remit serve` refuses it"),
+        });
+    }
+    let secrets: [(&str, &Option<PathBuf>); 3] = [
+        ("keys", &serve.preshared_key_file),
+        ("token keys", &serve.token_key_file),
+        ("key of the certificate", &serve.tls_key),
+    ];
+    for (what, path) in secrets {
+        let check = format!("{what}, permissions");
+        findings.extend(path.as_deref().map(|path| permissions(&check, path)));
+    }
+    if !serve.preshared_key.is_empty() && is_in_arguments("--preshared-key") {
+        let advice =
+            "use `--preshared-key-file`, or `REMIT_PRESHARED_KEY`: others see the arguments";
+        findings.push(Finding::warn("keys", "a key is an argument", advice));
+    }
+    findings
+}
+
+/// Whether a flag was typed, rather than set by environment or file.
+fn is_in_arguments(flag: &str) -> bool {
+    std::env::args().any(|argument| {
+        let name = argument
+            .split_once('=')
+            .map_or(argument.as_str(), |it| it.0);
+        name == flag
+    })
+}
+
+/// Who may read or change a file that is secret.
+pub(super) fn permissions(check: &str, path: &Path) -> Finding {
+    let shown = path.display();
+    let mode = match fs::metadata(path) {
+        Ok(metadata) => metadata.permissions().mode() & 0o777,
+        Err(error) => {
+            let found = format!("`{shown}`: {error}");
+            return Finding::fail(
+                check,
+                found,
+                "the user that serves has to be able to read it",
+            );
+        }
+    };
+    let found = format!("`{shown}` has mode {mode:04o}");
+    let advice = format!("chmod 0600 {shown}");
+    if mode & OTHERS != 0 {
+        Finding::fail(check, format!("{found}: anybody here may use it"), &advice)
+    } else if mode & GROUP != 0 {
+        Finding::warn(check, format!("{found}: its group may use it"), &advice)
+    } else {
+        Finding::ok(check, found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+
+    #[test]
+    fn a_secret_is_its_owners_alone() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (mode, verdict) in [
+            (0o600, Verdict::Ok),
+            (0o400, Verdict::Ok),
+            (0o640, Verdict::Warn),
+            (0o604, Verdict::Fail),
+        ] {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(permissions("it", file.path()).verdict, verdict, "{mode:o}");
+        }
+        let gone = permissions("it", Path::new("/nowhere/at/all"));
+        assert_eq!(gone.verdict, Verdict::Fail);
+    }
+}
