@@ -25,10 +25,11 @@ use crate::follow::{self, FollowError, Follower, RecentHashes};
 use crate::head::HeadQuestions;
 use crate::history::History;
 use crate::lookup::{Kept, Turns};
-use crate::metrics::{CommitOutcome, Metrics, NodeCollector};
+use crate::metrics::{self, CommitOutcome, Metrics, NodeCollector, StoreTimes, Timed};
 use crate::records::Records;
 use crate::replica::Replicas;
 use crate::settings::Settings;
+use crate::stages;
 use crate::watch::Watches;
 
 /// The newest snapshot of a node, with what its token and a commit against it need.
@@ -97,8 +98,11 @@ impl Node {
         settings: Settings,
     ) -> Result<Arc<Self>, Error> {
         let asked = Asked::now(&*clock);
+        let times = StoreTimes::default();
+        let store = Timed::over(store, times.clone());
         let published = follow::load(&store).await?;
-        Self::follow((store, clock, settings), published, Confirmed::at(asked)).await
+        let confirmed = Confirmed::at(asked);
+        Self::follow((store, clock, settings), published, confirmed, times).await
     }
 
     /// As [`Self::start`], from a store whose scan is of some past of its log, as a copy on disk has it. The node answers
@@ -111,8 +115,11 @@ impl Node {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Arc<Self>, Error> {
+        let times = StoreTimes::default();
+        let store = Timed::over(store, times.clone());
         let published = follow::load(&store).await?;
-        Self::follow((store, clock, settings), published, Confirmed::never()).await
+        let confirmed = Confirmed::never();
+        Self::follow((store, clock, settings), published, confirmed, times).await
     }
 
     /// Starts to follow the store from what was loaded.
@@ -120,6 +127,7 @@ impl Node {
         (store, clock, settings): (Arc<dyn Store>, Arc<dyn Clock>, Settings),
         published: Published,
         confirmed: Confirmed,
+        times: StoreTimes,
     ) -> Result<Arc<Self>, Error> {
         let mut hashes = RecentHashes::default();
         hashes.note(published.snapshot.revision(), published.hash.short());
@@ -131,9 +139,10 @@ impl Node {
         if let Err(error) = clock_offset.measure(&*store, &*clock).await {
             tracing::warn!(%error, "the clock of the store cannot be asked for; trying again");
         }
+        let metrics = Metrics::new(times, published.snapshot.schema());
         let node = Arc::new(Self {
             identity: store.identity(),
-            heads: HeadQuestions::start(Arc::clone(&store)),
+            heads: HeadQuestions::start(Arc::clone(&store), metrics.heads.clone()),
             revision: watch::Sender::new(published.snapshot.revision()),
             watches: Watches::new(settings.watch.clone(), published.snapshot.revision()),
             replicas: Replicas::new(settings.replica.clone()),
@@ -149,7 +158,7 @@ impl Node {
             kept_look_ups: Kept::default(),
             look_up_turns: Turns::default(),
             digesting: tokio::sync::Mutex::new(()),
-            metrics: Metrics::default(),
+            metrics,
             recorded_keys: Arc::new(recorded_keys),
             store,
             clock,
@@ -200,6 +209,7 @@ impl Node {
     pub fn register_metrics(self: &Arc<Self>, registry: &mut Registry) {
         self.metrics.register(registry);
         registry.register_collector(Box::new(NodeCollector::new(self)));
+        tokio::spawn(metrics::measure(Arc::downgrade(self)));
     }
 
     /// How long ago this node was last confirmed to be at the head of its store; [`Duration::MAX`] if it never was.
@@ -340,6 +350,8 @@ impl Node {
         &self,
         request: CommitRequest,
     ) -> Result<Committed, CommitError> {
+        let _stage = stages::begin("store commit");
+        let _waiting = self.metrics.commit_waits();
         let begun = Instant::now();
         let result = self.store.commit(request).await;
         self.metrics
@@ -527,8 +539,14 @@ impl Node {
     /// Waits until this node has reached `revision`.
     pub(crate) async fn reached(&self, revision: Revision) -> Result<(), Error> {
         let mut seen = self.revision.subscribe();
+        if *seen.borrow() >= revision {
+            return self.ready();
+        }
+        let begun = Instant::now();
         let waiting = seen.wait_for(|reached| *reached >= revision || self.stopped.get().is_some());
-        match tokio::time::timeout(self.settings.wait_max, waiting).await {
+        let waited = tokio::time::timeout(self.settings.wait_max, waiting).await;
+        self.metrics.note_wait(waited.is_ok(), begun.elapsed());
+        match waited {
             Ok(_) => self.ready(),
             Err(_) => Err(Error::new(
                 Kind::DeadlineExceeded,

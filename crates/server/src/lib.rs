@@ -21,6 +21,7 @@ mod http_api;
 mod kubernetes;
 mod metadata;
 mod metrics;
+mod observe;
 mod remit;
 mod serve;
 mod tls;
@@ -32,6 +33,7 @@ pub use crate::edge::Edge;
 pub use authzen::{PublicUrl, PublicUrlError};
 pub use config::{Authentication, Config, HttpAddress, Tls};
 pub use gateway::RoutesError;
+pub use observe::{TraceSettings, TracesError};
 pub use serve::{Listening, ServeError, listen};
 pub use tls::{TlsError, TlsHandle};
 

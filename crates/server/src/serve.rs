@@ -35,6 +35,7 @@ use crate::gateway::{Gateway, RoutesError};
 use crate::http_api::HttpApi;
 use crate::kubernetes::Kubernetes;
 use crate::metrics::Metrics;
+use crate::observe::{Observing, TracesError};
 use crate::remit::{
     AccessApi, ExplainApi, NodeApi, RemitPermissionsApi, ReplicaApi, SchemaPlanApi, TokenApi,
 };
@@ -54,6 +55,9 @@ pub enum ServeError {
     /// The certificate or the key is wrong.
     #[error("the TLS certificate or its key cannot be used")]
     Tls(#[from] TlsError),
+    /// Traces cannot be sent where they are to go.
+    #[error("there can be no traces")]
+    Traces(#[from] TracesError),
     /// What the server describes of itself cannot be read.
     #[error("the descriptors for reflection cannot be read")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -76,6 +80,7 @@ pub struct Listening {
     http_address: Option<SocketAddr>,
     metrics: Option<(TcpListener, SocketAddr)>,
     tls: Option<Arc<TlsHandle>>,
+    observing: Arc<Observing>,
 }
 
 /// Begins to listen; calls wait until [`Listening::serve`].
@@ -83,6 +88,7 @@ pub struct Listening {
 /// # Errors
 /// [`ServeError::Listen`] if an address cannot be had, [`ServeError::Tls`] if the certificate cannot be used.
 pub async fn listen(node: Arc<Node>, config: Config) -> Result<Listening, ServeError> {
+    let observing = Arc::new(Observing::new(config.traces.clone())?);
     let tls = config.tls.as_ref();
     let tls = tls.map(|tls| TlsHandle::new(tls, &config.authentication));
     let tls = tls.transpose()?.map(Arc::new);
@@ -108,6 +114,7 @@ pub async fn listen(node: Arc<Node>, config: Config) -> Result<Listening, ServeE
         http_address,
         metrics,
         tls,
+        observing,
     })
 }
 
@@ -158,6 +165,7 @@ impl Listening {
             http,
             metrics,
             tls,
+            observing,
             ..
         } = self;
         let grace = config.shutdown_grace;
@@ -178,7 +186,8 @@ impl Listening {
         let services = services(&node, config.request_bytes_max, routes)?;
         tokio::spawn(keep_health(Arc::clone(&node), health, stopped.clone()));
         let bytes_max = config.request_bytes_max;
-        let calls = Calls::new(services, config.authentication, config.call_max);
+        let watched = Arc::clone(&observing);
+        let calls = Calls::new(services, config.authentication, config.call_max, watched);
         let apis = http_apis(&node, config.public_url, judge, bytes_max);
         let gateway =
             |calls: &Calls| Gateway::new(calls.clone(), apis.clone(), bytes_max).map(Arc::new);
@@ -192,8 +201,9 @@ impl Listening {
         };
         fronts.push((grpc, front));
         if let Some((listener, _)) = metrics {
-            let metrics = Arc::new(Metrics::new(Arc::clone(&node), config.edge.as_deref()));
-            fronts.push((listener, Front::Metrics(metrics)));
+            let edge = config.edge.as_deref();
+            let metrics = Metrics::new(Arc::clone(&node), edge, &observing, tls.clone());
+            fronts.push((listener, Front::Metrics(Arc::new(metrics))));
         }
         let mut serving = Vec::new();
         for (listener, front) in fronts {
@@ -211,6 +221,7 @@ impl Listening {
         if tokio::time::timeout(grace, serving).await.is_err() {
             tracing::warn!("calls were still under way when the grace ended");
         }
+        observing.close().await;
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod demo;
+mod log;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,9 +14,8 @@ use ops::{Node, Settings, replica, watch};
 use server::{Authentication, Config, HttpAddress};
 use store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
-use crate::arguments::{LogFormat, OptionalAddr, Serve};
+use crate::arguments::{OptionalAddr, Serve};
 use crate::exit::Outcome;
 use crate::place::Place;
 use credentials::{InUse, Sources};
@@ -23,7 +23,7 @@ use credentials::{InUse, Sources};
 const DEFAULT_STORE: &str = "remit.db";
 
 pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
-    start_log(&arguments)?;
+    log::start(&arguments.log, arguments.log_format)?;
     check_exposure(&arguments)?;
     // Listened for from the start: a node that loads is not to be ended by it.
     let sources = Sources::of(&arguments);
@@ -54,6 +54,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         metrics_addr: arguments.metrics_addr.get(),
         public_url: arguments.public_url.clone(),
         edge: in_use.edge.clone(),
+        traces: arguments.traces.settings()?,
         tls: sources.tls()?,
         authentication,
         request_bytes_max: arguments.limits.request_bytes_max,
@@ -108,19 +109,6 @@ fn say_ready(node: &Node, grpc: SocketAddr, http: Option<SocketAddr>, metrics: O
         snapshot.relationship_count(),
         snapshot.revision()
     );
-}
-
-fn start_log(arguments: &Serve) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&arguments.log)
-        .with_context(|| format!("`{}` is no log filter", arguments.log))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match arguments.log_format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
-    Ok(())
 }
 
 /// Refuses to be reachable without protection, unless that is said aloud.
