@@ -173,7 +173,7 @@ async fn a_callers_trace_goes_on_here() {
         ("remit.decision", "allowed"),
         ("remit.permission", "view"),
         ("remit.resource.type", "doc"),
-        ("remit.revision", "3"),
+        ("remit.revision", "2"),
     ] {
         assert_eq!(attribute(own, key).as_deref(), Some(value), "{key}");
     }
