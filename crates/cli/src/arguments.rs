@@ -12,6 +12,7 @@ mod node;
 mod serve;
 mod store;
 mod token;
+mod traces;
 
 use std::path::PathBuf;
 

@@ -10,6 +10,7 @@ use crate::access::{Action, Permit};
 use crate::consistency::{Consistency, View};
 use crate::error::{Error, Kind, Reason};
 use crate::node::Node;
+use crate::stages;
 
 /// One question.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +56,7 @@ pub async fn check(
 ) -> Result<Answered<Decision>, Error> {
     let (view, permit) = Permit::with_view(node, caller, consistency).await?;
     admit(&permit, question)?;
+    let _stage = stages::begin("evaluate");
     Ok(Answered {
         answer: decide(node, &view, question)?,
         at: view.token,
@@ -136,6 +138,7 @@ pub(crate) async fn each<'q, T>(
     const QUESTIONS_PER_TURN: usize = 64;
     let mut answers = Vec::with_capacity(questions.len());
     for turn in questions.chunks(QUESTIONS_PER_TURN) {
+        let _stage = stages::begin("evaluate");
         answers.extend(answer(&view, turn));
         tokio::task::yield_now().await;
     }
@@ -179,6 +182,7 @@ pub async fn explain(
         &question.subject,
         environment,
     )?;
+    note_decision(node, &view, &query, &explanation.decision);
     if let Some(reason) = node.locked(&question.subject) {
         return Ok(Answered {
             answer: Explained {
@@ -236,11 +240,32 @@ fn decide_resolved(
     query: &Query,
     question: &Question,
 ) -> Result<Decision, Error> {
-    if node.locked(&question.subject).is_some() {
-        return Ok(Decision::Denied);
-    }
-    let environment = environment(node, view, &question.context);
-    Ok(eval::check(&view.snapshot, query, environment)?)
+    let decision = if node.is_locked(&question.subject) {
+        Ok(Decision::Denied)
+    } else {
+        let environment = environment(node, view, &question.context);
+        eval::check(&view.snapshot, query, environment)
+    };
+    note_decision(node, view, query, &decision);
+    Ok(decision?)
+}
+
+/// Takes in what was decided, for the metrics and for whoever traces the call.
+pub(crate) fn note_decision<E>(
+    node: &Node,
+    view: &View,
+    query: &Query,
+    decision: &Result<Decision, E>,
+) {
+    let schema = view.snapshot.schema();
+    node.metrics()
+        .decisions
+        .note(schema, query.member, decision);
+    let names = || {
+        let definition = schema.definition(query.definition).name.as_str();
+        (definition, schema.member(query.member).name.as_str())
+    };
+    stages::note_decision(names, decision);
 }
 
 /// As [`decide`] of each that is let through: what they read is fetched together.
@@ -284,13 +309,22 @@ pub(crate) fn limit_context(node: &Node, context: &Context) -> Result<(), Error>
 }
 
 pub(crate) fn resolve(node: &Node, view: &View, question: &Question) -> Result<Query, Error> {
-    limit_context(node, &question.context)?;
-    Ok(Query::resolve(
-        &view.snapshot,
-        &question.resource,
-        &question.permission,
-        &question.subject,
-    )?)
+    let resolve = || {
+        limit_context(node, &question.context)?;
+        let (resource, subject) = (&question.resource, &question.subject);
+        let permission = &question.permission;
+        Ok(Query::resolve(
+            &view.snapshot,
+            resource,
+            permission,
+            subject,
+        )?)
+    };
+    resolve().inspect_err(|_: &Error| {
+        let definition = question.resource.definition.as_str();
+        let decisions = &node.metrics().decisions;
+        decisions.note_unresolved(definition, &question.permission);
+    })
 }
 
 pub(crate) fn environment<'a>(node: &Node, view: &View, context: &'a Context) -> Environment<'a> {

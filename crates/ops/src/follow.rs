@@ -337,6 +337,7 @@ fn publish(node: &Node, published: Published, commits: Vec<Arc<Commit>>) {
         .unwrap_or_else(PoisonError::into_inner)
         .note(&snapshot, hash, node.clock().now());
     node.revision.send_replace(snapshot.revision());
+    node.metrics().decisions.adopt(snapshot.schema());
     node.metrics().note_applied(&times, node.clock().now());
 }
 

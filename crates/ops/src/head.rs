@@ -9,6 +9,7 @@ use store::{Head, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Kind};
+use crate::metrics::HeadCounts;
 
 /// Requests that may wait for one answer.
 const WAITING_MAX: usize = 65_536;
@@ -22,9 +23,9 @@ pub(crate) struct HeadQuestions {
 }
 
 impl HeadQuestions {
-    pub(crate) fn start(store: Arc<dyn Store>) -> Self {
+    pub(crate) fn start(store: Arc<dyn Store>, counts: HeadCounts) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(answer(store, receiver));
+        tokio::spawn(answer(store, receiver, counts));
         Self { sender }
     }
 
@@ -49,10 +50,15 @@ impl HeadQuestions {
     }
 }
 
-async fn answer(store: Arc<dyn Store>, mut receiver: mpsc::Receiver<oneshot::Sender<Answer>>) {
+async fn answer(
+    store: Arc<dyn Store>,
+    mut receiver: mpsc::Receiver<oneshot::Sender<Answer>>,
+    counts: HeadCounts,
+) {
     let mut asking = Vec::new();
     while receiver.recv_many(&mut asking, WAITING_MAX).await > 0 {
         let head = store.head().await.map_err(Arc::new);
+        counts.note(asking.len(), head.is_ok());
         for sender in asking.drain(..) {
             // Whoever no longer waits needs no answer.
             let _gone = sender.send(head.clone());

@@ -61,6 +61,17 @@ impl History {
         before.or_else(|| self.kept.front()).cloned()
     }
 
+    /// How many snapshots are kept.
+    pub(crate) fn count(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// The kept snapshots, oldest first.
+    pub(crate) fn kept(&self) -> Vec<Arc<Snapshot>> {
+        let kept = self.kept.iter();
+        kept.map(|(snapshot, _)| Arc::clone(snapshot)).collect()
+    }
+
     /// Whether a snapshot that was replaced at `replaced` is out of the window.
     pub(crate) fn is_past(&self, replaced: Timestamp, now: Timestamp) -> bool {
         elapsed(replaced, now) > self.retained

@@ -23,6 +23,8 @@ pub mod pinned;
 pub mod read;
 pub mod replica;
 pub mod schema;
+pub mod stages;
+pub mod tally;
 pub mod trace;
 pub mod watch;
 pub mod write;

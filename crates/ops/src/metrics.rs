@@ -2,24 +2,28 @@
 //!
 //! Names and units follow Prometheus: base units, `_seconds`, `_total` for what only grows.
 
-use std::fmt;
-use std::sync::{Arc, Weak};
+mod collector;
+mod decisions;
+mod memory;
+mod store;
+
+use std::sync::Arc;
 use std::time::Duration;
 
+use ::store::{CommitError, Committed};
 use model::Timestamp;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric,
-};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use schema::Schema;
 
-use store::{CommitError, Committed};
-
-use crate::node::Node;
+pub(crate) use collector::NodeCollector;
+pub(crate) use decisions::Decisions;
+pub(crate) use memory::measure;
+pub(crate) use store::{StoreTimes, Timed};
 
 /// Bounds from what a node beside the store reaches to what somebody will be called for, in seconds.
 const SECONDS: [f64; 14] = [
@@ -29,10 +33,48 @@ const SECONDS: [f64; 14] = [
 /// What a node counts.
 #[derive(Debug)]
 pub(crate) struct Metrics {
+    pub(crate) decisions: Decisions,
+    pub(crate) heads: HeadCounts,
+    store: StoreTimes,
+    memory: memory::Measured,
     applied: Counter,
     lag: Histogram,
     commits: Family<OfCommit, Histogram, fn() -> Histogram>,
+    commits_waiting: Gauge,
     comparisons: Family<OfComparison, Counter>,
+    waits: Family<OfWait, Histogram, fn() -> Histogram>,
+    forbidden: Family<OfAction, Counter>,
+}
+
+/// How the head of the store is asked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HeadCounts {
+    asked: Counter,
+    questions: Family<OfQuestion, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfQuestion {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfWait {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfAction {
+    action: &'static str,
+}
+
+impl HeadCounts {
+    /// Takes in that so many were told by one answer.
+    pub(crate) fn note(&self, asked: usize, is_answered: bool) {
+        self.asked.inc_by(asked as u64);
+        let outcome = if is_answered { "answered" } else { "failed" };
+        self.questions.get_or_create(&OfQuestion { outcome }).inc();
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,19 +132,26 @@ fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    pub(crate) fn new(store: StoreTimes, schema: &Arc<Schema>) -> Self {
         Self {
+            decisions: Decisions::new(schema),
+            heads: HeadCounts::default(),
+            store,
+            memory: memory::Measured::default(),
             applied: Counter::default(),
             lag: seconds(),
             commits: Family::new_with_constructor(seconds),
+            commits_waiting: Gauge::default(),
             comparisons: Family::default(),
+            waits: Family::new_with_constructor(seconds),
+            forbidden: Family::default(),
         }
     }
-}
 
-impl Metrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
+        self.store.register(registry);
+        self.register_questions(registry);
         registry.register(
             "remit_applied_commits",
             "Commits that this node has applied since it started",
@@ -127,6 +176,35 @@ impl Metrics {
         );
     }
 
+    fn register_questions(&self, registry: &mut Registry) {
+        registry.register(
+            "remit_store_commits_waiting",
+            "Commits of this node that were handed to the store and are not answered yet",
+            self.commits_waiting.clone(),
+        );
+        registry.register(
+            "remit_head_askers",
+            "Calls that asked for the head of the store; those that came while a question was under way shared the next one",
+            self.heads.asked.clone(),
+        );
+        registry.register(
+            "remit_head_questions",
+            "Times that the store was asked for its head on behalf of calls",
+            self.heads.questions.clone(),
+        );
+        registry.register_with_unit(
+            "remit_revision_wait",
+            "How long calls waited until this node had the revision of their token, or the head; none that found it there",
+            Unit::Seconds,
+            self.waits.clone(),
+        );
+        registry.register(
+            "remit_actions_forbidden",
+            "Times that a caller, who is known, asked for what it may not do, by the right that it lacked",
+            self.forbidden.clone(),
+        );
+    }
+
     /// Takes in that commits of those times can be answered from at `now`.
     pub(crate) fn note_applied(&self, times: &[Timestamp], now: Timestamp) {
         self.applied.inc_by(times.len() as u64);
@@ -141,66 +219,40 @@ impl Metrics {
         of.observe(took.as_secs_f64());
     }
 
+    /// One more commit waits for the store, until that is dropped.
+    pub(crate) fn commit_waits(&self) -> Waiting {
+        self.commits_waiting.inc();
+        Waiting(self.commits_waiting.clone())
+    }
+
+    /// Takes in how long a call waited for a revision, and whether it came.
+    pub(crate) fn note_wait(&self, is_reached: bool, took: Duration) {
+        let outcome = if is_reached { "reached" } else { "late" };
+        let of = self.waits.get_or_create(&OfWait { outcome });
+        of.observe(took.as_secs_f64());
+    }
+
+    /// Takes in that a caller may not do something; `action` is one of a fixed few.
+    pub(crate) fn note_forbidden(&self, action: &'static str) {
+        self.forbidden.get_or_create(&OfAction { action }).inc();
+    }
+
+    pub(crate) fn memory(&self) -> &memory::Measured {
+        &self.memory
+    }
+
     pub(crate) fn note_comparison(&self, outcome: ComparisonOutcome) {
         let of = self.comparisons.get_or_create(&OfComparison { outcome });
         of.inc();
     }
 }
 
-/// What a node is asked for when its metrics are read.
-pub(crate) struct NodeCollector(Weak<Node>);
+/// A commit that waits for the store.
+#[derive(Debug)]
+pub(crate) struct Waiting(Gauge);
 
-impl NodeCollector {
-    pub(crate) fn new(node: &Arc<Node>) -> Self {
-        Self(Arc::downgrade(node))
-    }
-}
-
-impl Collector for NodeCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Some(node) = self.0.upgrade() else {
-            return Ok(());
-        };
-        let snapshot = node.snapshot();
-        let mut whole = |name, help, value: usize| {
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
-        };
-        whole(
-            "remit_ready",
-            "1 while this node answers, 0 while it does not; its log says why",
-            usize::from(node.ready().is_ok()),
-        )?;
-        whole(
-            "remit_revision",
-            "The newest revision that this node answers from",
-            usize::try_from(snapshot.revision().0).unwrap_or(usize::MAX),
-        )?;
-        whole(
-            "remit_relationships",
-            "Relationships that this node has, expired ones included until they are removed",
-            snapshot.relationship_count(),
-        )?;
-        let mut seconds = |name, help, value: f64| {
-            let gauge = ConstGauge::new(value);
-            let unit = Some(&Unit::Seconds);
-            gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)
-        };
-        seconds(
-            "remit_head_confirmed_ago",
-            "How long ago this node was last known to have all that its store has",
-            node.confirmed_ago().as_secs_f64(),
-        )?;
-        seconds(
-            "remit_clock_offset",
-            "How far the clock of this node is off that of its store at least; positive if it is behind",
-            node.clock_offset().seconds(),
-        )
-    }
-}
-
-impl fmt::Debug for NodeCollector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NodeCollector").finish_non_exhaustive()
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

@@ -26,11 +26,12 @@ use crate::head::HeadQuestions;
 use crate::history::History;
 use crate::load_progress::LoadProgress;
 use crate::lookup::{Kept, Turns};
-use crate::metrics::{CommitOutcome, Metrics, NodeCollector};
+use crate::metrics::{self, CommitOutcome, Metrics, NodeCollector, StoreTimes, Timed};
 use crate::pulse::Pulse;
 use crate::records::Records;
 use crate::replica::Replicas;
 use crate::settings::Settings;
+use crate::stages;
 use crate::watch::Watches;
 
 /// The newest snapshot of a node, with what its token and a commit against it need.
@@ -113,9 +114,11 @@ impl Node {
         progress: &Arc<LoadProgress>,
     ) -> Result<Arc<Self>, Error> {
         let asked = Asked::now(&*clock);
+        let times = StoreTimes::default();
+        let store = Timed::over(store, times.clone());
         let published = follow::load(&store, progress).await?;
-        let confirmed = Confirmed::at(asked);
-        let node = Self::follow((store, clock, settings), published, (confirmed, progress)).await;
+        let confirmed = (Confirmed::at(asked), progress);
+        let node = Self::follow((store, clock, settings), published, confirmed, times).await;
         progress.end();
         node
     }
@@ -130,10 +133,11 @@ impl Node {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Arc<Self>, Error> {
-        let progress = Arc::default();
+        let (progress, times) = (Arc::default(), StoreTimes::default());
+        let store = Timed::over(store, times.clone());
         let published = follow::load(&store, &progress).await?;
         let node = (store, clock, settings);
-        let node = Self::follow(node, published, (Confirmed::never(), &progress)).await;
+        let node = Self::follow(node, published, (Confirmed::never(), &progress), times).await;
         progress.end();
         node
     }
@@ -143,6 +147,7 @@ impl Node {
         (store, clock, settings): (Arc<dyn Store>, Arc<dyn Clock>, Settings),
         published: Published,
         (confirmed, load): (Confirmed, &Arc<LoadProgress>),
+        times: StoreTimes,
     ) -> Result<Arc<Self>, Error> {
         let mut hashes = RecentHashes::default();
         hashes.note(published.snapshot.revision(), published.hash.short());
@@ -154,9 +159,10 @@ impl Node {
         if let Err(error) = clock_offset.measure(&*store, &*clock).await {
             tracing::warn!(%error, "the clock of the store cannot be asked for; trying again");
         }
+        let metrics = Metrics::new(times, published.snapshot.schema());
         let node = Arc::new(Self {
             identity: store.identity(),
-            heads: HeadQuestions::start(Arc::clone(&store)),
+            heads: HeadQuestions::start(Arc::clone(&store), metrics.heads.clone()),
             revision: watch::Sender::new(published.snapshot.revision()),
             watches: Watches::new(settings.watch.clone(), published.snapshot.revision()),
             replicas: Replicas::new(settings.replica.clone()),
@@ -174,7 +180,7 @@ impl Node {
             kept_look_ups: Kept::default(),
             look_up_turns: Turns::default(),
             digesting: tokio::sync::Mutex::new(()),
-            metrics: Metrics::default(),
+            metrics,
             recorded_keys: Arc::new(recorded_keys),
             store,
             clock,
@@ -226,6 +232,7 @@ impl Node {
         self.metrics.register(registry);
         self.load.register(registry);
         registry.register_collector(Box::new(NodeCollector::new(self)));
+        tokio::spawn(metrics::measure(Arc::downgrade(self)));
     }
 
     /// How long ago this node was last confirmed to be at the head of its store; [`Duration::MAX`] if it never was.
@@ -382,6 +389,8 @@ impl Node {
         &self,
         request: CommitRequest,
     ) -> Result<Committed, CommitError> {
+        let _stage = stages::begin("store commit");
+        let _waiting = self.metrics.commit_waits();
         let begun = Instant::now();
         let result = self.store.commit(request).await;
         self.metrics
@@ -569,8 +578,14 @@ impl Node {
     /// Waits until this node has reached `revision`.
     pub(crate) async fn reached(&self, revision: Revision) -> Result<(), Error> {
         let mut seen = self.revision.subscribe();
+        if *seen.borrow() >= revision {
+            return self.ready();
+        }
+        let begun = Instant::now();
         let waiting = seen.wait_for(|reached| *reached >= revision || self.stopped.get().is_some());
-        match tokio::time::timeout(self.settings.wait_max, waiting).await {
+        let waited = tokio::time::timeout(self.settings.wait_max, waiting).await;
+        self.metrics.note_wait(waited.is_ok(), begun.elapsed());
+        match waited {
             Ok(_) => self.ready(),
             Err(_) => Err(Error::new(
                 Kind::DeadlineExceeded,

@@ -112,9 +112,14 @@ impl Pinned {
         let now = self.node.clock().now();
         self.vouch(now)?;
         limit_context(&self.node, context)?;
-        let query = Query::resolve(&self.view.snapshot, resource, permission, subject)?;
+        let decisions = &self.node.metrics().decisions;
+        let query = Query::resolve(&self.view.snapshot, resource, permission, subject)
+            .inspect_err(|_| decisions.note_unresolved(resource.definition.as_str(), permission))?;
+        let schema = self.view.snapshot.schema();
         if self.node.is_locked(subject) {
-            return Ok(Decision::Denied);
+            let denied = Ok(Decision::Denied);
+            decisions.note::<Error>(schema, query.member, &denied);
+            return denied;
         }
         let limits = &self.node.settings().limits;
         let environment = Environment {
@@ -123,7 +128,9 @@ impl Pinned {
             depth_max: limits.depth_max,
             edges_visited_max: limits.edges_visited_max,
         };
-        Ok(eval::check(&self.view.snapshot, &query, environment)?)
+        let decision = eval::check(&self.view.snapshot, &query, environment);
+        decisions.note(schema, query.member, &decision);
+        Ok(decision?)
     }
 
     fn vouch(&self, now: Timestamp) -> Result<(), Error> {

@@ -82,6 +82,12 @@ impl Replicas {
         }
     }
 
+    /// How many follow.
+    pub(crate) fn count(&self) -> usize {
+        let max = self.settings.replicas_max;
+        max.saturating_sub(self.followers.available_permits())
+    }
+
     fn follower(&self) -> Result<OwnedSemaphorePermit, Error> {
         place(&self.followers, || {
             let replicas_max = self.settings.replicas_max;

@@ -101,6 +101,7 @@ impl<'a> Tracer<'a> {
         if self.bytes_left == 0 {
             let decision = eval::check(&view.snapshot, &query, environment);
             let decision = decision.map(|decision| lock::decided(locked, decision));
+            check::note_decision(self.node, view, &query, &decision);
             return Ok(Traced {
                 decision: decision.map_err(Error::from),
                 trace: None,
@@ -118,6 +119,7 @@ impl<'a> Tracer<'a> {
         self.bytes_left = self.bytes_left.saturating_sub(trace.bytes);
         let decision = trace.decision.clone();
         let decision = decision.map(|decision| lock::decided(locked, decision));
+        check::note_decision(self.node, view, &query, &decision);
         Ok(Traced {
             decision: decision.map_err(Error::from),
             trace: Some(trace),

@@ -29,6 +29,7 @@ use tonic::body::Body;
 
 use crate::error::http_code;
 use crate::http_api::{HttpApi, body};
+use crate::observe::{CameBy, Protocol};
 use discovery::Discovery;
 use entities::Request as Entities;
 
@@ -73,6 +74,12 @@ impl Operation {
             Self::SearchResource => "/access/v1/search/resource",
             Self::SearchAction => "/access/v1/search/action",
         }
+    }
+
+    /// Its name among those of all methods.
+    fn name(self) -> &'static str {
+        let path = self.path();
+        path.strip_prefix("/access/v1/").unwrap_or(path)
     }
 
     /// Its endpoint's name in the metadata.
@@ -190,6 +197,13 @@ impl HttpApi for AuthZen {
 
     fn serves(&self, path: &str) -> bool {
         self.operation(path).is_some() || self.discovery.serves(path)
+    }
+
+    fn came_by(&self, path: &str) -> CameBy {
+        CameBy {
+            protocol: Protocol::AuthZen,
+            method: Some(self.operation(path).map_or("discovery", |it| it.name())),
+        }
     }
 
     fn open(&self, head: &Parts) -> Option<Response<Body>> {

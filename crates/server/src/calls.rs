@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use identity::{PeerCertificate, ResourceMetadata};
+use ops::stages;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
@@ -24,6 +25,7 @@ use crate::deadline::Deadline;
 use crate::ending::{End, end_at};
 use crate::guard;
 use crate::metadata::Tag;
+use crate::observe::{Observed, Observing, Outcome};
 
 /// Services behind all that a call passes: those of gRPC, or another. A clone shares them.
 #[derive(Debug, Clone)]
@@ -31,6 +33,7 @@ pub(crate) struct Calls<S = Routes> {
     services: S,
     authentication: Arc<Authentication>,
     call_max: Duration,
+    observing: Arc<Observing>,
 }
 
 /// The answer to one call, as it comes about.
@@ -42,11 +45,13 @@ impl Calls {
         services: Routes,
         authentication: Authentication,
         call_max: Duration,
+        observing: Arc<Observing>,
     ) -> Self {
         Self {
             services: services.prepare(),
             authentication: Arc::new(authentication),
             call_max,
+            observing,
         }
     }
 
@@ -56,6 +61,7 @@ impl Calls {
             services,
             authentication: Arc::clone(&self.authentication),
             call_max: self.call_max,
+            observing: Arc::clone(&self.observing),
         }
     }
 
@@ -68,6 +74,13 @@ impl Calls {
     }
 }
 
+impl<S> Calls<S> {
+    /// What calls are observed with.
+    pub(crate) fn observing(&self) -> &Arc<Observing> {
+        &self.observing
+    }
+}
+
 impl<S> Calls<S>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
@@ -75,11 +88,24 @@ where
 {
     async fn answer(self, mut request: Request<Body>) -> Response<Body> {
         let tag = Tag::put(&mut request);
-        let response = self.pass(request, &tag).await;
-        tag.tell(response)
+        let mut observed = self.observing.begin(&request);
+        let response = if observed.is_sampled() {
+            let passing = Box::pin(self.pass(request, &tag, &observed));
+            let (response, record) = stages::recorded(passing).await;
+            observed.take(record);
+            response
+        } else {
+            self.pass(request, &tag, &observed).await
+        };
+        tag.tell(observed.answered(response))
     }
 
-    async fn pass(mut self, mut request: Request<Body>, tag: &Tag) -> Response<Body> {
+    async fn pass(
+        mut self,
+        mut request: Request<Body>,
+        tag: &Tag,
+        observed: &Observed,
+    ) -> Response<Body> {
         let uri = request.uri().path_and_query().cloned();
         let path = uri.as_ref().map_or("", |uri| uri.path());
         let certificate = request.extensions_mut().remove::<Arc<PeerCertificate>>();
@@ -88,6 +114,7 @@ where
         let caller = match admitted {
             Ok(caller) => caller,
             Err(refused) => {
+                self.observing.note_refused(refused.why);
                 let (code, reason) = (refused.status.code(), refused.status.message());
                 tracing::info!(
                     call = path,
@@ -101,7 +128,11 @@ where
         };
         let deadline = match Deadline::of(request.headers(), self.call_max) {
             Ok(deadline) => deadline,
-            Err(status) => return status.into_http(),
+            Err(status) => {
+                let (request, code) = (tag.id(), status.code());
+                tracing::debug!(call = path, request, ?code, "no deadline can be read");
+                return status.into_http();
+            }
         };
         request.extensions_mut().insert(caller.clone());
         let started = Instant::now();
@@ -120,8 +151,16 @@ where
         let ends = left.and_then(|left| Instant::now().checked_add(left));
         let response = end_at(ends, End::Credential, response);
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let caller = caller.name();
-        tracing::debug!(call = path, request = tag.id(), caller, micros, "answered");
+        tracing::debug!(
+            call = path,
+            request = tag.id(),
+            protocol = observed.protocol().text(),
+            caller = caller.name(),
+            code = Outcome::of(&response).text(),
+            micros,
+            trace = observed.trace_id(),
+            "answered"
+        );
         response
     }
 }

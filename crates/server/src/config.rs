@@ -8,6 +8,7 @@ use identity::{Authenticator, Caller};
 
 use crate::authzen::PublicUrl;
 use crate::edge::Edge;
+use crate::observe::TraceSettings;
 
 /// How the server listens and whom it lets in.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Config {
     pub public_url: Option<PublicUrl>,
     /// The rules by which requests are judged that proxies ask about; none where proxies do not ask.
     pub edge: Option<Arc<Edge>>,
+    /// Where traces of calls go, and of how many; none for nowhere.
+    pub traces: Option<TraceSettings>,
     /// How connections are protected; none for plaintext.
     pub tls: Option<Tls>,
     /// Who may call.
@@ -45,6 +48,7 @@ impl Config {
             metrics_addr: None,
             public_url: None,
             edge: None,
+            traces: None,
             tls: None,
             authentication,
             request_bytes_max: 4 << 20,

@@ -31,10 +31,12 @@ use crate::deadline::TIMEOUT;
 use crate::guard::ON_BEHALF_OF;
 use crate::http_api::{HttpApi, HttpApis, another_site, is_of_another_site};
 use crate::metadata::REQUEST_ID;
+use crate::observe::{CameBy, Protocol};
 use errors::Errors;
 use routes::{Route, Routes};
 
 pub use routes::RoutesError;
+pub(crate) use routes::methods;
 
 /// The headers that go on to the call.
 const PASSED_ON: [HeaderName; 7] = [
@@ -100,6 +102,9 @@ impl Gateway {
                     let close = HeaderValue::from_static("close");
                     answer.headers_mut().insert(CONNECTION, close);
                 }
+                self.calls
+                    .observing()
+                    .note_answered(Protocol::Http, &answer);
                 return answer;
             }
         };
@@ -142,6 +147,10 @@ impl Gateway {
         let (mut head, body) = request.into_parts();
         head.headers = metadata(&head.headers);
         head.uri = Uri::from(route.grpc_path.clone());
+        head.extensions.insert(CameBy {
+            protocol: Protocol::Http,
+            method: None,
+        });
         let body = request::transcoded(body, &route.method, self.request_bytes_max);
         Request::from_parts(head, body)
     }
@@ -213,6 +222,7 @@ mod tests {
     use super::*;
     use crate::calls::Calls;
     use crate::config::Authentication;
+    use crate::observe::Observing;
 
     #[tokio::test]
     async fn health_is_that_of_the_health_service() {
@@ -222,6 +232,7 @@ mod tests {
             services,
             Authentication::None,
             std::time::Duration::from_secs(9),
+            Arc::new(Observing::new(None).unwrap()),
         );
         let gateway = Gateway::new(calls, Vec::new(), 1_024).unwrap();
         for (status, code, text) in [
@@ -244,6 +255,7 @@ mod tests {
             services,
             Authentication::None,
             std::time::Duration::from_secs(9),
+            Arc::new(Observing::new(None).unwrap()),
         );
         let gateway = Gateway::new(calls, Vec::new(), 1_024).unwrap();
         let request = Request::post("/v1/permissions/check")

@@ -28,6 +28,8 @@ pub(crate) struct Refused {
     /// What to come back with, as HTTP says it.
     challenge: Option<HeaderValue>,
     is_unknown: bool,
+    /// The kind of what is wrong, for those who count.
+    pub(crate) why: &'static str,
 }
 
 /// Marks the answer to somebody who is not known, where its code says that they may not.
@@ -61,6 +63,7 @@ pub(crate) async fn admit(
         status,
         challenge: None,
         is_unknown: false,
+        why: "on_behalf_of",
     })
 }
 
@@ -99,6 +102,7 @@ impl Refused {
             status: status(error),
             challenge: challenge.and_then(|text| HeaderValue::try_from(text).ok()),
             is_unknown: matches!(error, AuthenticateError::UnknownKey),
+            why: kind(error),
         }
     }
 
@@ -112,6 +116,21 @@ impl Refused {
             response.extensions_mut().insert(Unknown);
         }
         response
+    }
+}
+
+/// What is wrong with a credential, without anything that it holds.
+fn kind(error: &AuthenticateError) -> &'static str {
+    match error {
+        AuthenticateError::Missing => "no_credential",
+        AuthenticateError::Malformed | AuthenticateError::Dpop => "malformed",
+        AuthenticateError::UnknownKey => "unknown_key",
+        AuthenticateError::Unrecognized => "unrecognized",
+        AuthenticateError::Token(_) => "token",
+        AuthenticateError::Minted(_) => "minted_token",
+        AuthenticateError::Certificate(_) => "certificate",
+        AuthenticateError::InsufficientScope { .. } => "scope",
+        AuthenticateError::KeysUnavailable { .. } => "keys_unavailable",
     }
 }
 

@@ -24,6 +24,7 @@ use tower::Service;
 use crate::calls::Calls;
 use crate::guard::Unknown;
 use crate::metadata::REQUEST_ID;
+use crate::observe::{CameBy, Protocol};
 
 /// What a browser says of the page that asks.
 const FETCH_SITE: &str = "sec-fetch-site";
@@ -35,6 +36,14 @@ pub(crate) trait HttpApi: fmt::Debug + Send + Sync {
 
     /// Whether a request of `path` is for this API.
     fn serves(&self, path: &str) -> bool;
+
+    /// What a request of `path` is counted as.
+    fn came_by(&self, _path: &str) -> CameBy {
+        CameBy {
+            protocol: Protocol::Http,
+            method: None,
+        }
+    }
 
     /// The answer to what anybody may ask; none for what takes a caller.
     fn open(&self, _: &Parts) -> Option<Response<Body>> {
@@ -93,13 +102,22 @@ impl HttpApis {
         let (head, body) = request.into_parts();
         // As it was given: what stands for it in logs may be another.
         let id = head.headers.get(REQUEST_ID).cloned();
+        let came_by = api.came_by(head.uri.path());
         let mut answer = if let Some(answer) = api.open(&head) {
+            self.calls
+                .observing()
+                .note_answered(came_by.protocol, &answer);
             answer
         } else if !api.is_asked_by_proxies() && is_of_another_site(&head.headers) {
-            api.failure(&another_site())
+            let answer = api.failure(&another_site());
+            self.calls
+                .observing()
+                .note_answered(came_by.protocol, &answer);
+            answer
         } else {
             let mut request = Request::from_parts(head, body);
             api.arrange(&mut request);
+            request.extensions_mut().insert(came_by);
             request.extensions_mut().insert(Arc::clone(api));
             let Ok(answer) = self.calls.clone().call(request).await;
             written(api.as_ref(), answer)

@@ -25,6 +25,7 @@ use tonic::{Code, Status};
 use crate::deadline::TIMEOUT;
 use crate::error::{http_code, status};
 use crate::http_api::{HttpApi, body};
+use crate::observe::{CameBy, Protocol};
 
 /// Where a server asks about the cluster that is called `main`; about another below it, by name.
 const PATH: &str = "/kubernetes/v1/authorize";
@@ -182,6 +183,13 @@ impl HttpApi for Kubernetes {
             ),
         ];
         paths.into_iter().collect()
+    }
+
+    fn came_by(&self, _: &str) -> CameBy {
+        CameBy {
+            protocol: Protocol::Kubernetes,
+            method: Some("authorize"),
+        }
     }
 
     fn serves(&self, path: &str) -> bool {

@@ -12,6 +12,8 @@ use prometheus_client::registry::Registry;
 use tonic::body::Body;
 
 use crate::edge::Edge;
+use crate::observe::{Observing, ProcessCollector};
+use crate::tls::{CertificateCollector, TlsHandle};
 
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -27,9 +29,19 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(node: Arc<Node>, edge: Option<&Edge>) -> Self {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        edge: Option<&Edge>,
+        observing: &Arc<Observing>,
+        tls: Option<Arc<TlsHandle>>,
+    ) -> Self {
         let mut registry = registry();
         node.register_metrics(&mut registry);
+        observing.register(&mut registry);
+        registry.register_collector(Box::new(ProcessCollector));
+        if let Some(tls) = tls {
+            registry.register_collector(Box::new(CertificateCollector(tls)));
+        }
         if let Some(edge) = edge {
             edge.register(&mut registry);
         }
@@ -74,12 +86,13 @@ pub(crate) fn written(registry: &Registry) -> Response<Body> {
 /// A registry that says which version this is.
 pub(crate) fn registry() -> Registry {
     let mut registry = Registry::default();
-    let version = ("version", env!("CARGO_PKG_VERSION"));
-    registry.register(
-        "remit_build",
-        "The version of this server",
-        Info::new(vec![version]),
-    );
+    let build = vec![
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("commit", option_env!("REMIT_COMMIT").unwrap_or("unknown")),
+        ("rustc", env!("REMIT_RUSTC")),
+    ];
+    let help = "The version of this server, what it was built from, and with what";
+    registry.register("remit_build", help, Info::new(build));
     registry
 }
 

@@ -34,6 +34,7 @@ use crate::gateway::{Gateway, RoutesError};
 use crate::http_api::HttpApi;
 use crate::kubernetes::Kubernetes;
 use crate::metrics::Metrics;
+use crate::observe::{Observing, TracesError};
 use crate::remit::{
     AccessApi, ExplainApi, NodeApi, RemitPermissionsApi, ReplicaApi, SchemaPlanApi, TokenApi,
 };
@@ -54,6 +55,9 @@ pub enum ServeError {
     /// The certificate or the key is wrong.
     #[error("the TLS certificate or its key cannot be used")]
     Tls(#[from] TlsError),
+    /// Traces cannot be sent where they are to go.
+    #[error("there can be no traces")]
+    Traces(#[from] TracesError),
     /// What the server describes of itself cannot be read.
     #[error("the descriptors for reflection cannot be read")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -89,6 +93,7 @@ pub struct Listening {
     config: Config,
     bound: Bound,
     tls: Option<Arc<TlsHandle>>,
+    observing: Arc<Observing>,
 }
 
 /// Begins to listen; calls wait until [`Listening::serve`].
@@ -111,11 +116,13 @@ impl Listening {
         let tls = config.tls.as_ref();
         let tls = tls.map(|tls| TlsHandle::new(tls, &config.authentication));
         let tls = tls.transpose()?.map(Arc::new);
+        let observing = Arc::new(Observing::new(config.traces.clone())?);
         Ok(Self {
             node,
             config,
             bound,
             tls,
+            observing,
         })
     }
 
@@ -153,6 +160,7 @@ impl Listening {
             config,
             bound,
             tls,
+            observing,
         } = self;
         let grace = config.shutdown_grace;
         let (stopping, stopped) = watch::channel(false);
@@ -172,7 +180,8 @@ impl Listening {
         let services = services(&node, config.request_bytes_max, routes)?;
         tokio::spawn(keep_health(Arc::clone(&node), health, stopped.clone()));
         let bytes_max = config.request_bytes_max;
-        let calls = Calls::new(services, config.authentication, config.call_max);
+        let watched = Arc::clone(&observing);
+        let calls = Calls::new(services, config.authentication, config.call_max, watched);
         let apis = http_apis(&node, config.public_url, judge, bytes_max);
         let gateway =
             |calls: &Calls| Gateway::new(calls.clone(), apis.clone(), bytes_max).map(Arc::new);
@@ -186,8 +195,9 @@ impl Listening {
         };
         fronts.push((bound.grpc.0, front));
         if let Some((listener, _)) = bound.metrics {
-            let metrics = Arc::new(Metrics::new(Arc::clone(&node), config.edge.as_deref()));
-            fronts.push((listener, Front::Metrics(metrics)));
+            let edge = config.edge.as_deref();
+            let metrics = Metrics::new(Arc::clone(&node), edge, &observing, tls.clone());
+            fronts.push((listener, Front::Metrics(Arc::new(metrics))));
         }
         let mut serving = Vec::new();
         for (listener, front) in fronts {
@@ -205,6 +215,7 @@ impl Listening {
         if tokio::time::timeout(grace, serving).await.is_err() {
             tracing::warn!("calls were still under way when the grace ended");
         }
+        observing.close().await;
         Ok(())
     }
 }

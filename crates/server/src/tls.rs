@@ -1,6 +1,7 @@
 //! The server's side of TLS: what handshakes are answered with, which can be replaced while the server runs.
 
 mod callers;
+mod expiry;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::{Authentication, Tls};
 use callers::CallerVerifier;
+pub(crate) use expiry::CertificateCollector;
 
 /// Why a certificate, a key or a list of authorities cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,8 @@ struct Configs {
     http: Arc<ServerConfig>,
     /// For those who watch over the server, who have no certificate.
     metrics: Arc<ServerConfig>,
+    /// When the certificate ends, in seconds since 1970, if that can be read.
+    ends: Option<i64>,
 }
 
 /// What a listener speaks, as far as TLS is concerned.
@@ -93,6 +97,11 @@ impl TlsHandle {
         Ok(())
     }
 
+    /// When the certificate ends, in seconds since 1970.
+    pub(crate) fn ends(&self) -> Option<i64> {
+        self.configs.load().ends
+    }
+
     pub(crate) fn acceptor(&self, protocols: Protocols) -> TlsAcceptor {
         let configs = self.configs.load();
         let config = match protocols {
@@ -106,6 +115,7 @@ impl TlsHandle {
 
 fn configs(tls: &Tls, authenticator: Option<&Arc<Authenticator>>) -> Result<Configs, TlsError> {
     let chain = certificates("certificate", &tls.certificate_pem)?;
+    let ends = expiry::of(&chain);
     let key =
         PrivateKeyDer::from_pem_slice(tls.key_pem.as_bytes()).map_err(|source| TlsError::Pem {
             what: "key",
@@ -141,6 +151,7 @@ fn configs(tls: &Tls, authenticator: Option<&Arc<Authenticator>>) -> Result<Conf
         grpc: Arc::new(grpc),
         http: Arc::new(http),
         metrics: Arc::new(metrics),
+        ends,
     })
 }
 

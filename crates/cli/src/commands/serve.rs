@@ -3,6 +3,7 @@
 pub(crate) mod credentials;
 mod demo;
 mod loading;
+mod log;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,9 +15,8 @@ use ops::{LoadProgress, Node, Settings, replica, watch};
 use server::{Addresses, Authentication, Config, HttpAddress, Listening};
 use store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
-use crate::arguments::{LogFormat, OptionalAddr, Serve};
+use crate::arguments::{OptionalAddr, Serve};
 use crate::exit::Outcome;
 use crate::place::Place;
 use credentials::{InUse, Sources};
@@ -25,7 +25,7 @@ use loading::Telling;
 const DEFAULT_STORE: &str = "remit.db";
 
 pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
-    start_log(&arguments)?;
+    log::start(&arguments.log, arguments.log_format)?;
     check_exposure(&arguments)?;
     // Listened for from the start: a node that loads is not to be ended by it.
     let sources = Sources::of(&arguments);
@@ -62,6 +62,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         metrics_addr: addresses.metrics,
         public_url: arguments.public_url.clone(),
         edge: in_use.edge.clone(),
+        traces: arguments.traces.settings()?,
         tls,
         authentication,
         request_bytes_max: arguments.limits.request_bytes_max,
@@ -139,19 +140,6 @@ async fn say_ready(node: Arc<Node>, places: Places, arguments: Box<Serve>) {
         let without_key = arguments.insecure_no_auth;
         demo::say_what_to_try(places.grpc, places.http, has_tls, without_key);
     }
-}
-
-fn start_log(arguments: &Serve) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&arguments.log)
-        .with_context(|| format!("`{}` is no log filter", arguments.log))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match arguments.log_format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
-    Ok(())
 }
 
 /// Refuses to be reachable without protection, unless that is said aloud.

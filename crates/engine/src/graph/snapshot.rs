@@ -44,6 +44,8 @@ pub struct Snapshot {
 pub struct MemoryUse {
     /// The edges, from both ends; without the contexts of caveats.
     pub edges_bytes: usize,
+    /// Of these, the edges from the end of their subjects.
+    pub reverse_bytes: usize,
     /// The ids, with the ways from and to their numbers.
     pub ids_bytes: usize,
     /// How many edges there are; each counts once.
@@ -162,11 +164,12 @@ impl Snapshot {
     /// Walks every leaf.
     #[must_use]
     pub fn resident_bytes(&self) -> MemoryUse {
-        let edges_bytes = |class: &Arc<Class>| {
-            class.forward().resident_bytes() + class.reverse().resident_bytes()
-        };
+        let forward = self.classes.iter().map(|it| it.forward().resident_bytes());
+        let reverse = self.classes.iter().map(|it| it.reverse().resident_bytes());
+        let reverse_bytes = reverse.sum();
         MemoryUse {
-            edges_bytes: self.classes.iter().map(edges_bytes).sum(),
+            edges_bytes: forward.sum::<usize>() + reverse_bytes,
+            reverse_bytes,
             ids_bytes: self
                 .dictionaries
                 .iter()

@@ -19,6 +19,7 @@ use super::target::{Target, object, objects, of_relation, relation_object, unnam
 use crate::consistency::{Consistency, View};
 use crate::error::{Error, Kind};
 use crate::node::{Node, Published};
+use crate::stages;
 
 /// What one caller may do: judged by the newest that the node knows, whatever snapshot the caller asks for, so that what was
 /// taken away stays so.
@@ -51,7 +52,10 @@ impl<'a> Permit<'a> {
         caller: &'a Caller,
         consistency: Consistency,
     ) -> Result<(View, Self), Error> {
+        let stage = stages::begin("wait for a snapshot");
         let view = node.view(consistency).await?;
+        drop(stage);
+        stages::note_revision(view.snapshot.revision());
         Ok((view, Self::of(node, caller)?))
     }
 
@@ -79,6 +83,7 @@ impl<'a> Permit<'a> {
         let is_anybody = matches!(caller.credential(), Credential::None);
         let locked = subjects.find(|subject| !is_anybody && locks.contains_key(subject));
         if let Some(locked) = locked {
+            node.metrics().note_forbidden("locked");
             return Err(Error::new(Kind::Forbidden, format!("`{locked}` is locked")));
         }
         let mut permit = Self {
@@ -109,6 +114,9 @@ impl<'a> Permit<'a> {
                 }
             }
         }
+        self.node
+            .metrics()
+            .note_forbidden(Action::ActFor.permission());
         let message = format!(
             "`{}` may not ask in the name of `{principal}`: that takes `{}` on it or on the system, and the name of a `{}`",
             self.caller.subject(),
@@ -170,6 +178,7 @@ impl<'a> Permit<'a> {
             Target::Definition(definition) | Target::Member(definition, _)
                 if !self.sees(definition)? =>
             {
+                self.node.metrics().note_forbidden(action.permission());
                 Err(Error::unknown_definition(definition))
             }
             Target::System | Target::Definition(_) | Target::Member(..) | Target::User(_) => {
@@ -301,6 +310,9 @@ impl<'a> Permit<'a> {
                     self.caller.subject(),
                     Action::Read.role()
                 );
+                self.node
+                    .metrics()
+                    .note_forbidden(Action::Read.permission());
                 return Err(Error::new(Kind::Forbidden, message));
             }
         }
@@ -466,6 +478,7 @@ impl<'a> Permit<'a> {
         if self.is_administrator(self.now)? {
             return Ok(());
         }
+        self.node.metrics().note_forbidden("administer");
         if self.caller.narrowing().is_some() {
             let message = "nobody administers Remit with a token that was minted; come with what it was minted with";
             return Err(Error::new(Kind::Forbidden, message));
@@ -486,6 +499,7 @@ impl<'a> Permit<'a> {
     }
 
     pub(crate) fn forbidden(&self, action: Action, target: Target<'_>) -> Error {
+        self.node.metrics().note_forbidden(action.permission());
         let caller = self.caller.subject();
         let (what, scope) = match target {
             Target::System => (String::new(), " --system".to_owned()),

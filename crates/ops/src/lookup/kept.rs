@@ -126,6 +126,14 @@ impl Default for Turns {
 }
 
 impl Turns {
+    /// How many look-ups run, and how many wait.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let running = processors.saturating_sub(self.running.available_permits());
+        let admitted = (processors + WAITING_MAX).saturating_sub(self.admitted.available_permits());
+        (running, admitted.saturating_sub(running))
+    }
+
     /// A turn, once it comes.
     ///
     /// # Errors

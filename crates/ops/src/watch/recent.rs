@@ -46,6 +46,12 @@ struct Recent {
 }
 
 impl Watches {
+    /// How many go on.
+    pub(crate) fn count(&self) -> usize {
+        let max = self.settings.watches_max;
+        max.saturating_sub(self.places.available_permits())
+    }
+
     pub(crate) fn new(settings: Settings, head: Revision) -> Self {
         Self {
             recent: RwLock::new(Recent {

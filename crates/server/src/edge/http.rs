@@ -23,6 +23,7 @@ use crate::error::http_code;
 use crate::guard::ON_BEHALF_OF;
 use crate::http_api::HttpApi;
 use crate::metadata::REQUEST_ID;
+use crate::observe::{CameBy, Protocol};
 
 const ENVOY: &str = "/edge/envoy";
 const FORWARD_AUTH: &str = "/edge/forward-auth";
@@ -112,6 +113,17 @@ impl HttpApi for ProxyApi {
             ),
         ];
         paths.into_iter().collect()
+    }
+
+    fn came_by(&self, path: &str) -> CameBy {
+        CameBy {
+            protocol: if path == FORWARD_AUTH {
+                Protocol::ForwardAuth
+            } else {
+                Protocol::ExtAuthz
+            },
+            method: Some("check"),
+        }
     }
 
     fn serves(&self, path: &str) -> bool {

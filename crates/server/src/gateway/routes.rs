@@ -62,6 +62,30 @@ pub(super) fn descriptors() -> Result<DescriptorPool, RoutesError> {
     Ok(pool)
 }
 
+/// Every method that is described, as gRPC calls it, and whether a stream answers it; health and reflection among them.
+pub(crate) fn methods() -> Vec<(String, bool)> {
+    let own = descriptors().ok();
+    let more = [
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ];
+    let more = more
+        .iter()
+        .filter_map(|it| DescriptorPool::decode(*it).ok());
+    let mut methods = Vec::new();
+    for pool in own.into_iter().chain(more) {
+        for service in pool.services() {
+            let each = service.methods().map(|method| {
+                let name = format!("{}/{}", service.full_name(), method.name());
+                (name, method.is_server_streaming())
+            });
+            methods.extend(each);
+        }
+    }
+    methods
+}
+
 /// The routes of every annotated method, whether its service is served or not: one that is not says so itself.
 pub(super) fn routes(pool: &DescriptorPool) -> Result<Routes, RoutesError> {
     const HTTP: &str = "google.api.http";

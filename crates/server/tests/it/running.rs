@@ -10,7 +10,7 @@ use ops::write::Write;
 use ops::{Node, Settings};
 use remit_client::proto::authzed::api::v1 as wire;
 use remit_client::{Client, Connection, Transport};
-use server::{Authentication, Config, Edge, HttpAddress, Tls, TlsHandle};
+use server::{Authentication, Config, Edge, HttpAddress, Tls, TlsHandle, TraceSettings};
 use store::{SqliteStore, Store};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -116,6 +116,22 @@ pub(crate) async fn start_with_rules(edge: Arc<Edge>) -> Running {
     .await
 }
 
+/// A server that traces calls.
+pub(crate) async fn start_traced(traces: TraceSettings) -> Running {
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::memory().unwrap());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let node = Node::start(Arc::clone(&store), Arc::clone(&clock), Settings::default());
+    let node = node.await.unwrap();
+    let authenticator = authenticator(&node, identity::Settings::default(), clock);
+    let config = Config {
+        http_addr: HttpAddress::Own("127.0.0.1:0".parse().unwrap()),
+        metrics_addr: Some("127.0.0.1:0".parse().unwrap()),
+        traces: Some(traces),
+        ..Config::new(Authentication::Required(authenticator))
+    };
+    serve_as(node, store, config).await
+}
+
 /// What lets in those with a key, and whom `settings` name.
 fn authenticator(
     node: &Node,
@@ -182,6 +198,10 @@ async fn serve(
         edge,
         ..Config::new(Authentication::Required(authenticator))
     };
+    serve_as(node, store, config).await
+}
+
+async fn serve_as(node: Arc<Node>, store: Arc<dyn Store>, config: Config) -> Running {
     let listening = server::listen(Arc::clone(&node), config).await.unwrap();
     let endpoint = listening.address().to_string();
     let http = listening.http_address().unwrap();
