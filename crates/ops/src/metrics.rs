@@ -33,6 +33,7 @@ pub(crate) struct Metrics {
     lag: Histogram,
     commits: Family<OfCommit, Histogram, fn() -> Histogram>,
     comparisons: Family<OfComparison, Counter>,
+    checkpoints: Family<OfSigning, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -68,7 +69,8 @@ impl CommitOutcome {
                 | CommitError::AlreadyExists(_)
                 | CommitError::TooManyToDelete { .. }
                 | CommitError::IdempotencyKeyReused { .. }
-                | CommitError::TooLarge { .. },
+                | CommitError::TooLarge { .. }
+                | CommitError::Erasure { .. },
             ) => Self::refused,
         }
     }
@@ -86,6 +88,23 @@ pub(crate) enum ComparisonOutcome {
     failed,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSigning {
+    outcome: SigningOutcome,
+}
+
+/// What became of a checkpoint of the audit log that was due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the names are the values of a label")]
+pub(crate) enum SigningOutcome {
+    /// It was signed.
+    signed,
+    /// The log does not continue what was signed before.
+    refused,
+    /// The log could not be read.
+    failed,
+}
+
 fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
@@ -97,16 +116,26 @@ impl Default for Metrics {
             lag: seconds(),
             commits: Family::new_with_constructor(seconds),
             comparisons: Family::default(),
+            checkpoints: Family::default(),
         }
     }
 }
 
 impl Metrics {
+    pub(crate) fn note_signing(&self, outcome: SigningOutcome) {
+        self.checkpoints.get_or_create(&OfSigning { outcome }).inc();
+    }
+
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register(
             "remit_applied_commits",
             "Commits that this node has applied since it started",
             self.applied.clone(),
+        );
+        registry.register(
+            "remit_audit_checkpoints",
+            "Checkpoints of the audit log that were due at this node, by what became of them",
+            self.checkpoints.clone(),
         );
         registry.register_with_unit(
             "remit_follow_lag",
