@@ -18,7 +18,7 @@ pub const COMMITTED_DIR: &str = concat!(
 const PROTO_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto");
 
 /// The files to compile; what they import comes along.
-const PROTO_FILES: [&str; 16] = [
+const PROTO_FILES: [&str; 17] = [
     "authzed/api/v1/core.proto",
     "authzed/api/v1/debug.proto",
     "authzed/api/v1/error_reason.proto",
@@ -29,6 +29,7 @@ const PROTO_FILES: [&str; 16] = [
     "buf/validate/violation.proto",
     "envoy/service/auth/v3/external_auth.proto",
     "remit/v1/access_service.proto",
+    "remit/v1/audit_service.proto",
     "remit/v1/explain_service.proto",
     "remit/v1/node_service.proto",
     "remit/v1/permissions_service.proto",

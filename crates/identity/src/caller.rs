@@ -1,5 +1,6 @@
 //! The proof that somebody was let in, and as whom.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use model::{DefinitionName, ObjectRef, Timestamp};
@@ -13,6 +14,8 @@ use crate::token::Confirmation;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     inner: Arc<Inner>,
+    /// From where it calls, where that is known; of one call, where the rest is of a credential.
+    peer: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +99,7 @@ impl Caller {
         };
         Self {
             inner: Arc::new(inner),
+            peer: None,
         }
     }
 
@@ -103,6 +107,19 @@ impl Caller {
     pub(crate) fn narrowed(mut self, narrowing: Narrowing) -> Self {
         Arc::make_mut(&mut self.inner).narrowing = Some(narrowing);
         self
+    }
+
+    /// The caller, who calls from there. For the record: it takes nothing from the caller and gives it nothing.
+    #[must_use]
+    pub fn from_peer(mut self, peer: SocketAddr) -> Self {
+        self.peer = Some(peer);
+        self
+    }
+
+    /// From where the caller calls, where that is known.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// The caller, whose credential is bound to that.
@@ -170,6 +187,7 @@ impl Caller {
         };
         Self {
             inner: Arc::new(inner),
+            peer: self.peer,
         }
     }
 

@@ -93,6 +93,7 @@ pub async fn remove_expired(node: &Node) -> Result<u64, Error> {
                 actor: "remit".to_owned(),
                 reason: Some("expired".to_owned()),
                 metadata: None,
+                origin: None,
             },
             now: node.now(),
         };

@@ -4,6 +4,7 @@
 //! [`Node`] is what the operations share: the store, the graph that follows it, the clock and the limits.
 
 pub mod access;
+pub mod audit;
 pub mod bulk;
 pub mod check;
 pub mod consistency;

@@ -42,6 +42,7 @@ pub(crate) struct Metrics {
     commits: Family<OfCommit, Histogram, fn() -> Histogram>,
     commits_waiting: Gauge,
     comparisons: Family<OfComparison, Counter>,
+    checkpoints: Family<OfSigning, Counter>,
     waits: Family<OfWait, Histogram, fn() -> Histogram>,
     forbidden: Family<OfAction, Counter>,
 }
@@ -110,7 +111,8 @@ impl CommitOutcome {
                 | CommitError::AlreadyExists(_)
                 | CommitError::TooManyToDelete { .. }
                 | CommitError::IdempotencyKeyReused { .. }
-                | CommitError::TooLarge { .. },
+                | CommitError::TooLarge { .. }
+                | CommitError::Erasure { .. },
             ) => Self::refused,
         }
     }
@@ -128,11 +130,32 @@ pub(crate) enum ComparisonOutcome {
     failed,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSigning {
+    outcome: SigningOutcome,
+}
+
+/// What became of a checkpoint of the audit log that was due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the names are the values of a label")]
+pub(crate) enum SigningOutcome {
+    /// It was signed.
+    signed,
+    /// The log does not continue what was signed before.
+    refused,
+    /// The log could not be read.
+    failed,
+}
+
 fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
 
 impl Metrics {
+    pub(crate) fn note_signing(&self, outcome: SigningOutcome) {
+        self.checkpoints.get_or_create(&OfSigning { outcome }).inc();
+    }
+
     pub(crate) fn new(store: StoreTimes, schema: &Arc<Schema>) -> Self {
         Self {
             decisions: Decisions::new(schema),
@@ -144,6 +167,7 @@ impl Metrics {
             commits: Family::new_with_constructor(seconds),
             commits_waiting: Gauge::default(),
             comparisons: Family::default(),
+            checkpoints: Family::default(),
             waits: Family::new_with_constructor(seconds),
             forbidden: Family::default(),
         }
@@ -156,6 +180,11 @@ impl Metrics {
             "remit_applied_commits",
             "Commits that this node has applied since it started",
             self.applied.clone(),
+        );
+        registry.register(
+            "remit_audit_checkpoints",
+            "Checkpoints of the audit log that were due at this node, by what became of them",
+            self.checkpoints.clone(),
         );
         registry.register_with_unit(
             "remit_follow_lag",

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use identity::Caller;
+use identity::{Caller, Credential};
 use model::{
     ObjectRef, Operation, Precondition, Relationship, RelationshipFilter, RelationshipKey,
     RelationshipUpdate, ResourceIdFilter, SubjectFilter, SubjectId, SubjectRelationFilter, Token,
@@ -384,6 +384,38 @@ pub(crate) fn provenance(caller: &Caller, metadata: Option<String>) -> Provenanc
         actor: caller.name().to_owned(),
         reason: None,
         metadata,
+        origin: Some(origin(caller)),
+    }
+}
+
+/// From where a caller calls, and by what it is known: for the audit log, and without a secret.
+fn origin(caller: &Caller) -> String {
+    let by = by(caller.credential());
+    match caller.peer() {
+        Some(peer) => format!("{peer} by {by}"),
+        None => by,
+    }
+}
+
+fn by(credential: &Credential) -> String {
+    let with_id = |what: String, id: &Option<String>| match id {
+        Some(id) => format!("{what}, {id}"),
+        None => what,
+    };
+    match credential {
+        Credential::None => "nothing that was asked for".to_owned(),
+        Credential::PresharedKey { name } => format!("preshared key {name}"),
+        Credential::Token { issuer, id } => with_id(format!("token of {issuer}"), id),
+        Credential::JwtSvid { trust_domain, id } => {
+            with_id(format!("JWT-SVID of {trust_domain}"), id)
+        }
+        Credential::X509Svid {
+            trust_domain,
+            serial,
+        } => format!("X.509-SVID of {trust_domain}, {serial}"),
+        Credential::Minted { id, rests_on } => {
+            format!("minted token {id} on {}", self::by(rests_on))
+        }
     }
 }
 
@@ -409,6 +441,7 @@ pub(crate) fn refused(node: &Node, error: CommitError) -> Error {
         }
         CommitError::Conflict { .. } => conflict(),
         CommitError::TooLarge { .. } => Error::new(Kind::LimitExceeded, error.to_string()),
+        CommitError::Erasure { .. } => Error::new(Kind::FailedPrecondition, error.to_string()),
         CommitError::Store(StoreError::Overloaded { .. }) => Error::new(
             Kind::Overloaded,
             "too many commits wait for the store; try again later",
@@ -444,6 +477,7 @@ fn check_against(
             ChangeRequest::DeleteMatching { filter, .. } => typing::filter(schema, filter)?,
             ChangeRequest::Schema(_)
             | ChangeRequest::Record { .. }
+            | ChangeRequest::Erase(_)
             | ChangeRequest::RemoveExpired { .. } => {}
         }
     }

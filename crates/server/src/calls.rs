@@ -21,6 +21,7 @@ use tonic::service::Routes;
 use tower::Service;
 
 use crate::config::Authentication;
+use crate::connections::Peer;
 use crate::deadline::Deadline;
 use crate::ending::{End, end_at};
 use crate::guard;
@@ -108,11 +109,15 @@ where
     ) -> Response<Body> {
         let uri = request.uri().path_and_query().cloned();
         let path = uri.as_ref().map_or("", |uri| uri.path());
+        let peer = request.extensions_mut().remove::<Peer>();
         let certificate = request.extensions_mut().remove::<Arc<PeerCertificate>>();
         let admitted =
             guard::admit(&self.authentication, path, request.headers(), certificate).await;
         let caller = match admitted {
-            Ok(caller) => caller,
+            Ok(caller) => match peer {
+                Some(Peer(peer)) => caller.from_peer(peer),
+                None => caller,
+            },
             Err(refused) => {
                 self.observing.note_refused(refused.why);
                 let (code, reason) = (refused.status.code(), refused.status.message());

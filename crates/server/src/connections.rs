@@ -41,6 +41,10 @@ const HEAD_MAX: Duration = Duration::from_secs(30);
 /// How long to wait before accepting again once the process has no files left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// From where a request came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
 /// What a listener speaks.
 #[derive(Debug, Clone)]
 pub(crate) enum Front {
@@ -181,6 +185,7 @@ async fn speak(
         if let Some(certificate) = &certificate {
             request.extensions_mut().insert(Arc::clone(certificate));
         }
+        request.extensions_mut().insert(Peer(peer));
         front.clone().answer(request)
     });
     let mut builder = Builder::new(TokioExecutor::new());

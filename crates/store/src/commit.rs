@@ -24,6 +24,8 @@ use model::{
     Timestamp,
 };
 
+use crate::audit::ErasedParts;
+
 pub mod canonical;
 pub(crate) mod changes;
 pub(crate) mod draft;
@@ -112,6 +114,8 @@ pub enum ChangeRequest {
     },
     /// Replaces the schema by this text.
     Schema(String),
+    /// Removes parts of earlier entries of the audit log, whose tree stays as it is.
+    Erase(Vec<ErasedParts>),
     /// Removes rows that expired at `before` or earlier, and by the time of the commit. A commit of nothing else is
     /// housekeeping, which a watch does not report.
     RemoveExpired {
@@ -131,6 +135,8 @@ pub struct Provenance {
     pub reason: Option<String>,
     /// A JSON object of the caller's own.
     pub metadata: Option<String>,
+    /// From where it was made, and by what the caller was known. For the audit log alone: what is read from the log has none.
+    pub origin: Option<String>,
 }
 
 /// A caller's name for one request, up to 128 bytes. It is remembered for as long as the commit's entry is kept.

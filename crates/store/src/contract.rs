@@ -22,6 +22,7 @@ use crate::commit::{
 use crate::error::{CommitError, StoreError};
 use crate::store::{Head, LogQuery, Store};
 
+mod audit;
 mod concurrency;
 mod deletion;
 mod log;
@@ -84,6 +85,11 @@ const RULES: &[Rule] = rules![
     log::the_log_is_read_in_pages,
     log::a_schema_is_read_at_any_revision,
     log::a_trimmed_log_says_where_it_begins,
+    audit::each_commit_has_one_entry,
+    audit::the_tree_is_that_of_its_leaves,
+    audit::a_checkpoint_is_kept_once,
+    audit::an_erasure_leaves_the_tree,
+    audit::the_audit_log_outlives_the_log,
     token::a_token_is_good_for_its_commit_alone,
     log::a_scan_stops_when_told,
     random::rows_are_the_fold_of_the_log,
@@ -158,6 +164,7 @@ fn provenance() -> Provenance {
         actor: "ann".to_owned(),
         reason: Some("TICKET-1".to_owned()),
         metadata: Some("{}".to_owned()),
+        origin: None,
     }
 }
 

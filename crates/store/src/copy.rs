@@ -1,15 +1,19 @@
 //! Moving to another store: all that one holds, written to a new one while the first is in use.
 //!
 //! The copy has the relationships with the revisions that wrote them, the records, the schemas, and the log as far as it is kept,
-//! so that what is on record of a grant stays so. It is the same store with a history of its own: tokens of the original are
+//! so that what is on record of a grant stays so; and the whole audit log, as it is. It is the same store with a history of its own: tokens of the original are
 //! not good for it. Idempotency keys are not copied.
 
 use model::Revision;
 
+use self::audit::AuditCopy;
+use crate::audit::{AuditQuery, AuditState, Entry, Hash, Place, StoredCheckpoint};
 use crate::commit::LogEntry;
 use crate::digest::Digest;
 use crate::error::{LogError, Source as Cause, StoreError};
 use crate::store::{LogQuery, ScanHeader, ScanRow, StoreIdentity, StoredSchema};
+
+mod audit;
 
 /// Entries, and bytes of them, that are copied together.
 const ENTRIES_MAX: usize = 1_000;
@@ -40,6 +44,34 @@ pub trait Source {
     /// # Errors
     /// [`LogError`]
     fn schema(&self, at: Revision) -> Result<Option<StoredSchema>, LogError>;
+
+    /// As [`crate::AuditLog::state`].
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    fn audit_state(&self) -> Result<AuditState, StoreError>;
+
+    /// As [`crate::AuditLog::entries`].
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    fn audit_entries(&self, query: AuditQuery) -> Result<Vec<Entry>, StoreError>;
+
+    /// As [`crate::AuditLog::hashes`].
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    fn audit_hashes(&self, places: Vec<Place>) -> Result<Vec<Hash>, StoreError>;
+
+    /// As [`crate::AuditLog::checkpoints`].
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    fn audit_checkpoints(
+        &self,
+        after: u64,
+        count_max: usize,
+    ) -> Result<Vec<StoredCheckpoint>, StoreError>;
 }
 
 /// A store in the making: nobody sees it before it is finished. Calls block.
@@ -65,6 +97,30 @@ pub trait Target {
     /// # Errors
     /// [`CopyError`]
     fn entry(&mut self, entry: &LogEntry, is_past: bool) -> Result<(), CopyError>;
+
+    /// Takes where the audit log begins, before any of it.
+    ///
+    /// # Errors
+    /// [`CopyError`]
+    fn audit_begin(&mut self, begin: u64) -> Result<(), CopyError>;
+
+    /// Takes the next entries of the audit log, as they are.
+    ///
+    /// # Errors
+    /// [`CopyError`]
+    fn audit_entries(&mut self, entries: &[Entry]) -> Result<(), CopyError>;
+
+    /// Takes what is left of an entry of the audit log that it took already.
+    ///
+    /// # Errors
+    /// [`CopyError`]
+    fn audit_erased(&mut self, entry: &Entry) -> Result<(), CopyError>;
+
+    /// Takes checkpoints of the audit log.
+    ///
+    /// # Errors
+    /// [`CopyError`]
+    fn audit_checkpoints(&mut self, checkpoints: &[StoredCheckpoint]) -> Result<(), CopyError>;
 
     /// Takes no more: it is the store of `source` from here on, in a history of its own.
     ///
@@ -151,6 +207,8 @@ pub enum CopyProgress {
     Rows(u64),
     /// The log was copied up to here.
     Log(Revision),
+    /// So many entries of the audit log were copied.
+    Audit(u64),
     /// All that the original had was copied.
     CaughtUp(Revision),
 }
@@ -194,6 +252,7 @@ pub fn copy(
     let before = source.schema(first).map_err(of_source)?;
     target.state(&header, before.as_ref())?;
     let (mut at, mut hash) = (first, None);
+    let mut audit = AuditCopy::begin(source, target)?;
     loop {
         let entries = source.log(query(at)).map_err(of_source)?;
         for entry in &entries {
@@ -218,10 +277,12 @@ pub fn copy(
             progress(CopyProgress::Log(at));
             continue;
         }
+        audit.follow(source, target, at.max(header.head.revision), progress)?;
         if progress(CopyProgress::CaughtUp(at)) == Next::Finish {
             break;
         }
     }
+    audit.finish(source, target)?;
     let identity = target.finish(source.identity())?;
     let found = target.digest()?;
     if found != digest {

@@ -100,6 +100,14 @@ pub enum CommitError {
         /// The limit.
         bytes_max: usize,
     },
+    /// The audit log has no such part to be erased.
+    #[error("entry {index} of the audit log cannot be erased in part: {detail}")]
+    Erasure {
+        /// The entry.
+        index: u64,
+        /// Why not.
+        detail: String,
+    },
     /// The store could not do its work.
     #[error(transparent)]
     Store(#[from] StoreError),

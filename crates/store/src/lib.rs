@@ -7,6 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`store`] | the trait, and what its calls give back |
+//! | [`audit`] | the log of every commit that cannot be changed unseen: entries, tree, checkpoints, verifying |
 //! | [`commit`] | what goes into a commit, what comes out, and the log's entries |
 //! | [`commit::canonical`] | the bytes that the hash of a commit covers, the same in every store |
 //! | [`copy`] | moving to another store while the first is in use |
@@ -18,6 +19,7 @@
 //!
 //! INVARIANT: what was acknowledged survives the process and the power; what was refused left no trace.
 
+pub mod audit;
 pub mod commit;
 pub mod contract;
 pub mod copy;
@@ -29,6 +31,7 @@ mod sql;
 pub mod sqlite;
 pub mod store;
 
+pub use audit::AuditLog;
 pub use commit::{
     Base, Change, ChangeRequest, CommitRequest, Committed, IdempotencyKey, IdempotencyKeyError,
     LogEntry, Position, Provenance, Record, RecordChange, RecordKey, RecordKeyError, SchemaChange,

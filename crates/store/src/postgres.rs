@@ -25,6 +25,7 @@ use self::scan::{PARTS_MAX, Part};
 use self::shared::{IsPassing, Shared, read_once};
 use self::threads::{Threads, ended};
 use self::writer::{CommitJob, Writer};
+use crate::audit::AuditLog;
 use crate::commit::{CommitRequest, Committed, LogEntry};
 use crate::error::{CommitError, LogError, StoreError, TokenRefused};
 use crate::store::{
@@ -32,6 +33,7 @@ use crate::store::{
     TokenVerdict, Trimmed,
 };
 
+mod audit;
 mod codec;
 mod config;
 mod connect;
@@ -309,6 +311,10 @@ impl Store for PostgresStore {
             let trimmed: Result<_, Failure> = trimming.await?;
             trimmed.map_err(|failure| failure.error)
         })
+    }
+
+    fn audit(&self) -> Option<&dyn AuditLog> {
+        Some(self)
     }
 
     fn close(&self) -> StoreFuture<'_, Result<(), StoreError>> {

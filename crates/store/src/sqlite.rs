@@ -23,6 +23,8 @@ use self::open::Opened;
 use self::read::ReadJob;
 pub use self::verify::{Verified, VerifyError};
 use self::writer::{Command, CommitJob, Published, Writer};
+use crate::audit::AuditLog;
+use crate::audit::write::Log;
 use crate::commit::{CommitRequest, Committed, LogEntry};
 use crate::error::{BackupError, CommitError, LogError, StoreError, TokenRefused};
 use crate::store::{
@@ -31,6 +33,7 @@ use crate::store::{
 };
 
 mod apply;
+mod audit;
 mod backup;
 mod codec;
 mod copy;
@@ -149,6 +152,7 @@ impl SqliteStore {
             connection,
             identity,
             head,
+            audit_begin,
             file_lock,
             path,
         } = opened;
@@ -185,6 +189,10 @@ impl SqliteStore {
         let writer = Writer {
             connection,
             head,
+            audit: Log {
+                identity,
+                begin: audit_begin,
+            },
             published: Arc::clone(&published),
             has_failed: false,
             readers,
@@ -365,6 +373,10 @@ impl Store for SqliteStore {
         self.read_here(|connection| backup::backup(connection, to, progress))
     }
 
+    fn audit(&self) -> Option<&dyn AuditLog> {
+        Some(self)
+    }
+
     fn close(&self) -> StoreFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let Some(Running { commands, reads }) = lock(&self.running).take() else {
@@ -428,6 +440,7 @@ mod tests {
                 actor: "ann".to_owned(),
                 reason: None,
                 metadata: None,
+                origin: None,
             },
             now: Timestamp::EPOCH,
         };

@@ -15,6 +15,7 @@ use model::{
 };
 use tokio::sync::watch;
 
+use crate::audit::AuditLog;
 use crate::commit::{CommitRequest, Committed, LogEntry, Position, Record};
 use crate::error::{BackupError, CommitError, LogError, ScanRowError, StoreError, TokenRefused};
 
@@ -118,6 +119,11 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<StoreIdentity, BackupError> {
         let _ = (to, progress);
         Err(BackupError::Unsupported)
+    }
+
+    /// Its audit log; none for what follows a store without being one, as a replica does. Ask the server then.
+    fn audit(&self) -> Option<&dyn AuditLog> {
+        None
     }
 
     /// Makes what waits durable, tidies up and lets go of the medium. Calls after it fail with

@@ -127,6 +127,7 @@ fn of_database(
     copy(&source, &mut target, &mut |progress| {
         bar.set_message(match progress {
             CopyProgress::Rows(count) => format!("{count} relationships"),
+            CopyProgress::Audit(count) => format!("{count} entries of the audit log"),
             CopyProgress::Log(at) | CopyProgress::CaughtUp(at) => {
                 format!("the log up to revision {at}")
             }

@@ -20,7 +20,7 @@ INSERT INTO remit.log_entry
   SELECT revision + 1, time, sha256(hash), hash, housekeeping, false, 'later', reason, metadata, NULL, NULL, 0, true, '\\x09', batch
   FROM remit.log_entry ORDER BY revision DESC LIMIT 1;
 INSERT INTO remit.relationship VALUES ((SELECT revision + 1 FROM remit.head), NULL, 'doc', 'b', 'viewer', 'user', 'ann', '');
-UPDATE remit.head SET revision = revision + 1, hash = sha256(hash);
+UPDATE remit.head SET revision = revision + 1, audit_size = audit_size + 1, hash = sha256(hash);
 COMMIT;";
 
 /// How long a node may take to find it.

@@ -129,6 +129,7 @@ async fn commit(store: &Arc<dyn Store>, changes: Vec<ChangeRequest>, schema_revi
             actor: "bench".to_owned(),
             reason: None,
             metadata: None,
+            origin: None,
         },
         now: model::Timestamp::EPOCH,
     });

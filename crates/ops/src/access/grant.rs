@@ -43,6 +43,7 @@ pub(crate) fn check_changes(
         ChangeRequest::DeleteMatching { .. }
         | ChangeRequest::Record { .. }
         | ChangeRequest::Schema(_)
+        | ChangeRequest::Erase(_)
         | ChangeRequest::RemoveExpired { .. } => None,
     });
     let own = own.filter(|update| is_built_in(update.relationship.resource.definition.as_str()));

@@ -37,6 +37,10 @@ pub enum Action {
     ActFor,
     /// Holds a copy of everything in a process of its own.
     Replicate,
+    /// Reads the audit log.
+    Audit,
+    /// Erases somebody from the audit log.
+    Erase,
 }
 
 /// What a right is held on.
@@ -54,7 +58,7 @@ pub enum Scope {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Check,
         Self::LookUp,
         Self::Read,
@@ -68,6 +72,8 @@ impl Action {
         Self::Operate,
         Self::ActFor,
         Self::Replicate,
+        Self::Audit,
+        Self::Erase,
     ];
 
     /// The permission that allows it.
@@ -87,6 +93,8 @@ impl Action {
             Self::Operate => "operate",
             Self::ActFor => "act_for",
             Self::Replicate => "replicate",
+            Self::Audit => "audit",
+            Self::Erase => "erase",
         }
     }
 
@@ -115,6 +123,8 @@ impl Action {
             Self::Operate => "operator",
             Self::ActFor => "delegate",
             Self::Replicate => "replicator",
+            Self::Audit => "auditor",
+            Self::Erase => "eraser",
         }
     }
 
@@ -140,6 +150,8 @@ impl Action {
             Self::Operate => "May ask nodes about themselves.",
             Self::ActFor => "May ask in the name of another.",
             Self::Replicate => "May hold a copy of everything, and answer from it.",
+            Self::Audit => "May read the audit log.",
+            Self::Erase => "May erase somebody from the audit log.",
         }
     }
 }

@@ -11,9 +11,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use store::{
-    BackupError, BackupProgress, CommitError, CommitRequest, Committed, Head, LogEntry, LogError,
-    LogQuery, ScanHeader, ScanRow, Store, StoreError, StoreFuture, StoreIdentity, StoredSchema,
-    TokenRefused, TokenVerdict, Trimmed,
+    AuditLog, BackupError, BackupProgress, CommitError, CommitRequest, Committed, Head, LogEntry,
+    LogError, LogQuery, ScanHeader, ScanRow, Store, StoreError, StoreFuture, StoreIdentity,
+    StoredSchema, TokenRefused, TokenVerdict, Trimmed,
 };
 use tokio::sync::watch;
 
@@ -173,6 +173,10 @@ impl Store for Timed {
         progress: &mut dyn FnMut(BackupProgress),
     ) -> Result<StoreIdentity, BackupError> {
         self.store.backup(to, progress)
+    }
+
+    fn audit(&self) -> Option<&dyn AuditLog> {
+        self.store.audit()
     }
 
     fn close(&self) -> StoreFuture<'_, Result<(), StoreError>> {

@@ -101,6 +101,7 @@ fn whole(entry: wire::LogEntry, block: &[u8]) -> Result<LogEntry, CallError> {
         actor: entry.actor,
         reason: entry.reason,
         metadata: entry.metadata,
+        origin: None,
     };
     let header = EntryHeader {
         previous,
@@ -147,6 +148,7 @@ mod tests {
             actor: "ann".to_owned(),
             reason: None,
             metadata: None,
+            origin: None,
         };
         let block = canonical::encode_changes(&[], &[]);
         let header = EntryHeader {

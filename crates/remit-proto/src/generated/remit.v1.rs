@@ -780,6 +780,953 @@ pub mod access_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Asks how far the log is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetAuditStateRequest {}
+/// How far the log is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetAuditStateResponse {
+    /// The revision after which it begins.
+    #[prost(uint64, tag = "1")]
+    pub begin: u64,
+    /// How many entries it has.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// The root over them, which need not be signed yet.
+    #[prost(bytes = "vec", tag = "3")]
+    pub root: ::prost::alloc::vec::Vec<u8>,
+    /// The newest signed checkpoint, a signed note; empty where nothing signs.
+    #[prost(string, tag = "4")]
+    pub checkpoint: ::prost::alloc::string::String,
+}
+/// What is searched for: what all that is given is true of.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SearchAuditRequest {
+    /// Who did it, by the name that is on record.
+    #[prost(string, tag = "1")]
+    pub actor: ::prost::alloc::string::String,
+    /// What it names: as resource, subject, record or in a text.
+    #[prost(message, optional, tag = "2")]
+    pub object: ::core::option::Option<super::super::authzed::api::v1::ObjectReference>,
+    /// The relation of a relationship that changed; of one that names the object, if that is given.
+    #[prost(string, tag = "3")]
+    pub relation: ::prost::alloc::string::String,
+    /// `relationships`, `schema`, `administration`, `housekeeping` or `erasure`.
+    #[prost(string, tag = "4")]
+    pub kind: ::prost::alloc::string::String,
+    /// A text that the reason holds, or what the caller said besides.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    /// From this instant on.
+    #[prost(message, optional, tag = "6")]
+    pub from: ::core::option::Option<::prost_types::Timestamp>,
+    /// Before this instant.
+    #[prost(message, optional, tag = "7")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
+    /// From this revision on; 0 for the first.
+    #[prost(uint64, tag = "8")]
+    pub first_revision: u64,
+    /// Up to this revision; 0 for the last.
+    #[prost(uint64, tag = "9")]
+    pub last_revision: u64,
+    /// Whether the oldest come first.
+    #[prost(bool, tag = "10")]
+    pub oldest_first: bool,
+    /// The most entries of a page, up to 1,000; 0 for 100.
+    #[prost(uint32, tag = "11")]
+    pub page_size: u32,
+    /// The page to go on with, from the answer before.
+    #[prost(string, tag = "12")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of what was found.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SearchAuditResponse {
+    /// The entries.
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<AuditEntry>,
+    /// Asks for the next page; empty on the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// One entry, to be read.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AuditEntry {
+    /// Its place in the log.
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// The revision of the commit.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+    /// The time of the commit.
+    #[prost(message, optional, tag = "3")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// What kind of act it was.
+    #[prost(string, tag = "4")]
+    pub kind: ::prost::alloc::string::String,
+    /// How many parts it has.
+    #[prost(uint32, tag = "5")]
+    pub part_count: u32,
+    /// The first of them, 100 at most; what was erased is not there.
+    #[prost(message, repeated, tag = "6")]
+    pub parts: ::prost::alloc::vec::Vec<AuditPart>,
+    /// How many of its parts were erased.
+    #[prost(uint32, tag = "7")]
+    pub erased_count: u32,
+}
+/// One part of an entry.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditPart {
+    /// Its number.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// `actor`, `reason`, `metadata`, `origin`, `schema`, `record`, `relationship` or `erased`.
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// What it is of, for a record: its kind and key.
+    #[prost(string, tag = "3")]
+    pub of: ::prost::alloc::string::String,
+    /// What was there before; empty for nothing.
+    #[prost(string, tag = "4")]
+    pub before: ::prost::alloc::string::String,
+    /// What is there after, or what the part says; empty for nothing.
+    #[prost(string, tag = "5")]
+    pub after: ::prost::alloc::string::String,
+}
+/// Which entries to read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadAuditEntriesRequest {
+    /// The index of the first.
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+    /// How many at most, up to 1,000; 0 for that. About a mebibyte comes at once.
+    #[prost(uint32, tag = "2")]
+    pub entries_max: u32,
+}
+/// An entry, or a piece of a large one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadAuditEntriesResponse {
+    /// Its place in the log.
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// The bytes of its header.
+    #[prost(bytes = "vec", tag = "2")]
+    pub header: ::prost::alloc::vec::Vec<u8>,
+    /// The hash of its leaf.
+    #[prost(bytes = "vec", tag = "3")]
+    pub leaf: ::prost::alloc::vec::Vec<u8>,
+    /// The bytes of its parts, or some of them: those of all messages of the index belong together.
+    #[prost(bytes = "vec", tag = "4")]
+    pub body: ::prost::alloc::vec::Vec<u8>,
+    /// Whether more of it follows.
+    #[prost(bool, tag = "5")]
+    pub is_continued: bool,
+}
+/// Which checkpoints to list.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListAuditCheckpointsRequest {
+    /// Those of more entries than that.
+    #[prost(uint64, tag = "1")]
+    pub after: u64,
+}
+/// Checkpoints.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListAuditCheckpointsResponse {
+    /// Signed notes, up to 1,000.
+    #[prost(message, repeated, tag = "1")]
+    pub checkpoints: ::prost::alloc::vec::Vec<AuditCheckpoint>,
+}
+/// A signed checkpoint.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditCheckpoint {
+    /// How many entries it is of.
+    #[prost(uint64, tag = "1")]
+    pub size: u64,
+    /// The signed note.
+    #[prost(string, tag = "2")]
+    pub note: ::prost::alloc::string::String,
+}
+/// What to prove.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProveAuditRequest {
+    /// The size of the log that it is proven of; 0 for that of the newest checkpoint.
+    #[prost(uint64, tag = "1")]
+    pub size: u64,
+    /// What to prove.
+    #[prost(oneof = "prove_audit_request::What", tags = "2, 3")]
+    pub what: ::core::option::Option<prove_audit_request::What>,
+}
+/// Nested message and enum types in `ProveAuditRequest`.
+pub mod prove_audit_request {
+    /// What to prove.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum What {
+        /// That the entry of this index is among the first `size`.
+        #[prost(uint64, tag = "2")]
+        Index(u64),
+        /// That the first `size` entries begin with as many as this.
+        #[prost(uint64, tag = "3")]
+        OldSize(u64),
+    }
+}
+/// A proof.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProveAuditResponse {
+    /// The size that it is of.
+    #[prost(uint64, tag = "1")]
+    pub size: u64,
+    /// The hashes.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub hashes: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// The root of that size.
+    #[prost(bytes = "vec", tag = "3")]
+    pub root: ::prost::alloc::vec::Vec<u8>,
+    /// The signed checkpoint of that size, if there is one.
+    #[prost(string, tag = "4")]
+    pub checkpoint: ::prost::alloc::string::String,
+}
+/// Whom to erase.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EraseFromAuditRequest {
+    /// Whoever is named as this object.
+    #[prost(message, optional, tag = "1")]
+    pub subject: ::core::option::Option<super::super::authzed::api::v1::ObjectReference>,
+    /// A text of 3 bytes or more that names it as well; parts that hold it go too.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+    /// Why; 1 to 1,024 bytes, which stay on record and may not name it.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// Whether to erase nothing, and tell what would be.
+    #[prost(bool, tag = "4")]
+    pub dry_run: bool,
+}
+/// What was erased, or would be.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EraseFromAuditResponse {
+    /// How many entries named it.
+    #[prost(uint64, tag = "1")]
+    pub entry_count: u64,
+    /// How many of their parts.
+    #[prost(uint64, tag = "2")]
+    pub part_count: u64,
+    /// The last commit, if there was one.
+    #[prost(message, optional, tag = "3")]
+    pub erased_at: ::core::option::Option<super::super::authzed::api::v1::ZedToken>,
+    /// What names it still, and has to be deleted first: 20 of it at most.
+    #[prost(string, repeated, tag = "4")]
+    pub held: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Generated client implementations.
+pub mod audit_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// The log of every commit, which cannot be changed unseen. What reads it takes `audit` on the system.
+    #[derive(Debug, Clone)]
+    pub struct AuditServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl AuditServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> AuditServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> AuditServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            AuditServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Tells how far the log is, its root, and its newest signed checkpoint.
+        pub async fn get_audit_state(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetAuditStateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetAuditStateResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.AuditService/GetAuditState",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("remit.v1.AuditService", "GetAuditState"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Searches the log, a page at a time. A page looks at 50,000 entries at most, so that it may be empty and yet not be the last.
+        pub async fn search_audit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SearchAuditRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SearchAuditResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.AuditService/SearchAudit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("remit.v1.AuditService", "SearchAudit"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads entries as they are stored, with all that it takes to verify them. One call gives some of them; the last index says where to
+        /// go on.
+        pub async fn read_audit_entries(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReadAuditEntriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ReadAuditEntriesResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.AuditService/ReadAuditEntries",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("remit.v1.AuditService", "ReadAuditEntries"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Lists signed checkpoints, the smallest first.
+        pub async fn list_audit_checkpoints(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListAuditCheckpointsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAuditCheckpointsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.AuditService/ListAuditCheckpoints",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("remit.v1.AuditService", "ListAuditCheckpoints"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Proves that an entry is in the log, or that the log continues what it was.
+        pub async fn prove_audit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ProveAuditRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ProveAuditResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.AuditService/ProveAudit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("remit.v1.AuditService", "ProveAudit"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Erases somebody from the log: every part of every entry that names it. The log verifies as before. Takes `erase` on the system.
+        pub async fn erase_from_audit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EraseFromAuditRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EraseFromAuditResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.AuditService/EraseFromAudit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("remit.v1.AuditService", "EraseFromAudit"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod audit_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with AuditServiceServer.
+    #[async_trait]
+    pub trait AuditService: std::marker::Send + std::marker::Sync + 'static {
+        /// Tells how far the log is, its root, and its newest signed checkpoint.
+        async fn get_audit_state(
+            &self,
+            request: tonic::Request<super::GetAuditStateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetAuditStateResponse>,
+            tonic::Status,
+        >;
+        /// Searches the log, a page at a time. A page looks at 50,000 entries at most, so that it may be empty and yet not be the last.
+        async fn search_audit(
+            &self,
+            request: tonic::Request<super::SearchAuditRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SearchAuditResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ReadAuditEntries method.
+        type ReadAuditEntriesStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    super::ReadAuditEntriesResponse,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Reads entries as they are stored, with all that it takes to verify them. One call gives some of them; the last index says where to
+        /// go on.
+        async fn read_audit_entries(
+            &self,
+            request: tonic::Request<super::ReadAuditEntriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ReadAuditEntriesStream>,
+            tonic::Status,
+        >;
+        /// Lists signed checkpoints, the smallest first.
+        async fn list_audit_checkpoints(
+            &self,
+            request: tonic::Request<super::ListAuditCheckpointsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAuditCheckpointsResponse>,
+            tonic::Status,
+        >;
+        /// Proves that an entry is in the log, or that the log continues what it was.
+        async fn prove_audit(
+            &self,
+            request: tonic::Request<super::ProveAuditRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ProveAuditResponse>,
+            tonic::Status,
+        >;
+        /// Erases somebody from the log: every part of every entry that names it. The log verifies as before. Takes `erase` on the system.
+        async fn erase_from_audit(
+            &self,
+            request: tonic::Request<super::EraseFromAuditRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EraseFromAuditResponse>,
+            tonic::Status,
+        >;
+    }
+    /// The log of every commit, which cannot be changed unseen. What reads it takes `audit` on the system.
+    #[derive(Debug)]
+    pub struct AuditServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> AuditServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for AuditServiceServer<T>
+    where
+        T: AuditService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/remit.v1.AuditService/GetAuditState" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetAuditStateSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::GetAuditStateRequest>
+                    for GetAuditStateSvc<T> {
+                        type Response = super::GetAuditStateResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetAuditStateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::get_audit_state(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetAuditStateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/remit.v1.AuditService/SearchAudit" => {
+                    #[allow(non_camel_case_types)]
+                    struct SearchAuditSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::SearchAuditRequest>
+                    for SearchAuditSvc<T> {
+                        type Response = super::SearchAuditResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SearchAuditRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::search_audit(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SearchAuditSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/remit.v1.AuditService/ReadAuditEntries" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReadAuditEntriesSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::ServerStreamingService<
+                        super::ReadAuditEntriesRequest,
+                    > for ReadAuditEntriesSvc<T> {
+                        type Response = super::ReadAuditEntriesResponse;
+                        type ResponseStream = T::ReadAuditEntriesStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReadAuditEntriesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::read_audit_entries(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReadAuditEntriesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/remit.v1.AuditService/ListAuditCheckpoints" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListAuditCheckpointsSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::ListAuditCheckpointsRequest>
+                    for ListAuditCheckpointsSvc<T> {
+                        type Response = super::ListAuditCheckpointsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListAuditCheckpointsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::list_audit_checkpoints(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListAuditCheckpointsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/remit.v1.AuditService/ProveAudit" => {
+                    #[allow(non_camel_case_types)]
+                    struct ProveAuditSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::ProveAuditRequest>
+                    for ProveAuditSvc<T> {
+                        type Response = super::ProveAuditResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ProveAuditRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::prove_audit(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ProveAuditSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/remit.v1.AuditService/EraseFromAudit" => {
+                    #[allow(non_camel_case_types)]
+                    struct EraseFromAuditSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::EraseFromAuditRequest>
+                    for EraseFromAuditSvc<T> {
+                        type Response = super::EraseFromAuditResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EraseFromAuditRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::erase_from_audit(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EraseFromAuditSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for AuditServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "remit.v1.AuditService";
+    impl<T> tonic::server::NamedService for AuditServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// The question, as for CheckPermission.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExplainRequest {

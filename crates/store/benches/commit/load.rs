@@ -137,6 +137,7 @@ fn request(changes: Vec<ChangeRequest>) -> CommitRequest {
             actor: "bench".to_owned(),
             reason: None,
             metadata: None,
+            origin: None,
         },
         now: Timestamp::EPOCH,
     }

@@ -27,6 +27,8 @@ use model::{
     SubjectFilter, SubjectId, SubjectRef, SubjectRelationFilter, Timestamp,
 };
 
+use crate::audit::Part;
+
 use super::{Change, ChangeRequest, CommitRequest, Provenance, RecordChange, RecordKey};
 
 const ENTRY_DOMAIN: &[u8] = b"remit.commit.1";
@@ -245,6 +247,10 @@ fn push_change_request(bytes: &mut Vec<u8>, change: &ChangeRequest) {
             bytes.push(u8::from(value.is_some()));
             push_bytes(bytes, value.as_deref().unwrap_or_default());
         }
+        ChangeRequest::Erase(erased) => {
+            bytes.push(7);
+            bytes.extend(Part::Erased(erased.clone()).encode());
+        }
         ChangeRequest::RemoveExpired { before, limit } => {
             bytes.push(5);
             bytes.extend(before.as_micros().to_be_bytes());
@@ -311,23 +317,23 @@ fn push_traits(bytes: &mut Vec<u8>, relationship: &Relationship) {
     }
 }
 
-fn push_opt(bytes: &mut Vec<u8>, text: Option<&str>) {
+pub(crate) fn push_opt(bytes: &mut Vec<u8>, text: Option<&str>) {
     bytes.push(u8::from(text.is_some()));
     if let Some(text) = text {
         push_str(bytes, text);
     }
 }
 
-fn push_str(bytes: &mut Vec<u8>, text: &str) {
+pub(crate) fn push_str(bytes: &mut Vec<u8>, text: &str) {
     push_bytes(bytes, text.as_bytes());
 }
 
-fn push_bytes(bytes: &mut Vec<u8>, value: &[u8]) {
+pub(crate) fn push_bytes(bytes: &mut Vec<u8>, value: &[u8]) {
     push_len(bytes, value.len());
     bytes.extend_from_slice(value);
 }
 
-fn push_len(bytes: &mut Vec<u8>, mut len: usize) {
+pub(crate) fn push_len(bytes: &mut Vec<u8>, mut len: usize) {
     while len >= 0x80 {
         // PANIC: masked to seven bits, so nothing is cut.
         bytes.push((len & 0x7f) as u8 | 0x80);
@@ -336,8 +342,8 @@ fn push_len(bytes: &mut Vec<u8>, mut len: usize) {
     bytes.push(len as u8);
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
+pub(crate) struct Reader<'a> {
+    pub(crate) rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
@@ -464,18 +470,18 @@ impl<'a> Reader<'a> {
         parse(self.str()?).map_err(damaged)
     }
 
-    fn str(&mut self) -> Result<&'a str, BlockError> {
+    pub(crate) fn str(&mut self) -> Result<&'a str, BlockError> {
         std::str::from_utf8(self.bytes()?).map_err(damaged)
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], BlockError> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], BlockError> {
         let len = self.len()?;
         let (bytes, rest) = self.rest.split_at_checked(len).ok_or_else(cut_short)?;
         self.rest = rest;
         Ok(bytes)
     }
 
-    fn len(&mut self) -> Result<usize, BlockError> {
+    pub(crate) fn len(&mut self) -> Result<usize, BlockError> {
         let mut len = 0u64;
         for shift in (0..63).step_by(7) {
             let byte = self.byte()?;
@@ -487,12 +493,12 @@ impl<'a> Reader<'a> {
         Err(damaged("a length without end"))
     }
 
-    fn byte(&mut self) -> Result<u8, BlockError> {
+    pub(crate) fn byte(&mut self) -> Result<u8, BlockError> {
         let [byte] = self.array()?;
         Ok(byte)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], BlockError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], BlockError> {
         let (array, rest) = self.rest.split_first_chunk::<N>().ok_or_else(cut_short)?;
         self.rest = rest;
         Ok(*array)
@@ -613,6 +619,7 @@ mod tests {
             actor: "ann".to_owned(),
             reason: Some("TICKET-1".to_owned()),
             metadata: None,
+            origin: None,
         };
         let header = EntryHeader {
             previous: CommitHash::ZERO,

@@ -13,6 +13,8 @@ use super::{
     Base, ChangeRequest, CommitRequest, Committed, IdempotencyKey, LogEntry, Position,
     RecordChange, RecordKey,
 };
+use crate::audit::write::kind;
+use crate::audit::{ErasedParts, Kind, Part};
 use crate::error::{CommitError, StoreError};
 use crate::store::Head;
 
@@ -29,6 +31,7 @@ pub(crate) struct Draft<'a> {
     records: Vec<RecordChange>,
     record_places: HashMap<RecordKey, usize>,
     schema: Option<&'a str>,
+    erased: Vec<ErasedParts>,
     deleted_count: u64,
     deletion_complete: bool,
 }
@@ -44,6 +47,9 @@ pub(crate) struct Decided<'a> {
     pub(crate) head: Head,
     /// Rows that came back as they were before the commit, with the revisions that they had.
     pub(crate) restored: Vec<Found>,
+    /// What the audit log says of it.
+    pub(crate) kind: Kind,
+    pub(crate) parts: Vec<Part>,
 }
 
 impl<'a> Decided<'a> {
@@ -78,6 +84,9 @@ impl<'a> Decided<'a> {
                 },
             },
             restored: Vec::new(),
+            // A copy takes the audit log along as it is.
+            kind: Kind::Relationships,
+            parts: Vec::new(),
             header,
         }
     }
@@ -104,6 +113,7 @@ impl<'a> Draft<'a> {
             records: Vec::new(),
             record_places: HashMap::new(),
             schema: None,
+            erased: Vec::new(),
             deleted_count: 0,
             deletion_complete: true,
         })
@@ -201,12 +211,17 @@ impl<'a> Draft<'a> {
         self.schema = Some(text);
     }
 
+    /// Takes in that parts of the audit log are erased.
+    pub(crate) fn erase(&mut self, erased: &[ErasedParts]) {
+        self.erased.extend_from_slice(erased);
+    }
+
     /// The text of the schema that the commit sets, whether or not it is the one that is there.
     pub(crate) fn new_schema(&self) -> Option<&'a str> {
         self.schema
     }
 
-    /// Ends the commit; `is_same_schema` says that [`Self::new_schema`] is the one that is there.
+    /// Ends the commit. Where there is a [`Self::new_schema`], `current_schema` is the one that is there.
     ///
     /// # Errors
     /// [`CommitError::TooLarge`] if the log cannot hold its changes.
@@ -214,19 +229,38 @@ impl<'a> Draft<'a> {
         mut self,
         head: Head,
         request: &'a CommitRequest,
-        is_same_schema: bool,
+        current_schema: Option<String>,
     ) -> Result<Decided<'a>, CommitError> {
         let (changes, restored) = self.changes.finish();
         self.records.retain(|change| change.before != change.after);
         let block = canonical::encode_changes(&changes, &self.records);
         check_size(block.len())?;
-        let schema = self.schema.filter(|_| !is_same_schema);
+        let schema = self
+            .schema
+            .filter(|text| current_schema.as_deref() != Some(*text));
+        let housekeeping = is_housekeeping(&request.changes);
+        let provenance = &request.provenance;
+        let mut parts = vec![
+            Part::Actor(provenance.actor.clone()),
+            Part::Reason(provenance.reason.clone()),
+            Part::Metadata(provenance.metadata.clone()),
+            Part::Origin(provenance.origin.clone()),
+        ];
+        parts.extend(schema.map(|after| Part::Schema {
+            before: current_schema,
+            after: after.to_owned(),
+        }));
+        parts.extend(self.records.iter().map(Part::of_record));
+        parts.extend(changes.iter().map(Part::of_change));
+        if !self.erased.is_empty() {
+            parts.push(Part::Erased(self.erased));
+        }
         let header = EntryHeader {
             previous: head.hash,
             revision: self.revision,
             time: self.time,
-            housekeeping: is_housekeeping(&request.changes),
-            provenance: &request.provenance,
+            housekeeping,
+            provenance,
             schema,
         };
         let committed = Committed {
@@ -252,6 +286,8 @@ impl<'a> Draft<'a> {
             committed,
             head,
             restored,
+            kind: kind(housekeeping, &parts),
+            parts,
         })
     }
 }

@@ -184,7 +184,7 @@ fn apply(model: &Rows, request: &CommitRequest, at: Revision, time: Timestamp) -
                 keys.truncate(*limit as usize);
                 keys.iter().for_each(|(_, key)| drop(rows.remove(key)));
             }
-            ChangeRequest::Schema(_) | ChangeRequest::Record { .. } => {}
+            ChangeRequest::Schema(_) | ChangeRequest::Record { .. } | ChangeRequest::Erase(_) => {}
         }
     }
     // A row that ends as it began was not written.

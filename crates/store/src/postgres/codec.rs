@@ -9,6 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
 use super::failure::damaged;
+use super::group::LockedHead;
 use crate::commit::changes::Found;
 use crate::error::StoreError;
 use crate::store::{Head, ScanRow};
@@ -50,8 +51,12 @@ pub(super) fn head(row: &Row) -> Result<Head, StoreError> {
 }
 
 /// The head, locked, with the clock of the server.
-pub(super) fn locked_head(row: &Row) -> Result<(Head, Timestamp), StoreError> {
-    Ok((head(row)?, timestamp(column(row, 4)?)?))
+pub(super) fn locked_head(row: &Row) -> Result<LockedHead, StoreError> {
+    Ok(LockedHead {
+        head: head(row)?,
+        now: timestamp(column(row, 4)?)?,
+        audit_begin: revision(column(row, 5)?)?.0,
+    })
 }
 
 /// A revision as PostgreSQL keeps it. Its integers end at 2^63 - 1; no log gets there.

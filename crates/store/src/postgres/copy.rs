@@ -18,7 +18,8 @@ use super::overlay::Write;
 use super::session::Session;
 use super::shared::{IDENTITY, identity};
 use super::write::RecordWrite;
-use super::{PostgresStore, migrate, scan, write};
+use super::{PostgresStore, audit, migrate, scan, write};
+use crate::audit::{AuditQuery, AuditState, Entry as AuditEntry, Hash, Place, StoredCheckpoint};
 use crate::commit::LogEntry;
 use crate::commit::changes::Found;
 use crate::commit::draft::Decided;
@@ -52,6 +53,35 @@ impl Source for PostgresStore {
     fn schema(&self, at: Revision) -> Result<Option<StoredSchema>, LogError> {
         let at = Some(at);
         let reading = self.read(move |transaction| Box::pin(super::read::schema(transaction, at)));
+        self.threads.wait(reading).ok_or(StoreError::Closed)?
+    }
+
+    fn audit_state(&self) -> Result<AuditState, StoreError> {
+        let reading = self.read(|transaction| Box::pin(audit::state(transaction)));
+        self.threads.wait(reading).ok_or(StoreError::Closed)?
+    }
+
+    fn audit_entries(&self, query: AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
+        let reading = self.read(move |transaction| Box::pin(audit::entries(transaction, query)));
+        self.threads.wait(reading).ok_or(StoreError::Closed)?
+    }
+
+    fn audit_hashes(&self, places: Vec<Place>) -> Result<Vec<Hash>, StoreError> {
+        let places = std::sync::Arc::new(places);
+        let reading = self.read(move |transaction| {
+            let places = std::sync::Arc::clone(&places);
+            Box::pin(async move { audit::hashes(transaction, &places).await })
+        });
+        self.threads.wait(reading).ok_or(StoreError::Closed)?
+    }
+
+    fn audit_checkpoints(
+        &self,
+        after: u64,
+        count_max: usize,
+    ) -> Result<Vec<StoredCheckpoint>, StoreError> {
+        let reading = self
+            .read(move |transaction| Box::pin(audit::checkpoints(transaction, after, count_max)));
         self.threads.wait(reading).ok_or(StoreError::Closed)?
     }
 }
@@ -120,6 +150,7 @@ impl PostgresTarget {
             decided.push(Entry {
                 decided: one,
                 key: None,
+                audit: None,
             });
         }
         let writing = write::log(&self.session, &decided, b"copied");
@@ -212,6 +243,41 @@ impl Target for PostgresTarget {
         });
         self.write_records(&records.collect::<Vec<_>>())?;
         self.write_log(std::slice::from_ref(entry))
+    }
+
+    fn audit_begin(&mut self, begin: u64) -> Result<(), CopyError> {
+        // The head is that of an empty store still.
+        let sql = "UPDATE head SET audit_begin = $1, audit_size = revision - $1";
+        self.runtime
+            .block_on(self.session.execute(sql, &[&audit::sql(begin)]))?;
+        Ok(())
+    }
+
+    fn audit_entries(&mut self, entries: &[AuditEntry]) -> Result<(), CopyError> {
+        let all: Vec<&AuditEntry> = entries.iter().collect();
+        self.runtime.block_on(async {
+            audit::put(&self.session, &all).await?;
+            audit::complete(&self.session, all.iter().map(|entry| entry.index)).await
+        })?;
+        Ok(())
+    }
+
+    fn audit_erased(&mut self, entry: &AuditEntry) -> Result<(), CopyError> {
+        let bodies = [(entry.index, entry.body.clone())].into();
+        self.runtime
+            .block_on(audit::replace_bodies(&self.session, &bodies))?;
+        Ok(())
+    }
+
+    fn audit_checkpoints(&mut self, checkpoints: &[StoredCheckpoint]) -> Result<(), CopyError> {
+        for StoredCheckpoint { size, note } in checkpoints {
+            let keeping = async {
+                let size = audit::sql(*size);
+                self.session.execute(audit::KEEP, &[&size, note]).await
+            };
+            self.runtime.block_on(keeping)?;
+        }
+        Ok(())
     }
 
     fn finish(&mut self, source: StoreIdentity) -> Result<StoreIdentity, CopyError> {

@@ -17,16 +17,18 @@ use super::failure::{Failure, Stop};
 use super::overlay::Overlay;
 use super::session::Session;
 use super::write;
+use crate::audit;
+use crate::audit::write::Log;
 use crate::commit::changes::{Found, key_bytes};
 use crate::commit::draft::{self, Decided, Draft, check_size};
 use crate::commit::{ChangeRequest, CommitRequest, Committed, IdempotencyKey, RecordKey};
 use crate::error::CommitError;
 use crate::sql::{Condition, KEY_ORDER, RELATIONSHIP_COLUMNS};
-use crate::store::Head;
+use crate::store::{Head, StoreIdentity};
 
 /// Holds the head until the transaction ends.
 pub(super) const LOCK: &str = "SELECT revision, time, hash, schema_revision, \
-     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM head FOR UPDATE";
+     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, audit_begin FROM head FOR UPDATE";
 
 pub(super) const FIND: &str = "SELECT r.resource_definition, r.resource_id, r.relation, r.subject_definition, r.subject_id, \
      r.subject_relation, r.caveat, r.context, r.expires_at, r.revision \
@@ -48,11 +50,24 @@ pub(super) struct Entry<'a> {
     pub(super) decided: Decided<'a>,
     /// Its idempotency key, with the digest of the request.
     pub(super) key: Option<(&'a str, [u8; 32])>,
+    /// What the audit log says of it; none where that is copied.
+    pub(super) audit: Option<audit::Entry>,
+}
+
+/// The head as it was locked.
+pub(super) struct LockedHead {
+    pub(super) head: Head,
+    /// By the server's clock, when it was locked.
+    pub(super) now: Timestamp,
+    /// The revision after which the audit log begins.
+    pub(super) audit_begin: u64,
 }
 
 /// The commits of a group while they are decided.
 pub(super) struct Group<'c, 'a> {
     session: &'c Session,
+    identity: StoreIdentity,
+    audit_begin: u64,
     head: Head,
     /// By the server's clock, when the head was locked.
     now: Timestamp,
@@ -64,13 +79,17 @@ pub(super) struct Group<'c, 'a> {
     /// The text of the schema that one of the group has set.
     schema: Option<&'a str>,
     pub(super) entries: Vec<Entry<'a>>,
+    /// What is left of entries of the audit log.
+    pub(super) bodies: HashMap<u64, Vec<u8>>,
+    /// The same of the request that is being decided.
+    erasing: super::audit::Bodies,
 }
 
 impl<'c, 'a> Group<'c, 'a> {
     /// Reads what `requests` name. The head must be locked by then; `head` is asked for beside it, with the server's clock.
     pub(super) async fn read(
-        session: &'c Session,
-        head: impl Future<Output = Result<(Head, Timestamp), Failure>>,
+        (session, identity): (&'c Session, StoreIdentity),
+        head: impl Future<Output = Result<LockedHead, Failure>>,
         requests: impl Iterator<Item = &'a CommitRequest> + Clone,
     ) -> Result<Self, Failure> {
         let named: Vec<&Relationship> = requests.clone().flat_map(named).collect();
@@ -85,6 +104,8 @@ impl<'c, 'a> Group<'c, 'a> {
             .collect();
         let mut group = Self {
             session,
+            identity,
+            audit_begin: 0,
             head: Head::EMPTY,
             now: Timestamp::EPOCH,
             rows: Overlay::default(),
@@ -93,6 +114,8 @@ impl<'c, 'a> Group<'c, 'a> {
             hashes: HashMap::new(),
             schema: None,
             entries: Vec::new(),
+            bodies: HashMap::new(),
+            erasing: Vec::new(),
         };
         // In this order they are sent, and so answered: what is read is read with the head held.
         let (head, found_rows, hashes, replays) = tokio::try_join!(
@@ -102,7 +125,9 @@ impl<'c, 'a> Group<'c, 'a> {
             hashes(session, &known),
             replays(session, &keys)
         )?;
-        (group.head, group.now) = head;
+        group.head = head.head;
+        group.now = head.now;
+        group.audit_begin = head.audit_begin;
         group.hashes = hashes;
         group.replays = replays;
         for found in found_rows {
@@ -149,7 +174,8 @@ impl<'c, 'a> Group<'c, 'a> {
             };
             self.session.client.batch_execute(end).await?;
         }
-        let decided = match decided {
+        let erased = std::mem::take(&mut self.erasing);
+        let mut decided = match decided {
             Ok(decided) => decided,
             Err(refused) => {
                 self.rows.take_back();
@@ -159,6 +185,12 @@ impl<'c, 'a> Group<'c, 'a> {
         };
         self.rows.keep();
         self.records.keep();
+        self.bodies.extend(erased);
+        let log = Log {
+            identity: self.identity,
+            begin: self.audit_begin,
+        };
+        let audit = Some(log.entry(&mut decided)?);
         let committed = decided.committed;
         let kept_key = draft::kept_key(request);
         if let (Some(key), Some((_, digest))) = (key, kept_key) {
@@ -170,6 +202,7 @@ impl<'c, 'a> Group<'c, 'a> {
         self.entries.push(Entry {
             decided,
             key: kept_key,
+            audit,
         });
         Ok(Ok(committed))
     }
@@ -198,8 +231,8 @@ impl<'c, 'a> Group<'c, 'a> {
         for change in &request.changes {
             self.change(&mut draft, change).await?;
         }
-        let is_same_schema = self.is_same_schema(draft.new_schema()).await?;
-        let decided = draft.finish(self.head, request, is_same_schema)?;
+        let current_schema = self.current_schema(draft.new_schema().is_some()).await?;
+        let decided = draft.finish(self.head, request, current_schema)?;
         for found in &decided.restored {
             let key = found.relationship.key();
             self.rows.set(key, Some(found.clone()));
@@ -243,6 +276,13 @@ impl<'c, 'a> Group<'c, 'a> {
                 Ok(())
             }
             ChangeRequest::Record { key, value } => self.record(draft, key, value.as_deref()).await,
+            ChangeRequest::Erase(erased) => {
+                let erasing = std::mem::take(&mut self.erasing);
+                let known = (&self.bodies, erasing);
+                self.erasing = super::audit::erase(self.session, known, erased).await?;
+                draft.erase(erased);
+                Ok(())
+            }
             ChangeRequest::RemoveExpired { before, limit } => {
                 let mut found = self.expired((*before).min(draft.time), *limit).await?;
                 draft.cut_expired(&mut found, *limit);
@@ -387,23 +427,24 @@ impl<'c, 'a> Group<'c, 'a> {
         Ok(())
     }
 
-    async fn is_same_schema(&self, text: Option<&str>) -> Result<bool, Stop> {
-        let Some(text) = text else {
-            return Ok(false);
-        };
+    /// The schema that is there, if it is asked for.
+    async fn current_schema(&self, is_asked: bool) -> Result<Option<String>, Stop> {
+        if !is_asked {
+            return Ok(None);
+        }
         if let Some(current) = self.schema {
-            return Ok(current == text);
+            return Ok(Some(current.to_owned()));
         }
         let current = self
             .session
             .query_first(
-                "SELECT text = $2 FROM schema_version WHERE revision = $1",
-                &[&revision_sql(self.head.schema_revision), &text],
+                "SELECT text FROM schema_version WHERE revision = $1",
+                &[&revision_sql(self.head.schema_revision)],
             )
             .await?;
         Ok(match &current {
-            Some(row) => column(row, 0)?,
-            None => false,
+            Some(row) => Some(column(row, 0)?),
+            None => None,
         })
     }
 
@@ -433,6 +474,7 @@ fn named(request: &CommitRequest) -> impl Iterator<Item = &Relationship> {
         ChangeRequest::DeleteMatching { .. }
         | ChangeRequest::Record { .. }
         | ChangeRequest::Schema(_)
+        | ChangeRequest::Erase(_)
         | ChangeRequest::RemoveExpired { .. } => None,
     })
 }
@@ -442,6 +484,7 @@ fn has_patterns(request: &CommitRequest) -> bool {
         ChangeRequest::DeleteMatching { .. } | ChangeRequest::RemoveExpired { .. } => true,
         ChangeRequest::Relationship(_)
         | ChangeRequest::Record { .. }
+        | ChangeRequest::Erase(_)
         | ChangeRequest::Schema(_) => false,
     };
     !request.preconditions.is_empty() || request.changes.iter().any(is_pattern)

@@ -22,13 +22,20 @@ struct Migration {
     compatible_from: i32,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    sql: include_str!("migrations/0001_initial.sql"),
-    compatible_from: 1,
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        sql: include_str!("migrations/0001_initial.sql"),
+        compatible_from: 1,
+    },
+    // Programs of before would commit without the audit log, which the table of the head refuses.
+    Migration {
+        sql: include_str!("migrations/0002_audit.sql"),
+        compatible_from: 2,
+    },
+];
 
 /// The oldest form that this version can serve.
-const FORMAT_MIN: i32 = 1;
+const FORMAT_MIN: i32 = 2;
 const SERVER_VERSION_MIN: i32 = 130_000;
 
 /// The id of a store, or of a history.
@@ -235,7 +242,9 @@ async fn grant(client: &Client, role: &str) -> Result<(), Failure> {
         "GRANT USAGE ON SCHEMA remit TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA remit TO {role}; \
          GRANT UPDATE ON remit.head TO {role}; \
          GRANT INSERT, UPDATE, DELETE ON remit.relationship, remit.record TO {role}; \
-         GRANT INSERT, DELETE ON remit.log_entry, remit.schema_version TO {role}"
+         GRANT INSERT, DELETE ON remit.log_entry, remit.schema_version TO {role}; \
+         GRANT INSERT ON remit.audit_entry, remit.audit_node, remit.audit_checkpoint TO {role}; \
+         GRANT UPDATE (body) ON remit.audit_entry TO {role}"
     );
     Ok(client.batch_execute(&sql).await?)
 }

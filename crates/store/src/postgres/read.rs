@@ -141,6 +141,7 @@ async fn entry(transaction: &Transaction<'_>, row: &Row) -> Result<LogEntry, Log
             actor: column(row, 6)?,
             reason: column(row, 7)?,
             metadata: column(row, 8)?,
+            origin: None,
         },
         changes: block.changes,
         records: block.records,

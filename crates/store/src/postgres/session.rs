@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio_postgres::{Client, Error, Row, Statement};
 
 use super::codec::Parameter;
-use super::{group, write};
+use super::{audit, group, write};
 
 /// Statements that are kept beside the fixed ones: the usual patterns of deletions and preconditions.
 const STATEMENTS_MAX: usize = 128;
@@ -30,12 +30,13 @@ pub(super) struct Fixed {
     pub(super) replace: Statement,
     pub(super) delete: Statement,
     pub(super) log: Statement,
+    pub(super) audit: Statement,
     pub(super) head: Statement,
 }
 
 impl Session {
     pub(super) async fn new(client: Client) -> Result<Self, Error> {
-        let (lock, find, hashes, replayed, insert, replace, delete, log, head) = tokio::try_join!(
+        let (lock, find, hashes, replayed, insert, replace, delete, log, audit, head) = tokio::try_join!(
             client.prepare(group::LOCK),
             client.prepare(group::FIND),
             client.prepare(group::HASHES),
@@ -44,6 +45,7 @@ impl Session {
             client.prepare(write::REPLACE),
             client.prepare(write::DELETE),
             client.prepare(write::LOG),
+            client.prepare(audit::APPEND),
             client.prepare(write::HEAD),
         )?;
         Ok(Self {
@@ -57,6 +59,7 @@ impl Session {
                 replace,
                 delete,
                 log,
+                audit,
                 head,
             },
             statements: Mutex::default(),

@@ -44,7 +44,8 @@ pub(super) const LOG: &str = "INSERT INTO log_entry SELECT *, $15::bytea FROM un
      $12::bigint[], $13::boolean[], $14::bytea[])";
 
 /// Puts the head forward, and tells all nodes once the transaction commits.
-pub(super) const HEAD: &str = "WITH moved AS (UPDATE head SET revision = $1, time = $2, hash = $3, schema_revision = $4) \
+pub(super) const HEAD: &str = "WITH moved AS (UPDATE head SET revision = $1, time = $2, hash = $3, schema_revision = $4, \
+     audit_size = $1 - audit_begin) \
      SELECT pg_notify('remit', $1::bigint::text)";
 
 /// Relationships with all that is stored of them, a list for each column.

@@ -23,10 +23,10 @@ use super::failure::{Failure, damaged};
 use super::group::{Entry, Group};
 use super::session::Session;
 use super::shared::{Shared, random_bytes};
-use super::write;
+use super::{audit, write};
 use crate::commit::{CommitRequest, Committed};
 use crate::error::{CommitError, StoreError};
-use crate::store::Head;
+use crate::store::{Head, StoreIdentity};
 
 /// Commits in one transaction.
 const GROUP_COMMITS_MAX: usize = 1_024;
@@ -171,7 +171,7 @@ impl Writer {
                 session
             }
         };
-        let outcome = commit(&session, group).await?;
+        let outcome = commit((&session, self.shared.identity), group).await?;
         self.session = Some(session);
         Ok(self.publish(outcome))
     }
@@ -234,7 +234,10 @@ impl Pace {
 }
 
 /// Decides the group and makes it durable.
-async fn commit(session: &Session, group: &[CommitJob]) -> Result<Outcome, Attempt> {
+async fn commit(
+    (session, identity): (&Session, StoreIdentity),
+    group: &[CommitJob],
+) -> Result<Outcome, Attempt> {
     let requests = group.iter().map(|job| &job.request);
     let begun = async {
         // Sent together, and done by the server one after the other.
@@ -246,7 +249,7 @@ async fn commit(session: &Session, group: &[CommitJob]) -> Result<Outcome, Attem
         let head = head.ok_or_else(|| Failure::from(damaged("the head is gone")))?;
         Ok(codec::locked_head(&head)?)
     };
-    let mut decided = Group::read(session, begun, requests.clone()).await?;
+    let mut decided = Group::read((session, identity), begun, requests.clone()).await?;
     let mut results = Vec::with_capacity(group.len());
     for request in requests {
         results.push(decided.decide(request).await?);
@@ -298,6 +301,7 @@ async fn make_durable(session: &Session, group: Group<'_, '_>, mark: &[u8]) -> R
         mut rows,
         mut records,
         entries,
+        bodies,
         ..
     } = group;
     let (writes, record_writes) = (rows.take_writes(), records.take_writes());
@@ -307,21 +311,31 @@ async fn make_durable(session: &Session, group: Group<'_, '_>, mark: &[u8]) -> R
             write::write_rows(session, &writes),
             write::records(session, &record_writes),
             write::log(session, &entries, mark),
+            audit::append(session, &entries),
         )
+    };
+    let completed = async {
+        audit::replace_bodies(session, &bodies).await?;
+        let written = entries.iter().filter_map(|one| one.audit.as_ref());
+        audit::complete(session, written.map(|entry| entry.index)).await
     };
     let end = async {
         tokio::try_join!(biased; write::head(session, head), async {
             Ok(session.client.batch_execute("COMMIT").await?)
         })
     };
-    let is_sent_at_once =
-        write::is_sent_at_once(&writes) && record_writes.is_empty() && is_plain(&entries);
+    let is_sent_at_once = write::is_sent_at_once(&writes)
+        && record_writes.is_empty()
+        && is_plain(&entries)
+        && bodies.is_empty()
+        && !audit::completes(&entries);
     let unmade = |was_sent| move |failure| Unmade { failure, was_sent };
     if is_sent_at_once {
         // One way to the server and back for all of it. Where a statement fails, the server ends the transaction without it.
         tokio::try_join!(biased; written, end).map_err(unmade(true))?;
     } else {
         written.await.map_err(unmade(false))?;
+        completed.await.map_err(unmade(false))?;
         end.await.map_err(unmade(true))?;
     }
     Ok(())
@@ -330,8 +344,10 @@ async fn make_durable(session: &Session, group: Group<'_, '_>, mark: &[u8]) -> R
 /// Whether the entries fit one statement and set no schema.
 fn is_plain(entries: &[Entry<'_>]) -> bool {
     let bytes: usize = entries.iter().map(|entry| entry.decided.block.len()).sum();
+    let of_audit = entries.iter().filter_map(|entry| entry.audit.as_ref());
+    let audit_bytes: usize = of_audit.map(|entry| entry.body.len()).sum();
     let sets_schema = |entry: &Entry<'_>| entry.decided.header.schema.is_some();
-    bytes <= write::LOG_BYTES_MAX && !entries.iter().any(sets_schema)
+    bytes.max(audit_bytes) <= write::LOG_BYTES_MAX && !entries.iter().any(sets_schema)
 }
 
 /// Whether the transaction that came to `outcome` was committed, although nobody said so.

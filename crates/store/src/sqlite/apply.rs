@@ -7,7 +7,8 @@ use super::codec::{
     KEY_CONDITION, bind_condition, bind_key, bind_traits, hash, relationship, revision,
     revision_sql, timestamp,
 };
-use super::read;
+use super::{audit, read};
+use crate::audit::write::Log;
 use crate::commit::canonical::EntryHeader;
 use crate::commit::changes::{Found, key_bytes};
 use crate::commit::draft::{self, Decided, Draft, check_size};
@@ -19,7 +20,7 @@ use crate::store::Head;
 /// Applies `request` after `head`, and gives the new head with the result.
 pub(super) fn apply(
     connection: &Connection,
-    head: Head,
+    (head, audit): (Head, Log),
     request: &CommitRequest,
 ) -> Result<(Committed, Head), CommitError> {
     if let Some(key) = &request.idempotency_key
@@ -35,6 +36,7 @@ pub(super) fn apply(
     };
     let mut work = Work {
         connection,
+        audit,
         draft: Draft::begin(head, request, request.now, stored)?,
     };
     for (index, precondition) in request.preconditions.iter().enumerate() {
@@ -79,6 +81,7 @@ fn replay(
 
 struct Work<'a> {
     connection: &'a Connection,
+    audit: Log,
     draft: Draft<'a>,
 }
 
@@ -112,6 +115,11 @@ impl<'a> Work<'a> {
                 Ok(())
             }
             ChangeRequest::Record { key, value } => self.record(key, value.as_deref()),
+            ChangeRequest::Erase(erased) => {
+                audit::erase(self.connection, erased)?;
+                self.draft.erase(erased);
+                Ok(())
+            }
             ChangeRequest::RemoveExpired { before, limit } => self.remove_expired(*before, *limit),
         }
     }
@@ -239,8 +247,8 @@ impl<'a> Work<'a> {
         head: Head,
         request: &'a CommitRequest,
     ) -> Result<(Committed, Head), CommitError> {
-        let is_same_schema = self.is_same_schema(head)?;
-        let decided = self.draft.finish(head, request, is_same_schema)?;
+        let current_schema = self.current_schema(head)?;
+        let mut decided = self.draft.finish(head, request, current_schema)?;
         for found in &decided.restored {
             let sql = format!("UPDATE relationship SET revision = ?7 WHERE {KEY_CONDITION}");
             let mut statement = self.connection.prepare_cached(&sql)?;
@@ -249,22 +257,20 @@ impl<'a> Work<'a> {
             statement.raw_execute()?;
         }
         insert_entry(self.connection, &decided, draft::kept_key(request))?;
+        audit::append(self.connection, self.audit, &mut decided)?;
         Ok((decided.committed, decided.head))
     }
 
-    /// Whether the schema that the commit sets, if any, is the one that is there.
-    fn is_same_schema(&self, head: Head) -> Result<bool, CommitError> {
-        let Some(text) = self.draft.new_schema() else {
-            return Ok(false);
-        };
+    /// The schema that is there, if the commit sets one.
+    fn current_schema(&self, head: Head) -> Result<Option<String>, CommitError> {
+        if self.draft.new_schema().is_none() {
+            return Ok(None);
+        }
         let mut current = self
             .connection
-            .prepare_cached("SELECT text = ?2 FROM schema_version WHERE revision = ?1")?;
-        let parameters = params![revision_sql(head.schema_revision), text];
-        let is_same = current
-            .query_row(parameters, |row| row.get::<_, bool>(0))
-            .optional()?;
-        Ok(is_same == Some(true))
+            .prepare_cached("SELECT text FROM schema_version WHERE revision = ?1")?;
+        let current = current.query_row([revision_sql(head.schema_revision)], |row| row.get(0));
+        Ok(current.optional()?)
     }
 }
 

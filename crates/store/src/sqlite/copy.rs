@@ -8,7 +8,8 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use super::codec::{KEY_CONDITION, bind_key, bind_traits, revision_sql};
 use super::open::{OpenError, beside, migrate, open_source, private, publish, verify_tail};
-use super::{apply, read};
+use super::{apply, audit, read};
+use crate::audit::{AuditQuery, AuditState, Entry, Hash, Place, StoredCheckpoint};
 use crate::commit::draft::Decided;
 use crate::commit::{LogEntry, Record};
 use crate::copy::{CopyError, Source, Target};
@@ -79,6 +80,32 @@ impl Source for SqliteSource {
             read::schema(connection, Some(at))
         })
     }
+
+    fn audit_state(&self) -> Result<AuditState, StoreError> {
+        audit::read_state(&self.connection)
+    }
+
+    fn audit_entries(&self, query: AuditQuery) -> Result<Vec<Entry>, StoreError> {
+        read::in_transaction(&self.connection, |connection| {
+            audit::entries(connection, query)
+        })
+    }
+
+    fn audit_hashes(&self, places: Vec<Place>) -> Result<Vec<Hash>, StoreError> {
+        read::in_transaction(&self.connection, |connection| {
+            audit::hashes(connection, &places)
+        })
+    }
+
+    fn audit_checkpoints(
+        &self,
+        after: u64,
+        count_max: usize,
+    ) -> Result<Vec<StoredCheckpoint>, StoreError> {
+        read::in_transaction(&self.connection, |connection| {
+            audit::checkpoints(connection, after, count_max)
+        })
+    }
 }
 
 /// A file that becomes a store when it is finished. It is written beside its path until then, without a log: an attempt that is
@@ -114,7 +141,7 @@ impl SqliteTarget {
         let mut connection = Connection::open_with_flags(&partial, flags)?;
         migrate(path, &mut connection).map_err(|error| CopyError::Target(Box::new(error)))?;
         connection.execute_batch(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536; BEGIN",
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA secure_delete = ON; PRAGMA cache_size = -65536; BEGIN",
         )?;
         Ok(Self {
             path: path.to_owned(),
@@ -216,6 +243,31 @@ impl Target for SqliteTarget {
         Ok(())
     }
 
+    fn audit_begin(&mut self, begin: u64) -> Result<(), CopyError> {
+        let begin = revision_sql(Revision(begin));
+        self.connection
+            .execute("UPDATE audit_log SET begin = ?1", [begin])?;
+        Ok(())
+    }
+
+    fn audit_entries(&mut self, entries: &[Entry]) -> Result<(), CopyError> {
+        for entry in entries {
+            audit::put(&self.connection, entry).map_err(of_target)?;
+        }
+        Ok(())
+    }
+
+    fn audit_erased(&mut self, entry: &Entry) -> Result<(), CopyError> {
+        audit::replace_body(&self.connection, entry.index, &entry.body).map_err(of_target)
+    }
+
+    fn audit_checkpoints(&mut self, checkpoints: &[StoredCheckpoint]) -> Result<(), CopyError> {
+        for checkpoint in checkpoints {
+            audit::keep(&self.connection, checkpoint).map_err(of_target)?;
+        }
+        Ok(())
+    }
+
     fn finish(&mut self, source: StoreIdentity) -> Result<StoreIdentity, CopyError> {
         let sql = "UPDATE identity SET store_id = ?1";
         self.connection.execute(sql, [source.store.0])?;
@@ -252,6 +304,10 @@ impl Drop for SqliteTarget {
         // Once it is published, there is none.
         let _ = std::fs::remove_file(&self.partial);
     }
+}
+
+fn of_target(error: StoreError) -> CopyError {
+    CopyError::Target(Box::new(error))
 }
 
 impl From<rusqlite::Error> for CopyError {

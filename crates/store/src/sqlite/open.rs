@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use super::codec::{hash, revision, timestamp};
 use super::file_lock::FileLock;
-use super::read;
+use super::{audit, read};
 use crate::commit::Provenance;
 use crate::commit::canonical::EntryHeader;
 use crate::error::StoreError;
@@ -27,6 +27,7 @@ const APPLICATION_ID: u32 = 0x524d_4954;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_records.sql"),
+    include_str!("migrations/0003_audit.sql"),
 ];
 
 /// How much of the log's end is verified when a file is opened.
@@ -115,6 +116,8 @@ pub(super) struct Opened {
     pub(super) connection: Connection,
     pub(super) identity: StoreIdentity,
     pub(super) head: Head,
+    /// The revision after which the audit log begins.
+    pub(super) audit_begin: u64,
     pub(super) file_lock: Option<FileLock>,
     /// Where it is, with links followed; none in memory.
     pub(super) path: Option<PathBuf>,
@@ -137,10 +140,12 @@ pub(super) fn open_file(path: &Path) -> Result<Opened, OpenError> {
     }
     let connection = open_existing(path)?;
     let (identity, head) = verify_tail(&connection).map_err(|error| store_error(path, error))?;
+    let audit_begin = audit::begin(&connection).map_err(|error| store_error(path, error))?;
     Ok(Opened {
         connection,
         identity,
         head,
+        audit_begin,
         file_lock,
         path: Some(path.clone()),
     })
@@ -153,10 +158,12 @@ pub(super) fn open_memory() -> Result<Opened, OpenError> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     migrate(path, &mut connection)?;
     let (identity, head) = verify_tail(&connection).map_err(|error| store_error(path, error))?;
+    let audit_begin = audit::begin(&connection).map_err(|error| store_error(path, error))?;
     Ok(Opened {
         connection,
         identity,
         head,
+        audit_begin,
         file_lock: None,
         path: None,
     })
@@ -274,7 +281,7 @@ fn open_existing(path: &Path) -> Result<Connection, OpenError> {
             "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
              PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA wal_autocheckpoint = 4096; \
              PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; \
-             PRAGMA trusted_schema = OFF",
+             PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON",
         )
         .map_err(sqlite)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
@@ -420,6 +427,7 @@ pub(super) fn verify_tail(connection: &Connection) -> Result<(StoreIdentity, Hea
             actor: row.get(6)?,
             reason: row.get(7)?,
             metadata: row.get(8)?,
+            origin: None,
         };
         let header = EntryHeader {
             previous: hash(previous),

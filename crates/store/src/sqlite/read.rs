@@ -181,6 +181,7 @@ fn entry(connection: &Connection, row: &Row<'_>) -> Result<LogEntry, LogError> {
             actor: row.get(6)?,
             reason: row.get(7)?,
             metadata: row.get(8)?,
+            origin: None,
         },
         changes: block.changes,
         records: block.records,

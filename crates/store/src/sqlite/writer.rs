@@ -20,7 +20,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use super::apply::apply;
 use super::codec::{revision, revision_sql};
 use super::file_lock::FileLock;
-use super::lock;
+use super::{audit, lock};
+use crate::audit::StoredCheckpoint;
+use crate::audit::write::Log;
 use crate::commit::{CommitRequest, Committed};
 use crate::error::{CommitError, StoreError};
 use crate::store::{Head, Trimmed};
@@ -43,6 +45,11 @@ pub(super) enum Command {
     TrimStep {
         before: Timestamp,
         answer: oneshot::Sender<Result<TrimStep, StoreError>>,
+    },
+    /// Keeps a checkpoint of the audit log.
+    Keep {
+        checkpoint: StoredCheckpoint,
+        answer: oneshot::Sender<Result<StoredCheckpoint, StoreError>>,
     },
     Close {
         answer: oneshot::Sender<Result<(), StoreError>>,
@@ -83,6 +90,7 @@ impl Published {
 pub(super) struct Writer {
     pub(super) connection: Arc<Mutex<Connection>>,
     pub(super) head: Head,
+    pub(super) audit: Log,
     pub(super) published: Arc<Published>,
     /// A sync failed: what the disk holds beyond the last commit is unknown until the file is opened anew.
     pub(super) has_failed: bool,
@@ -108,6 +116,11 @@ impl Writer {
                     self.has_failed |= step.as_ref().err().is_some_and(is_sync_failure);
                     // Nobody waits any more: the step is done all the same.
                     let _ = answer.send(step);
+                }
+                Command::Keep { checkpoint, answer } => {
+                    let kept = self.keep(&checkpoint);
+                    self.has_failed |= kept.as_ref().err().is_some_and(is_sync_failure);
+                    let _ = answer.send(kept);
                 }
                 Command::Close { answer } => {
                     let closed = self.close();
@@ -167,7 +180,7 @@ impl Writer {
         }
         let connection = Arc::clone(&self.connection);
         let connection = lock(&connection);
-        let outcome = apply_group(&connection, self.head, group);
+        let outcome = apply_group(&connection, (self.head, self.audit), group);
         let (results, head) = match outcome {
             Ok(done) => done,
             Err(error) => {
@@ -183,6 +196,15 @@ impl Writer {
         drop(connection);
         self.published.revision.send_replace(head.revision);
         Ok(results)
+    }
+
+    fn keep(&self, checkpoint: &StoredCheckpoint) -> Result<StoredCheckpoint, StoreError> {
+        if self.has_failed {
+            return Err(sync_failed());
+        }
+        let connection = lock(&self.connection);
+        // One statement writes, which is a transaction of its own.
+        audit::keep(&connection, checkpoint)
     }
 
     fn trim_step(&mut self, before: Timestamp) -> Result<TrimStep, StoreError> {
@@ -259,7 +281,9 @@ fn gather(first: CommitJob, commands: &Receiver<Command>) -> (Vec<CommitJob>, Op
                 changes += job.request.changes.len();
                 group.push(job);
             }
-            Ok(other @ (Command::TrimStep { .. } | Command::Close { .. })) => {
+            Ok(
+                other @ (Command::TrimStep { .. } | Command::Keep { .. } | Command::Close { .. }),
+            ) => {
                 return (group, Some(other));
             }
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
@@ -272,7 +296,7 @@ type Results = Vec<Result<Committed, CommitError>>;
 
 fn apply_group(
     connection: &Connection,
-    mut head: Head,
+    (mut head, audit): (Head, Log),
     group: &[CommitJob],
 ) -> Result<(Results, Head), StoreError> {
     let execute = |sql| connection.prepare_cached(sql)?.execute([]);
@@ -280,7 +304,7 @@ fn apply_group(
     let mut results = Vec::with_capacity(group.len());
     for job in group {
         execute("SAVEPOINT one")?;
-        results.push(match apply(connection, head, &job.request) {
+        results.push(match apply(connection, (head, audit), &job.request) {
             Ok((committed, next)) => {
                 head = next;
                 Ok(committed)

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use model::{Operation, Revision, Timestamp};
+use store::audit::{AuditQuery, AuditState, Entry, Hash, Place, StoredCheckpoint};
 use store::copy::{Next, Source, Target, copy};
 use store::{
     ChangeRequest, Copied, CopyError, CopyProgress, Digest, LogError, PostgresConfig,
@@ -327,6 +328,26 @@ impl Source for Forked {
     fn schema(&self, at: Revision) -> Result<Option<store::StoredSchema>, LogError> {
         self.source.schema(at)
     }
+
+    fn audit_state(&self) -> Result<AuditState, store::StoreError> {
+        self.source.audit_state()
+    }
+
+    fn audit_entries(&self, query: AuditQuery) -> Result<Vec<Entry>, store::StoreError> {
+        self.source.audit_entries(query)
+    }
+
+    fn audit_hashes(&self, places: Vec<Place>) -> Result<Vec<Hash>, store::StoreError> {
+        self.source.audit_hashes(places)
+    }
+
+    fn audit_checkpoints(
+        &self,
+        after: u64,
+        count_max: usize,
+    ) -> Result<Vec<StoredCheckpoint>, store::StoreError> {
+        self.source.audit_checkpoints(after, count_max)
+    }
 }
 
 /// A target that loses a row.
@@ -350,6 +371,22 @@ impl Target for Losing<'_> {
 
     fn entry(&mut self, entry: &store::LogEntry, is_past: bool) -> Result<(), CopyError> {
         self.0.entry(entry, is_past)
+    }
+
+    fn audit_begin(&mut self, begin: u64) -> Result<(), CopyError> {
+        self.0.audit_begin(begin)
+    }
+
+    fn audit_entries(&mut self, entries: &[Entry]) -> Result<(), CopyError> {
+        self.0.audit_entries(entries)
+    }
+
+    fn audit_erased(&mut self, entry: &Entry) -> Result<(), CopyError> {
+        self.0.audit_erased(entry)
+    }
+
+    fn audit_checkpoints(&mut self, checkpoints: &[StoredCheckpoint]) -> Result<(), CopyError> {
+        self.0.audit_checkpoints(checkpoints)
     }
 
     fn finish(&mut self, source: store::StoreIdentity) -> Result<store::StoreIdentity, CopyError> {

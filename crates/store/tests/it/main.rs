@@ -2,6 +2,8 @@
 
 // The attribute tells the lints that everything below is test code, helpers included.
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod copying;

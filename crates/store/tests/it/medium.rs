@@ -94,6 +94,11 @@ fn fill_up(path: &Path, ballast: &Path) {
     assert_eq!(log(&store, 0).len() as u64, done + 1);
     drop(store);
     std::fs::remove_file(path).unwrap();
+    // What did not fit into the file when it was closed is beside it still.
+    let log = path.with_extension("db-wal");
+    if log.exists() {
+        std::fs::remove_file(log).unwrap();
+    }
 }
 
 /// One commit that does not fit takes none of those with it that share its transaction.

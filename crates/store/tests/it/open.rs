@@ -126,7 +126,7 @@ fn a_newer_or_foreign_form_is_named() {
         refused(&path),
         OpenError::NewerFormat {
             found: 99,
-            known: 2,
+            known: 3,
             ..
         }
     ));

@@ -28,6 +28,7 @@ pub(crate) fn request(changes: Vec<ChangeRequest>) -> CommitRequest {
             actor: "test".to_owned(),
             reason: None,
             metadata: None,
+            origin: None,
         },
         now: Timestamp::EPOCH,
     }

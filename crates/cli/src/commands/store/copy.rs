@@ -65,6 +65,9 @@ fn copy_stores(arguments: &Copy, stopped: &Receiver<()>) -> anyhow::Result<Copie
         let (message, next) = match progress {
             CopyProgress::Rows(count) => (format!("{count} relationships"), Next::Follow),
             CopyProgress::Log(at) => (format!("the log up to revision {at}"), Next::Follow),
+            CopyProgress::Audit(count) => {
+                (format!("{count} entries of the audit log"), Next::Follow)
+            }
             // The original is asked once more after the stop, so that all that it had by then comes along.
             CopyProgress::CaughtUp(at) if is_last => {
                 (format!("caught up at revision {at}"), Next::Finish)

@@ -10,7 +10,8 @@ use ops::check::{self, Question};
 use ops::lookup::{self, Resources, Subjects};
 use ops::watch::{self, Filter, Request, Start};
 use ops::write::{self, Deletion};
-use ops::{Consistency, Error, Kind, Reason, lock, read, replica, schema};
+use ops::{Consistency, Error, Kind, Reason, audit, lock, read, replica, schema};
+use store::audit::tree::Question as Asked;
 
 use super::{caller, change, enforced};
 use crate::running::{Running, SCHEMA, start};
@@ -121,7 +122,30 @@ async fn act(running: &Running, caller: &Caller, action: Action) -> Result<(), E
             let token = running.store.identity().token(head.revision, &head.hash);
             replica::verify(node, caller, token).await?.unwrap();
         }
+        Action::Audit => read_audit(node, caller).await?,
+        Action::Erase => erase(node, caller).await?,
     }
+    Ok(())
+}
+
+async fn read_audit(node: &ops::Node, caller: &Caller) -> Result<(), Error> {
+    let state = audit::state(node, caller).await?;
+    audit::entries(node, caller, 0, 0).await?;
+    audit::checkpoints(node, caller, 0).await?;
+    audit::prove(node, caller, Asked::Root(state.size)).await?;
+    audit::tile(node, caller, (0, 0, 1)).await?;
+    audit::search(node, caller, &audit::Query::default()).await?;
+    Ok(())
+}
+
+async fn erase(node: &ops::Node, caller: &Caller) -> Result<(), Error> {
+    let erasure = audit::Erasure {
+        subject: "user:nobody".parse().unwrap(),
+        text: None,
+        reason: "TICKET-1".to_owned(),
+    };
+    audit::find(node, caller, &erasure).await?;
+    audit::erase(node, caller, &erasure).await?;
     Ok(())
 }
 

@@ -279,6 +279,7 @@ pub(crate) fn commit_at_store(
             actor: "store".to_owned(),
             reason: None,
             metadata: Some(metadata(name)),
+            origin: None,
         },
         now: world.now(),
     };

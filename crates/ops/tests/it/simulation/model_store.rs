@@ -454,6 +454,8 @@ impl Work {
                 }
             }
             ChangeRequest::Schema(text) => self.schema = Some(text.clone()),
+            // It has no audit log.
+            ChangeRequest::Erase(_) => {}
         }
         Ok(())
     }

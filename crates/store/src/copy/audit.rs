@@ -1,0 +1,110 @@
+//! The part of a copy that is the audit log: entry after entry as they are, with their indices and histories.
+
+use model::Revision;
+
+use super::{BYTES_MAX, CopyError, CopyProgress, ENTRIES_MAX, Next, Source, Target};
+use crate::audit::{AuditQuery, Entry, Part, StoredCheckpoint};
+use crate::error::StoreError;
+
+/// How far the audit log was copied.
+pub(super) struct AuditCopy {
+    /// The revision after which it begins.
+    begin: u64,
+    /// How many entries were copied.
+    size: u64,
+}
+
+impl AuditCopy {
+    pub(super) fn begin(source: &dyn Source, target: &mut dyn Target) -> Result<Self, CopyError> {
+        let begin = source.audit_state()?.begin;
+        target.audit_begin(begin)?;
+        Ok(Self { begin, size: 0 })
+    }
+
+    /// Copies the entries up to those of `until`, the newest commit that was copied.
+    pub(super) fn follow(
+        &mut self,
+        source: &dyn Source,
+        target: &mut dyn Target,
+        until: Revision,
+        progress: &mut dyn FnMut(CopyProgress) -> Next,
+    ) -> Result<(), CopyError> {
+        let size = until.0.saturating_sub(self.begin);
+        while self.size < size {
+            let left = usize::try_from(size - self.size).unwrap_or(usize::MAX);
+            let entries = source.audit_entries(query(self.size, left))?;
+            let is_next = entries
+                .first()
+                .is_some_and(|entry| entry.index == self.size);
+            if !is_next {
+                return Err(missing(self.size).into());
+            }
+            target.audit_entries(&entries)?;
+            for entry in &entries {
+                self.erase(source, target, entry)?;
+            }
+            self.size += entries.len() as u64;
+            progress(CopyProgress::Audit(self.size));
+        }
+        Ok(())
+    }
+
+    /// Takes over what an entry erased: what it was erased from may have been copied before.
+    fn erase(
+        &self,
+        source: &dyn Source,
+        target: &mut dyn Target,
+        entry: &Entry,
+    ) -> Result<(), CopyError> {
+        // What cannot be read is copied as it is; verifying the copy says so, as with the original.
+        let Ok(body) = entry.body() else {
+            return Ok(());
+        };
+        for (_, part) in body.parts() {
+            let Part::Erased(erased) = part else {
+                continue;
+            };
+            for of_entry in erased {
+                let entries = source.audit_entries(query(of_entry.index, 1))?;
+                let found = entries
+                    .first()
+                    .filter(|found| found.index == of_entry.index);
+                let found = found.ok_or_else(|| missing(of_entry.index))?;
+                target.audit_erased(found)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the checkpoints of what was copied.
+    pub(super) fn finish(
+        &self,
+        source: &dyn Source,
+        target: &mut dyn Target,
+    ) -> Result<(), CopyError> {
+        let mut after = 0;
+        loop {
+            let mut checkpoints = source.audit_checkpoints(after, ENTRIES_MAX)?;
+            checkpoints.retain(|checkpoint| checkpoint.size <= self.size);
+            let Some(StoredCheckpoint { size, .. }) = checkpoints.last() else {
+                return Ok(());
+            };
+            after = *size;
+            target.audit_checkpoints(&checkpoints)?;
+        }
+    }
+}
+
+fn query(from: u64, entries_max: usize) -> AuditQuery {
+    AuditQuery {
+        from,
+        entries_max: entries_max.min(ENTRIES_MAX),
+        bytes_max: BYTES_MAX,
+    }
+}
+
+fn missing(index: u64) -> StoreError {
+    StoreError::Corrupt {
+        detail: format!("the audit log lacks its entry {index}"),
+    }
+}
