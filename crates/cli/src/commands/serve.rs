@@ -3,6 +3,7 @@
 pub(crate) mod credentials;
 mod demo;
 mod loading;
+pub(crate) mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,15 +22,18 @@ use crate::exit::Outcome;
 use crate::place::Place;
 use credentials::{InUse, Sources};
 use loading::Telling;
+use reload::{Configured, SetLog};
 
 const DEFAULT_STORE: &str = "remit.db";
 
 pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
-    start_log(&arguments)?;
+    let set_log = start_log(&arguments)?;
     check_exposure(&arguments)?;
     // Listened for from the start: a node that loads is not to be ended by it.
     let sources = Sources::of(&arguments);
-    let hangups = sources.has_files().then(|| signal(SignalKind::hangup()));
+    let configured = Configured::begin()?;
+    let is_read_again = sources.has_files() || configured.is_some();
+    let hangups = is_read_again.then(|| signal(SignalKind::hangup()));
     let hangups = hangups
         .transpose()
         .context("SIGHUP cannot be listened for")?;
@@ -71,7 +75,8 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     let listening = starting.loaded(Arc::clone(&node), config).await?;
     in_use.tls = listening.tls();
     if let Some(hangups) = hangups {
-        tokio::spawn(sources.keep(hangups, in_use));
+        let reload = configured.map(|it| it.reload(Arc::clone(&node), set_log));
+        tokio::spawn(sources.keep(hangups, in_use, reload));
     }
     let stop = Stop::listen()?;
     tokio::spawn(say_ready(
@@ -141,17 +146,27 @@ async fn say_ready(node: Arc<Node>, places: Places, arguments: Box<Serve>) {
     }
 }
 
-fn start_log(arguments: &Serve) -> anyhow::Result<()> {
+/// Starts the log; gives what replaces its filter.
+fn start_log(arguments: &Serve) -> anyhow::Result<SetLog> {
     let filter = EnvFilter::try_new(&arguments.log)
         .with_context(|| format!("`{}` is no log filter", arguments.log))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
-    match arguments.log_format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
-    Ok(())
+    Ok(match arguments.log_format {
+        LogFormat::Text => {
+            let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |filter| Ok(handle.reload(filter)?))
+        }
+        LogFormat::Json => {
+            let builder = builder.json().with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |filter| Ok(handle.reload(filter)?))
+        }
+    })
 }
 
 /// Refuses to be reachable without protection, unless that is said aloud.
