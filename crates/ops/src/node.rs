@@ -1,8 +1,10 @@
 //! What the operations share: the store, the graph that follows it, the clock and the limits.
 
+mod life;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use engine::graph::Snapshot;
@@ -24,6 +26,7 @@ use crate::error::{Error, Kind, Reason};
 use crate::follow::{self, FollowError, Follower, RecentHashes};
 use crate::head::HeadQuestions;
 use crate::history::History;
+use crate::live_settings::LiveSettings;
 use crate::load_progress::LoadProgress;
 use crate::lookup::{Kept, Turns};
 use crate::metrics::{self, CommitOutcome, Metrics, NodeCollector, StoreTimes, Timed};
@@ -62,7 +65,7 @@ pub struct Node {
     store: Arc<dyn Store>,
     identity: StoreIdentity,
     clock: Arc<dyn Clock>,
-    settings: Settings,
+    settings: LiveSettings,
     heads: HeadQuestions,
     pub(crate) current: ArcSwap<Published>,
     pub(crate) revision: watch::Sender<Revision>,
@@ -184,7 +187,7 @@ impl Node {
             recorded_keys: Arc::new(recorded_keys),
             store,
             clock,
-            settings,
+            settings: LiveSettings::new(settings),
         });
         node.watches.announce(node.revision.subscribe());
         tokio::spawn(Follower::new(&node).run());
@@ -206,7 +209,7 @@ impl Node {
     /// What the node is set to.
     #[must_use]
     pub fn settings(&self) -> &Settings {
-        &self.settings
+        self.settings.get()
     }
 
     /// The store that the node follows.
@@ -235,56 +238,8 @@ impl Node {
         tokio::spawn(metrics::measure(Arc::downgrade(self)));
     }
 
-    /// How long ago this node was last confirmed to be at the head of its store; [`Duration::MAX`] if it never was.
-    #[must_use]
-    pub fn confirmed_ago(&self) -> Duration {
-        self.confirmed.ago(&*self.clock)
-    }
-
-    /// Whether nothing is wrong with what the node has and with its clock, however old what it has may be.
-    pub(crate) fn sound(&self) -> Result<(), Error> {
-        match self.stopped.get() {
-            Some(why) => Err(stopped(why)),
-            None => self.clock_offset.check(),
-        }
-    }
-
-    /// Whether what keeps this node going does, however little it can answer just now; else why another process should take
-    /// its place.
-    ///
-    /// # Errors
-    /// [`Kind::Unavailable`] for a node that stopped following its store, or whose following has not turned for minutes.
-    pub fn alive(&self) -> Result<(), Error> {
-        if let Some(why) = self.stopped.get() {
-            return Err(stopped(why));
-        }
-        self.follower.check()
-    }
-
     pub(crate) fn follower(&self) -> &Pulse {
         &self.follower
-    }
-
-    /// Whether the node can answer, else why it cannot.
-    ///
-    /// # Errors
-    /// [`Kind::Unavailable`] for a node that met something it does not know, or that is too far behind.
-    pub fn ready(&self) -> Result<(), Error> {
-        self.sound()?;
-        let staleness_max = self.settings.staleness_max;
-        let ago = self.confirmed_ago();
-        if ago <= staleness_max {
-            return Ok(());
-        }
-        let message = if ago == Duration::MAX {
-            "this node has not confirmed yet that it is at the head of its store".to_owned()
-        } else {
-            format!(
-                "this node has not confirmed for over {} s that it is at the head of its store",
-                staleness_max.as_secs()
-            )
-        };
-        Err(Error::new(Kind::Unavailable, message))
     }
 
     /// The present instant: never before that of the newest commit here.
@@ -339,7 +294,7 @@ impl Node {
             }
         })?;
         let kept = self
-            .settings
+            .settings()
             .snapshots_retained
             .saturating_add(NODES_APART_MAX);
         let oldest = earlier(self.now(), kept).max(view.snapshot.time());
@@ -583,7 +538,8 @@ impl Node {
         }
         let begun = Instant::now();
         let waiting = seen.wait_for(|reached| *reached >= revision || self.stopped.get().is_some());
-        let waited = tokio::time::timeout(self.settings.wait_max, waiting).await;
+        let wait_max = self.settings().wait_max;
+        let waited = tokio::time::timeout(wait_max, waiting).await;
         self.metrics.note_wait(waited.is_ok(), begun.elapsed());
         match waited {
             Ok(_) => self.ready(),
@@ -591,7 +547,7 @@ impl Node {
                 Kind::DeadlineExceeded,
                 format!(
                     "this node did not reach the asked revision within {} s",
-                    self.settings.wait_max.as_secs()
+                    self.settings().wait_max.as_secs()
                 ),
             )),
         }

@@ -4,6 +4,7 @@ pub(crate) mod credentials;
 mod demo;
 mod loading;
 mod log;
+pub(crate) mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,15 +22,18 @@ use crate::exit::Outcome;
 use crate::place::Place;
 use credentials::{InUse, Sources};
 use loading::Telling;
+use reload::Configured;
 
 const DEFAULT_STORE: &str = "remit.db";
 
 pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
-    log::start(&arguments.log, arguments.log_format)?;
+    let set_log = log::start(&arguments.log, arguments.log_format)?;
     check_exposure(&arguments)?;
     // Listened for from the start: a node that loads is not to be ended by it.
     let sources = Sources::of(&arguments);
-    let hangups = sources.has_files().then(|| signal(SignalKind::hangup()));
+    let configured = Configured::begin()?;
+    let is_read_again = sources.has_files() || configured.is_some();
+    let hangups = is_read_again.then(|| signal(SignalKind::hangup()));
     let hangups = hangups
         .transpose()
         .context("SIGHUP cannot be listened for")?;
@@ -72,7 +76,8 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     let listening = starting.loaded(Arc::clone(&node), config).await?;
     in_use.tls = listening.tls();
     if let Some(hangups) = hangups {
-        tokio::spawn(sources.keep(hangups, in_use));
+        let reload = configured.map(|it| it.reload(Arc::clone(&node), set_log));
+        tokio::spawn(sources.keep(hangups, in_use, reload));
     }
     let stop = Stop::listen()?;
     tokio::spawn(say_ready(

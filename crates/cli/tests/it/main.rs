@@ -17,6 +17,7 @@ mod lookup;
 // The attribute tells the lints that everything below is test code, helpers included.
 #[cfg(test)]
 mod nodes;
+mod reload;
 #[cfg(test)]
 mod replica;
 mod starting;

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use clap::{Arg, ArgAction, Command};
 
+use crate::commands::serve::reload::APPLIED;
+
 /// What is read again while a server runs, on SIGHUP and when it changes: the files that these name.
 const FILES_READ_AGAIN: [&str; 7] = [
     "preshared-key-file",
@@ -33,8 +35,9 @@ The same for all of them; a command's own flags are told by its `--help`.\n";
 pub(super) fn page(command: &Command) -> String {
     let mut page = HEAD.to_owned();
     page.push_str("\n## remit serve\n\n");
-    page.push_str("*Read again*: `file` for a file that is read again on SIGHUP and when it changes, its name stays; ");
-    page.push_str("empty for what takes a restart.\n\n");
+    page.push_str("*Read again*, on SIGHUP and within 5 seconds of a change: `value` for one that takes effect when the configuration file ");
+    page.push_str("changes; `file` for a file whose content does, its name stays; ");
+    page.push_str("empty for what takes a restart,\nwhich a line of the log says when it is changed (WARN). A faulty file changes nothing (ERROR).\n\n");
     table(&mut page, &serve_flags(command), command);
     page.push_str(CLIENT);
     page.push('\n');
@@ -85,6 +88,8 @@ fn table(page: &mut String, flags: &[&Arg], command: &Command) {
         let default = default(argument).map_or_else(String::new, |it| format!("`{it}`"));
         let again = if FILES_READ_AGAIN.contains(&name) {
             "file"
+        } else if APPLIED.contains(&name) {
+            "value"
         } else {
             ""
         };

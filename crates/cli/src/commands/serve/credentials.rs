@@ -16,6 +16,7 @@ use ops::Node;
 use server::{Authentication, Edge, Tls, TlsHandle};
 use tokio::signal::unix::Signal;
 
+use super::reload::Reload;
 use crate::arguments::Serve;
 
 /// How often it is looked whether a file changed.
@@ -192,23 +193,35 @@ impl Sources {
     }
 
     /// Replaces `in_use` by what the files hold each time that they are to be read again.
-    pub(super) async fn keep(self, mut hangups: Signal, mut in_use: InUse) {
-        let mut seen = self.marks(&in_use);
+    pub(super) async fn keep(
+        self,
+        mut hangups: Signal,
+        mut in_use: InUse,
+        mut reload: Option<Reload>,
+    ) {
+        let marks = |in_use: &InUse, reload: &Option<Reload>| {
+            let configuration = reload.as_ref().map(|it| mark(it.path()));
+            (self.marks(in_use), configuration)
+        };
+        let mut seen = marks(&in_use, &reload);
         loop {
             tokio::select! {
                 _ = hangups.recv() => {}
                 () = tokio::time::sleep(LOOK_INTERVAL) => {
-                    if self.marks(&in_use) == seen {
+                    if marks(&in_use, &reload) == seen {
                         continue;
                     }
                 }
             }
             // Before they are read: a change that comes while they are is seen the next time.
-            seen = self.marks(&in_use);
+            seen = marks(&in_use, &reload);
+            if let Some(reload) = &mut reload {
+                tell("configuration file", true, || reload.read_again());
+            }
             let before = in_use.settings_files.clone();
             self.read_again(&mut in_use);
             if in_use.settings_files != before {
-                seen = self.marks(&in_use);
+                seen = marks(&in_use, &reload);
             }
         }
     }
@@ -255,7 +268,7 @@ impl Sources {
     }
 
     /// By what it is told that a file changed.
-    fn marks(&self, in_use: &InUse) -> Vec<Option<(SystemTime, u64)>> {
+    fn marks(&self, in_use: &InUse) -> Vec<Mark> {
         let tls = self.tls.iter().flat_map(|files| {
             let authorities = files.client_authorities.iter();
             [&files.certificate, &files.key]
@@ -268,10 +281,6 @@ impl Sources {
             .chain(&self.edge_rules)
             .chain(tls);
         let files = named.chain(&in_use.settings_files);
-        let mark = |file: &PathBuf| {
-            let metadata = fs::metadata(file).ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
-        };
         files.map(mark).collect()
     }
 }
@@ -287,6 +296,14 @@ impl InUse {
             settings_files: Vec::new(),
         }
     }
+}
+
+/// When a file was changed and how large it is, if it is there.
+type Mark = Option<(SystemTime, u64)>;
+
+fn mark(file: &PathBuf) -> Mark {
+    let metadata = fs::metadata(file).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 fn tell(what: &str, is_there: bool, read: impl FnOnce() -> anyhow::Result<()>) {

@@ -11,31 +11,42 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::arguments::LogFormat;
 
-/// Starts the log.
+/// Replaces the filter of the log.
+pub(super) type SetLog = Box<dyn Fn(EnvFilter) -> anyhow::Result<()> + Send>;
+
+/// Starts the log; gives what replaces its filter.
 ///
 /// # Errors
 /// For a filter that is none.
-pub(super) fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
+pub(super) fn start(filter: &str, format: LogFormat) -> anyhow::Result<SetLog> {
     let parsed = EnvFilter::try_new(filter);
     let parsed = parsed.with_context(|| format!("`{filter}` is no log filter"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(parsed);
-    match format {
+    Ok(match format {
         LogFormat::Text => {
             let is_terminal = io::stderr().is_terminal();
             let lines = Lines {
                 has_colours: is_terminal,
             };
-            builder.with_ansi(is_terminal).with_writer(lines).init();
+            let builder = builder.with_ansi(is_terminal).with_writer(lines);
+            let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |filter| Ok(handle.reload(filter)?))
         }
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .with_writer(io::stderr)
-            .init(),
-    }
-    Ok(())
+        LogFormat::Json => {
+            let builder = builder
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .with_writer(io::stderr)
+                .with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |filter| Ok(handle.reload(filter)?))
+        }
+    })
 }
 
 /// Where lines for people go.
