@@ -22,7 +22,8 @@ use crate::all::AllArguments;
 use crate::machine::Machine;
 use crate::results::Entry;
 use crate::served::{
-    CheckArguments, LookUpArguments, MixedArguments, StandardArguments, WriteArguments,
+    CheckArguments, LookUpArguments, MixedArguments, ObservedArguments, StandardArguments,
+    WriteArguments,
 };
 use crate::workload::{Kind, Popularity, write_rows};
 
@@ -42,6 +43,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
   cargo xtask bench served --workload microservices --bulk 100 --in-flight 16
   cargo xtask bench served --workload documents --rate 5000 --in-flight 256
   cargo xtask bench look-ups --workload documents --size 1000000
+  cargo xtask bench observed --workload documents --size 100000 --with 'all calls traced=--otlp-endpoint {otlp} --trace-ratio 1'
   cargo xtask bench peers --size 10000
   cargo xtask bench all --out results.jsonl --sizes 10000,100000 --served-sizes 100000"
 )]
@@ -98,6 +100,13 @@ enum Command {
         data: Data,
         #[command(flatten)]
         arguments: StandardArguments,
+    },
+    /// Serve a workload with Remit, and measure checks of servers that tell of themselves (traces) beside one that does not.
+    Observed {
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        arguments: ObservedArguments,
     },
     /// Ask about data that is made to be hard: huge groups, long chains, dense circles.
     Adversarial {
@@ -191,6 +200,11 @@ fn main() -> anyhow::Result<()> {
         Command::Standards { data, arguments } => {
             let workload = data.workload();
             let running = served::standards(workload.as_ref(), data.seed, &arguments, &mut results);
+            runtime()?.block_on(running)?;
+        }
+        Command::Observed { data, arguments } => {
+            let workload = data.workload();
+            let running = served::observed(workload.as_ref(), data.seed, &arguments, &mut results);
             runtime()?.block_on(running)?;
         }
         Command::Adversarial { divisor } => adversarial::run(divisor, &mut results)?,

@@ -26,6 +26,7 @@ pub fn deploy() -> anyhow::Result<()> {
     let folder = target().join("deploy");
     fs::create_dir_all(&folder)?;
     units(&folder)?;
+    rules()?;
     let Some(programs) = programs(&folder)? else {
         return Ok(());
     };
@@ -64,6 +65,23 @@ pub fn deploy() -> anyhow::Result<()> {
             "--project",
             &project,
         ],
+    )
+}
+
+/// Has Prometheus read the rules, and try the alarms on series that are made up. That each metric is told, a test of the server shows.
+fn rules() -> anyhow::Result<()> {
+    if Command::new("promtool").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: the alarms are not tried: that needs promtool (Debian: prometheus)");
+        return Ok(());
+    }
+    let folder = "deploy/observability";
+    run(
+        "promtool",
+        &["check", "rules", &format!("{folder}/alerts.yaml")],
+    )?;
+    run(
+        "promtool",
+        &["test", "rules", &format!("{folder}/alerts.test.yaml")],
     )
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Comparison {
 impl Setup {
     /// Starts Remit with the workload in it, and tells how many relationships that are.
     pub(crate) async fn remit(&self, workload: &dyn Workload) -> anyhow::Result<(Target, u64)> {
-        self.serving(workload, false).await
+        self.serving(workload, (None, false), &[]).await
     }
 
     /// As [`remit`](Self::remit), serving HTTP as well.
@@ -55,19 +55,30 @@ impl Setup {
         &self,
         workload: &dyn Workload,
     ) -> anyhow::Result<(Target, u64)> {
-        self.serving(workload, true).await
+        self.serving(workload, (None, true), &[]).await
+    }
+
+    /// As [`remit`](Self::remit), of another program if one is given, with further flags of `remit serve`.
+    pub(super) async fn remit_set(
+        &self,
+        workload: &dyn Workload,
+        program: Option<PathBuf>,
+        flags: &[String],
+    ) -> anyhow::Result<(Target, u64)> {
+        self.serving(workload, (program, false), flags).await
     }
 
     async fn serving(
         &self,
         workload: &dyn Workload,
-        serves_http: bool,
+        (program, serves_http): (Option<PathBuf>, bool),
+        flags: &[String],
     ) -> anyhow::Result<(Target, u64)> {
-        let program = match &self.remit {
+        let program = match program.as_ref().or(self.remit.as_ref()) {
             Some(program) => program.clone(),
             None => std::env::current_exe()?.with_file_name("remit"),
         };
-        Target::remit(program, workload, (self.asking, serves_http)).await
+        Target::remit(program, workload, (self.asking, serves_http), flags).await
     }
 
     pub(crate) fn round_length(&self) -> Duration {

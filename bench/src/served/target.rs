@@ -36,6 +36,8 @@ struct Store {
     credentials: Credentials,
     /// On the address of gRPC.
     serves_http: bool,
+    /// What else it is set to.
+    flags: Vec<String>,
 }
 
 impl Target {
@@ -44,6 +46,7 @@ impl Target {
         program: PathBuf,
         workload: &dyn Workload,
         (asking, serves_http): (Asking, bool),
+        flags: &[String],
     ) -> anyhow::Result<(Self, u64)> {
         ensure!(
             program.exists(),
@@ -63,6 +66,7 @@ impl Target {
             data,
             credentials,
             serves_http,
+            flags: flags.to_vec(),
         };
         let (address, child) = store.serve().await?;
         let mut target = Self::new(address, child)?;
@@ -171,6 +175,7 @@ impl Store {
         let child = Command::new(&self.program)
             .args(["serve", "--store", &store])
             .args(&self.credentials.serve)
+            .args(&self.flags)
             .arg("--edge-rules")
             .arg(self.data.path().join("edge.yaml"))
             .args([

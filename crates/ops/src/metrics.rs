@@ -157,7 +157,7 @@ impl Metrics {
     }
 
     pub(crate) fn new(store: StoreTimes, schema: &Arc<Schema>) -> Self {
-        Self {
+        let metrics = Self {
             decisions: Decisions::new(schema),
             heads: HeadCounts::default(),
             store,
@@ -170,6 +170,27 @@ impl Metrics {
             checkpoints: Family::default(),
             waits: Family::new_with_constructor(seconds),
             forbidden: Family::default(),
+        };
+        metrics.begin_at_nothing();
+        metrics
+    }
+
+    /// Tells from the start what has not happened yet: a rate is seen only of what was told before it grew.
+    fn begin_at_nothing(&self) {
+        use {CommitOutcome as Commit, ComparisonOutcome as Comparison};
+        for outcome in [Commit::durable, Commit::refused, Commit::failed] {
+            drop(self.commits.get_or_create(&OfCommit { outcome }));
+        }
+        for outcome in [Comparison::alike, Comparison::different, Comparison::failed] {
+            drop(self.comparisons.get_or_create(&OfComparison { outcome }));
+        }
+        for outcome in ["reached", "late"] {
+            drop(self.waits.get_or_create(&OfWait { outcome }));
+        }
+        for outcome in ["answered", "failed"] {
+            let questions = &self.heads.questions;
+            drop(questions.get_or_create(&OfQuestion { outcome }));
+            self.store.begin_at_nothing(outcome);
         }
     }
 

@@ -119,6 +119,20 @@ impl Refused {
     }
 }
 
+/// Every kind of what is wrong with a credential.
+pub(crate) const KINDS: [&str; 10] = [
+    "no_credential",
+    "malformed",
+    "unknown_key",
+    "unrecognized",
+    "token",
+    "minted_token",
+    "certificate",
+    "scope",
+    "keys_unavailable",
+    "on_behalf_of",
+];
+
 /// What is wrong with a credential, without anything that it holds.
 fn kind(error: &AuthenticateError) -> &'static str {
     match error {

@@ -89,10 +89,15 @@ impl Observing {
     /// # Errors
     /// [`TracesError`] for traces that can go nowhere.
     pub(crate) fn new(traces: Option<TraceSettings>) -> Result<Self, TracesError> {
+        let refused = Family::default();
+        // So that a rate is seen of the first ones.
+        for why in crate::guard::KINDS {
+            drop(refused.get_or_create(&OfRefusal { why }));
+        }
         Ok(Self {
             meters: Meters::new(),
             traces: traces.map(Traces::start).transpose()?,
-            refused: Family::default(),
+            refused,
         })
     }
 

@@ -49,6 +49,16 @@ impl StoreTimes {
         );
     }
 
+    /// Tells of an outcome before there was one.
+    pub(super) fn begin_at_nothing(&self, outcome: &'static str) {
+        for operation in ["head", "log", "verify"] {
+            drop(
+                self.times
+                    .get_or_create(&OfOperation { operation, outcome }),
+            );
+        }
+    }
+
     fn note(&self, operation: &'static str, outcome: &'static str, took: Duration) {
         let of = OfOperation { operation, outcome };
         self.times.get_or_create(&of).observe(took.as_secs_f64());

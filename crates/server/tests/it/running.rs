@@ -118,17 +118,22 @@ pub(crate) async fn start_with_rules(edge: Arc<Edge>) -> Running {
 
 /// A server that traces calls.
 pub(crate) async fn start_traced(traces: TraceSettings) -> Running {
+    start_set(|config| config.traces = Some(traces)).await
+}
+
+/// A server that is set to more than is usual.
+pub(crate) async fn start_set(set: impl FnOnce(&mut Config)) -> Running {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::memory().unwrap());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node = Node::start(Arc::clone(&store), Arc::clone(&clock), Settings::default());
     let node = node.await.unwrap();
     let authenticator = authenticator(&node, identity::Settings::default(), clock);
-    let config = Config {
+    let mut config = Config {
         http_addr: HttpAddress::Own("127.0.0.1:0".parse().unwrap()),
         metrics_addr: Some("127.0.0.1:0".parse().unwrap()),
-        traces: Some(traces),
         ..Config::new(Authentication::Required(authenticator))
     };
+    set(&mut config);
     serve_as(node, store, config).await
 }
 
