@@ -7,6 +7,8 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use server::PublicUrl;
 
+use super::AuditSigning;
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   remit serve --demo --insecure-no-auth
@@ -179,6 +181,8 @@ pub(crate) struct Serve {
     /// Replicas, engines in other processes, that follow this node at the same time.
     #[arg(long, env = "REMIT_REPLICAS_MAX", default_value_t = 256)]
     pub(crate) replicas_max: u32,
+    #[command(flatten)]
+    pub(crate) audit: AuditSigning,
     #[command(flatten)]
     pub(crate) limits: Limits,
     /// How to write the log: `text` for people, `json` for programs.

@@ -1,5 +1,6 @@
 //! `remit serve`: the server, with its store, its keys and its end.
 
+mod audit;
 mod credentials;
 mod demo;
 
@@ -48,6 +49,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     }
     in_use.edge = sources.edge()?;
     tend(&node, &arguments);
+    audit::sign(&node, &arguments.audit)?;
     let config = Config {
         grpc_addr: arguments.grpc_addr,
         http_addr: http_address(&arguments),
