@@ -182,7 +182,10 @@ fn a_key_is_rotated_while_the_server_serves_and_an_older_backup_is_told() {
     let served = filled(at);
     signed(at);
     let store = at.join("remit.db").display().to_string();
-    done(at, &["backup", &store, "backup.db"]);
+    done(
+        at,
+        &["backup", "backup.db", "--store", &format!("sqlite:{store}")],
+    );
     let old = fs::read_to_string(at.join("audit.key")).unwrap();
     let new = done(at, &["audit", "key", "audit.example.com"]);
     fs::write(at.join("audit.key"), format!("{new}{old}")).unwrap();
