@@ -1,6 +1,8 @@
 //! The command line: every flag is also an environment variable `REMIT_*` and a key of the configuration file.
 
 mod access;
+mod audit;
+mod audit_signing;
 mod backup;
 mod bulk_check;
 mod config;
@@ -19,9 +21,13 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use model::{ObjectRef, Relationship, SubjectRef};
 
+pub(crate) use self::audit_signing::AuditSigning;
 pub(crate) use self::edge::{EdgeCheck, EdgeCommand, EdgeTest};
 pub(crate) use access::{
     AccessCommand, Explain as AccessExplain, Grant, KeyCommand, List as AccessList, On, Revoke,
+};
+pub(crate) use audit::{
+    AuditCommand, AuditErase, AuditExport, AuditKey, AuditProve, AuditSearch, AuditVerify,
 };
 pub(crate) use backup::{Backup, BackupCommand, BackupVerify, Restore, Unsealing};
 pub(crate) use bulk_check::{Answer, BulkCheck};
@@ -101,6 +107,9 @@ pub(crate) enum Command {
     /// Say what callers may do with Remit itself: roles, locks, keys.
     #[command(subcommand)]
     Access(AccessCommand),
+    /// Search, export, verify and prove what was done; erase somebody from it.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Answer for Kubernetes: its definitions, its RBAC manifests, who may do what.
     #[command(subcommand)]
     Kubernetes(KubernetesCommand),

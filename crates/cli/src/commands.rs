@@ -1,6 +1,7 @@
 //! The commands, one file each: read the arguments, ask, print.
 
 pub(crate) mod access;
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod bulk_check;
 pub(crate) mod check;

@@ -88,6 +88,7 @@ async fn run(arguments: Arguments, effective: Effective) -> anyhow::Result<Outco
         Command::Export(export) => commands::export::run(export).await,
         Command::Validate(validate) => commands::validate::run(&validate),
         Command::Edge(command) => commands::edge::run(&command),
+        Command::Audit(command) => commands::audit::run(command).await,
         Command::Access(command) => commands::access::run(command).await,
         Command::Kubernetes(command) => commands::kubernetes::run(command).await,
         Command::Node(command) => commands::node::run(command).await,

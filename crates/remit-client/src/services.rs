@@ -6,6 +6,7 @@ use remit_proto::authzed::api::v1::permissions_service_client::PermissionsServic
 use remit_proto::authzed::api::v1::schema_service_client::SchemaServiceClient;
 use remit_proto::authzed::api::v1::watch_service_client::WatchServiceClient;
 use remit_proto::remit::v1::access_service_client::AccessServiceClient;
+use remit_proto::remit::v1::audit_service_client::AuditServiceClient;
 use remit_proto::remit::v1::explain_service_client::ExplainServiceClient;
 use remit_proto::remit::v1::node_service_client::NodeServiceClient;
 use remit_proto::remit::v1::permissions_service_client::PermissionsServiceClient as RemitPermissionsClient;
@@ -60,6 +61,12 @@ impl Client {
     #[must_use]
     pub fn access(&self) -> AccessServiceClient<Authenticated> {
         AccessServiceClient::new(self.link())
+    }
+
+    /// The audit log; only a Remit server has it.
+    #[must_use]
+    pub fn audit(&self) -> AuditServiceClient<Authenticated> {
+        AuditServiceClient::new(self.link()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Explanations; only a Remit server has them.

@@ -3,6 +3,7 @@
 //! The order is that of the API: consistency first, then every field's rule ([`rules`], all violations told together),
 //! then what no rule of a field can say.
 
+pub(crate) mod audit;
 pub(crate) mod lookup;
 pub(crate) mod reflection;
 pub(crate) mod remit;

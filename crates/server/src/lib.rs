@@ -6,6 +6,7 @@
 
 pub mod convert;
 
+mod audit_tiles;
 mod authzed;
 mod authzen;
 mod calls;

@@ -1,7 +1,8 @@
-//! Remit's own API, the package `remit.v1`: explanations, permissions, plans of schemas, locks and keys, tokens, replicas, and
-//! what a node says of itself.
+//! Remit's own API, the package `remit.v1`: explanations, permissions, plans of schemas, locks and keys, tokens, replicas, the
+//! audit log, and what a node says of itself.
 
 mod access;
+mod audit;
 mod explain;
 mod node;
 mod permissions;
@@ -10,6 +11,7 @@ mod schema_plan;
 mod token;
 
 pub(crate) use access::AccessApi;
+pub(crate) use audit::AuditApi;
 pub(crate) use explain::ExplainApi;
 pub(crate) use node::NodeApi;
 pub(crate) use permissions::RemitPermissionsApi;

@@ -13,6 +13,7 @@ use remit_proto::authzed::api::v1::schema_service_server::SchemaServiceServer;
 use remit_proto::authzed::api::v1::watch_service_server::WatchServiceServer;
 use remit_proto::envoy::service::auth::v3::authorization_server::AuthorizationServer;
 use remit_proto::remit::v1::access_service_server::AccessServiceServer;
+use remit_proto::remit::v1::audit_service_server::AuditServiceServer;
 use remit_proto::remit::v1::explain_service_server::ExplainServiceServer;
 use remit_proto::remit::v1::node_service_server::NodeServiceServer;
 use remit_proto::remit::v1::permissions_service_server::PermissionsServiceServer as RemitPermissionsServer;
@@ -24,6 +25,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::audit_tiles::AuditTiles;
 use crate::authzed::{ExperimentalApi, PermissionsApi, SchemaApi, WatchApi};
 use crate::authzen::{AuthZen, PublicUrl};
 use crate::calls::Calls;
@@ -36,7 +38,8 @@ use crate::kubernetes::Kubernetes;
 use crate::metrics::Metrics;
 use crate::observe::{Observing, TracesError};
 use crate::remit::{
-    AccessApi, ExplainApi, NodeApi, RemitPermissionsApi, ReplicaApi, SchemaPlanApi, TokenApi,
+    AccessApi, AuditApi, ExplainApi, NodeApi, RemitPermissionsApi, ReplicaApi, SchemaPlanApi,
+    TokenApi,
 };
 use crate::starting::{Addresses, Bound};
 use crate::tls::{TlsError, TlsHandle};
@@ -70,7 +73,7 @@ pub enum ServeError {
 const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The services whose health is told; the first stands for all.
-pub(crate) const SERVICES: [&str; 13] = [
+pub(crate) const SERVICES: [&str; 14] = [
     "",
     "authzed.api.v1.PermissionsService",
     "authzed.api.v1.SchemaService",
@@ -78,6 +81,7 @@ pub(crate) const SERVICES: [&str; 13] = [
     "authzed.api.v1.ExperimentalService",
     "envoy.service.auth.v3.Authorization",
     "remit.v1.AccessService",
+    "remit.v1.AuditService",
     "remit.v1.ExplainService",
     "remit.v1.NodeService",
     "remit.v1.PermissionsService",
@@ -228,6 +232,7 @@ fn services(node: &Arc<Node>, bytes_max: usize, routes: Routes) -> Result<Routes
     let watch = WatchServiceServer::new(WatchApi::new(Arc::clone(node)));
     let experimental = ExperimentalServiceServer::new(ExperimentalApi::new(Arc::clone(node)));
     let access = AccessServiceServer::new(AccessApi::new(Arc::clone(node)));
+    let audit = AuditServiceServer::new(AuditApi::new(Arc::clone(node)));
     let explain = ExplainServiceServer::new(ExplainApi::new(Arc::clone(node)));
     let node_service = NodeServiceServer::new(NodeApi::new(Arc::clone(node)));
     let remit_permissions = RemitPermissionsServer::new(RemitPermissionsApi::new(Arc::clone(node)));
@@ -241,6 +246,7 @@ fn services(node: &Arc<Node>, bytes_max: usize, routes: Routes) -> Result<Routes
         .add_service(watch.max_decoding_message_size(bytes_max))
         .add_service(experimental.max_decoding_message_size(bytes_max))
         .add_service(access.max_decoding_message_size(bytes_max))
+        .add_service(audit.max_decoding_message_size(bytes_max))
         .add_service(explain.max_decoding_message_size(bytes_max))
         .add_service(node_service.max_decoding_message_size(bytes_max))
         .add_service(remit_permissions.max_decoding_message_size(bytes_max))
@@ -258,7 +264,13 @@ fn http_apis(
     let authzen = AuthZen::new(Arc::clone(node), public_url, bytes_max);
     let kubernetes = Kubernetes::new(Arc::clone(node), bytes_max);
     let proxies = ProxyApi::new(judge);
-    vec![Arc::new(authzen), Arc::new(kubernetes), Arc::new(proxies)]
+    let tiles = AuditTiles::new(Arc::clone(node));
+    vec![
+        Arc::new(authzen),
+        Arc::new(kubernetes),
+        Arc::new(proxies),
+        Arc::new(tiles),
+    ]
 }
 
 fn reflection<'a>() -> Result<tonic_reflection::server::Builder<'a>, ServeError> {

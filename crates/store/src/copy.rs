@@ -45,11 +45,11 @@ pub trait Source {
     /// [`LogError`]
     fn schema(&self, at: Revision) -> Result<Option<StoredSchema>, LogError>;
 
-    /// As [`crate::AuditLog::state`].
+    /// As [`crate::AuditLog::state`]; none for a store that has none yet, since a version before made it.
     ///
     /// # Errors
     /// [`StoreError`]
-    fn audit_state(&self) -> Result<AuditState, StoreError>;
+    fn audit_state(&self) -> Result<Option<AuditState>, StoreError>;
 
     /// As [`crate::AuditLog::entries`].
     ///

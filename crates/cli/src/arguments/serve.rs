@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use server::PublicUrl;
 
+use super::AuditSigning;
 use super::traces::Traces;
 
 #[derive(Debug, Args)]
@@ -183,6 +184,8 @@ pub(crate) struct Serve {
     pub(crate) replicas_max: u32,
     #[command(flatten)]
     pub(crate) traces: Traces,
+    #[command(flatten)]
+    pub(crate) audit: AuditSigning,
     #[command(flatten)]
     pub(crate) limits: Limits,
     /// How to write the log: `text` for people, `json` for programs.

@@ -1,5 +1,6 @@
 //! `remit serve`: the server, with its store, its keys and its end.
 
+mod audit;
 pub(crate) mod credentials;
 mod demo;
 mod loading;
@@ -60,6 +61,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     }
     in_use.edge = sources.edge()?;
     tend(&node, &arguments);
+    audit::sign(&node, &arguments.audit)?;
     let config = Config {
         grpc_addr: addresses.grpc,
         http_addr: addresses.http,

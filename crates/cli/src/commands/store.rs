@@ -2,6 +2,8 @@
 
 mod copy;
 
+pub(crate) use copy::source;
+
 use anyhow::Context as _;
 use serde_json::json;
 use store::{PostgresFormat, PostgresStore};

@@ -8,6 +8,7 @@
 
 mod access;
 mod agreement;
+mod audit;
 mod clock_offset;
 mod digest;
 mod load_progress;

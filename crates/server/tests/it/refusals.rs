@@ -64,9 +64,11 @@ fn request(method: &str) -> Value {
         | "AskHead"
         | "AskTime"
         | "ListLocks"
-        | "ListKeys" => {
-            json!({})
-        }
+        | "ListKeys"
+        | "GetAuditState"
+        | "SearchAudit"
+        | "ReadAuditEntries"
+        | "ListAuditCheckpoints" => json!({}),
         "DeleteObject" => json!({ "object": { "objectType": "doc", "objectId": "gone" } }),
         "WriteSchema" | "PlanSchema" => json!({ "schema": SCHEMA }),
         "DiffSchema" | "ExperimentalDiffSchema" => json!({ "comparisonSchema": SCHEMA }),
@@ -91,6 +93,10 @@ fn request(method: &str) -> Value {
         // Of another store: that it is not known is an answer.
         "VerifyToken" => json!({ "token": { "token": STRANGE_TOKEN } }),
         "Mint" => json!({ "lifeSeconds": "60" }),
+        "ProveAudit" => json!({ "size": "1", "index": "0" }),
+        "EraseFromAudit" => {
+            json!({ "subject": user["object"], "reason": "TICKET-1", "dryRun": true })
+        }
         "CreateKey" | "RevokeKey" => json!({ "name": "made" }),
         other => {
             panic!("no request for `{other}`: add one, so that it is known that it can be refused")
@@ -368,9 +374,9 @@ async fn each_operation_refuses_somebody_who_may_not_over_http() {
         let message = error["message"].as_str().unwrap_or_default();
         assert!(is_refusal(code, message), "{path}: {told}");
     }
-    let mut others = served
-        .difference(&asked)
-        .filter(|path| **path != "/healthz" && !path.starts_with("/edge/"));
+    let mut others = served.difference(&asked).filter(|path| {
+        **path != "/healthz" && !path.starts_with("/edge/") && !path.starts_with("/audit/")
+    });
     let is_asked = |path: &&str| standard(path).is_some() || is_of_kubernetes(path);
     assert!(others.all(is_asked), "{served:?}");
     running.stop().await;
@@ -449,6 +455,31 @@ async fn a_proxy_that_may_not_check_lets_nothing_pass() {
 
 fn is_of_kubernetes(path: &str) -> bool {
     path.starts_with("/kubernetes/v1/authorize")
+}
+
+/// The checkpoint and the tiles of the audit log.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tiles_of_the_audit_log_are_for_auditors() {
+    let running = enforced().await;
+    let mut http = Http::to(&running).await;
+    let ask = |path: &str, key: &str| {
+        hyper::Request::get(path)
+            .header("authorization", format!("Bearer {key}"))
+            .body(crate::http_client::text(""))
+            .unwrap()
+    };
+    // Nothing signs here, so that there is no checkpoint.
+    for (path, code) in [
+        ("/audit/checkpoint", 404),
+        ("/audit/tile/0/000.p/3", 200),
+        ("/audit/tile/0/000.p/200", 404),
+        ("/audit/tile/entries/000", 404),
+        ("/audit/elsewhere", 404),
+    ] {
+        assert_eq!(http.ask(ask(path, KEY)).await.code, code, "{path}");
+        assert_eq!(http.ask(ask(path, "second-key")).await.code, 403, "{path}");
+    }
+    running.stop().await;
 }
 
 /// An answer without an opinion would let others decide whom a ban that was not looked at is to stop.

@@ -8,16 +8,18 @@ use crate::error::StoreError;
 
 /// How far the audit log was copied.
 pub(super) struct AuditCopy {
-    /// The revision after which it begins.
-    begin: u64,
+    /// The revision after which it begins; none for a store that has no audit log yet.
+    begin: Option<u64>,
     /// How many entries were copied.
     size: u64,
 }
 
 impl AuditCopy {
     pub(super) fn begin(source: &dyn Source, target: &mut dyn Target) -> Result<Self, CopyError> {
-        let begin = source.audit_state()?.begin;
-        target.audit_begin(begin)?;
+        let begin = source.audit_state()?.map(|state| state.begin);
+        if let Some(begin) = begin {
+            target.audit_begin(begin)?;
+        }
         Ok(Self { begin, size: 0 })
     }
 
@@ -29,7 +31,11 @@ impl AuditCopy {
         until: Revision,
         progress: &mut dyn FnMut(CopyProgress) -> Next,
     ) -> Result<(), CopyError> {
-        let size = until.0.saturating_sub(self.begin);
+        let Some(begin) = self.begin else {
+            // That of the copy begins with the first commit after it.
+            return target.audit_begin(until.0);
+        };
+        let size = until.0.saturating_sub(begin);
         while self.size < size {
             let left = usize::try_from(size - self.size).unwrap_or(usize::MAX);
             let entries = source.audit_entries(query(self.size, left))?;
@@ -82,6 +88,9 @@ impl AuditCopy {
         source: &dyn Source,
         target: &mut dyn Target,
     ) -> Result<(), CopyError> {
+        if self.begin.is_none() {
+            return Ok(());
+        }
         let mut after = 0;
         loop {
             let mut checkpoints = source.audit_checkpoints(after, ENTRIES_MAX)?;

@@ -56,9 +56,10 @@ impl Source for PostgresStore {
         self.threads.wait(reading).ok_or(StoreError::Closed)?
     }
 
-    fn audit_state(&self) -> Result<AuditState, StoreError> {
+    fn audit_state(&self) -> Result<Option<AuditState>, StoreError> {
         let reading = self.read(|transaction| Box::pin(audit::state(transaction)));
-        self.threads.wait(reading).ok_or(StoreError::Closed)?
+        let state = self.threads.wait(reading).ok_or(StoreError::Closed)?;
+        state.map(Some)
     }
 
     fn audit_entries(&self, query: AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {

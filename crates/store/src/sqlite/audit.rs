@@ -268,6 +268,12 @@ impl AuditLog for SqliteStore {
 }
 
 /// Within one read transaction, for those who copy.
-pub(super) fn read_state(connection: &Connection) -> Result<AuditState, StoreError> {
-    read::in_transaction(connection, state)
+pub(super) fn read_state(connection: &Connection) -> Result<Option<AuditState>, StoreError> {
+    read::in_transaction(connection, |connection| {
+        let is_there = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'audit_log'";
+        match connection.query_row(is_there, [], |row| row.get(0))? {
+            true => state(connection).map(Some),
+            false => Ok(None),
+        }
+    })
 }

@@ -81,7 +81,7 @@ impl Source for SqliteSource {
         })
     }
 
-    fn audit_state(&self) -> Result<AuditState, StoreError> {
+    fn audit_state(&self) -> Result<Option<AuditState>, StoreError> {
         audit::read_state(&self.connection)
     }
 

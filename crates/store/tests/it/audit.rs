@@ -493,6 +493,16 @@ fn a_file_of_before_gets_an_audit_log_from_its_next_commit_on() {
         )
         .unwrap();
     drop(connection);
+    // It can be copied as it is, and the copy has one from there on.
+    let source = SqliteSource::open(&path).unwrap();
+    assert!(verify_store(&source, Verifier::new(Vec::new()), &mut |_| {}).is_err());
+    let moved = folder.path().join("moved.db");
+    let mut target = SqliteTarget::create(&moved).unwrap();
+    copy(&source, &mut target, &mut |_| Next::Finish).unwrap();
+    drop(target);
+    let store = SqliteStore::open(&moved).unwrap();
+    commit(&store, vec![create("document:later#viewer@user:ann")]);
+    assert_eq!(whole(&SqliteSource::open(&moved).unwrap(), &[]).size, 1);
     let store = SqliteStore::open(&path).unwrap();
     commit(&store, vec![create("document:later#viewer@user:ann")]);
     let state = block_on(audit(&store).state()).unwrap();

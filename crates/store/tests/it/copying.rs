@@ -329,7 +329,7 @@ impl Source for Forked {
         self.source.schema(at)
     }
 
-    fn audit_state(&self) -> Result<AuditState, store::StoreError> {
+    fn audit_state(&self) -> Result<Option<AuditState>, store::StoreError> {
         self.source.audit_state()
     }
 

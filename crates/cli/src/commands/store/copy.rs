@@ -88,7 +88,8 @@ fn copy_stores(arguments: &Copy, stopped: &Receiver<()>) -> anyhow::Result<Copie
     Ok(copied?)
 }
 
-fn source(place: &Place) -> anyhow::Result<Box<dyn Source>> {
+/// Opens a store that is only read, and may be in use. Blocks.
+pub(crate) fn source(place: &Place) -> anyhow::Result<Box<dyn Source>> {
     Ok(match place {
         Place::Memory => bail!("a store in memory is another process's own"),
         Place::Sqlite(path) => Box::new(SqliteSource::open(path)?),

@@ -628,6 +628,10 @@ mod contract {
             Arc::new(ModelStore::new(StoreId(self.number()), HistoryId([9; 8])))
         }
 
+        fn has_audit(&self) -> bool {
+            false
+        }
+
         fn reopen(&self, _: Arc<dyn Store>) -> Option<Arc<dyn Store>> {
             None
         }

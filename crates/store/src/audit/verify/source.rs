@@ -7,7 +7,7 @@ use model::Revision;
 
 use super::{Report, Verifier};
 use crate::audit::entry::{Entry, Kind, Part, parts_of};
-use crate::audit::{AuditQuery, Hash, Place};
+use crate::audit::{AuditQuery, AuditState, Hash, Place};
 use crate::commit::LogEntry;
 use crate::copy::Source;
 use crate::error::{LogError, StoreError};
@@ -26,7 +26,7 @@ pub fn verify_store(
     mut verifier: Verifier,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, LogError> {
-    let state = source.audit_state()?;
+    let state = state(source)?;
     let mut after = 0;
     loop {
         let checkpoints = source.audit_checkpoints(after, ENTRIES_MAX)?;
@@ -41,7 +41,7 @@ pub fn verify_store(
     }
     let mut log = CommitLog::begin(state.begin);
     // What comes meanwhile is verified too, but not for ever.
-    let until = source.audit_state()?.size;
+    let until = self::state(source)?.size;
     while verifier.size() < until {
         let from = verifier.size();
         let entries = source.audit_entries(AuditQuery {
@@ -62,6 +62,15 @@ pub fn verify_store(
     }
     log.end(source, &mut verifier, state.begin)?;
     Ok(verifier.finish())
+}
+
+fn state(source: &dyn Source) -> Result<AuditState, StoreError> {
+    source
+        .audit_state()?
+        .ok_or_else(|| StoreError::Unavailable {
+            detail: "it has no audit log yet",
+            source: "a version before made it; it gets one when it is next served".into(),
+        })
 }
 
 /// Whether the store keeps the hashes of the tree that come out.
@@ -204,7 +213,7 @@ impl CommitLog {
         let next = Revision(last.saturating_add(1));
         let commit = self.commit(source, next)?;
         // It may have come since.
-        let state = source.audit_state()?;
+        let state = state(source)?;
         if commit.is_some() && state.begin.saturating_add(state.size) < next.0 {
             verifier.find(
                 format!("revision {next} of the log of commits"),
