@@ -6,6 +6,7 @@ use model::{DefinitionName, ObjectRef, Timestamp};
 
 use crate::minted::Narrowing;
 use crate::object_id;
+use crate::origin::Origin;
 use crate::standing::Standing;
 use crate::token::Confirmation;
 
@@ -13,6 +14,7 @@ use crate::token::Confirmation;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     inner: Arc<Inner>,
+    origin: Option<Arc<Origin>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +98,21 @@ impl Caller {
         };
         Self {
             inner: Arc::new(inner),
+            origin: None,
         }
+    }
+
+    /// This caller, whose call came that way.
+    #[must_use]
+    pub fn from_origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(Arc::new(origin));
+        self
+    }
+
+    /// By which way the call came, where that was asked for.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_deref()
     }
 
     /// The caller with less to do.
@@ -170,6 +186,7 @@ impl Caller {
         };
         Self {
             inner: Arc::new(inner),
+            origin: self.origin.clone(),
         }
     }
 
