@@ -11,6 +11,7 @@ mod agreement;
 mod clock_offset;
 mod digest;
 mod pinned;
+mod replay;
 mod replica;
 mod running;
 mod simulation;
