@@ -24,6 +24,7 @@ use crate::deadline::Deadline;
 use crate::ending::{End, end_at};
 use crate::guard;
 use crate::metadata::Tag;
+use crate::origin;
 
 /// Services behind all that a call passes: those of gRPC, or another. A clone shares them.
 #[derive(Debug, Clone)]
@@ -31,6 +32,7 @@ pub(crate) struct Calls<S = Routes> {
     services: S,
     authentication: Arc<Authentication>,
     call_max: Duration,
+    is_recorded: bool,
 }
 
 /// The answer to one call, as it comes about.
@@ -47,6 +49,15 @@ impl Calls {
             services: services.prepare(),
             authentication: Arc::new(authentication),
             call_max,
+            is_recorded: false,
+        }
+    }
+
+    /// Tells with each caller by which way the call came, if somebody keeps a record of that.
+    pub(crate) fn telling_origins(self, is_recorded: bool) -> Self {
+        Self {
+            is_recorded,
+            ..self
         }
     }
 
@@ -56,6 +67,7 @@ impl Calls {
             services,
             authentication: Arc::clone(&self.authentication),
             call_max: self.call_max,
+            is_recorded: self.is_recorded,
         }
     }
 
@@ -103,7 +115,11 @@ where
             Ok(deadline) => deadline,
             Err(status) => return status.into_http(),
         };
-        request.extensions_mut().insert(caller.clone());
+        let mut known = caller.clone();
+        if self.is_recorded {
+            known = known.from_origin(origin::of(path, request.headers(), tag.id()));
+        }
+        request.extensions_mut().insert(known);
         let started = Instant::now();
         let handled = AssertUnwindSafe(deadline.keep(self.services.call(request)));
         let response = handled.catch_unwind().await.unwrap_or_else(|_| {

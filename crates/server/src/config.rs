@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use decision_log::DecisionLog;
 use identity::{Authenticator, Caller};
 
 use crate::authzen::PublicUrl;
@@ -22,6 +23,8 @@ pub struct Config {
     pub public_url: Option<PublicUrl>,
     /// The rules by which requests are judged that proxies ask about; none where proxies do not ask.
     pub edge: Option<Arc<Edge>>,
+    /// The log of decisions that the node tells of, for its metrics; none where none is kept.
+    pub decision_log: Option<Arc<DecisionLog>>,
     /// How connections are protected; none for plaintext.
     pub tls: Option<Tls>,
     /// Who may call.
@@ -45,6 +48,7 @@ impl Config {
             metrics_addr: None,
             public_url: None,
             edge: None,
+            decision_log: None,
             tls: None,
             authentication,
             request_bytes_max: 4 << 20,

@@ -21,6 +21,7 @@ mod http_api;
 mod kubernetes;
 mod metadata;
 mod metrics;
+mod origin;
 mod remit;
 mod serve;
 mod tls;
