@@ -180,6 +180,8 @@ pub(crate) struct Serve {
     #[arg(long, env = "REMIT_REPLICAS_MAX", default_value_t = 256)]
     pub(crate) replicas_max: u32,
     #[command(flatten)]
+    pub(crate) decision_log: super::decision_log::DecisionLog,
+    #[command(flatten)]
     pub(crate) limits: Limits,
     /// How to write the log: `text` for people, `json` for programs.
     #[arg(long, env = "REMIT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]

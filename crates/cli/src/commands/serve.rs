@@ -1,6 +1,7 @@
 //! `remit serve`: the server, with its store, its keys and its end.
 
 mod credentials;
+mod decisions;
 mod demo;
 
 use std::net::SocketAddr;
@@ -33,7 +34,12 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         .context("SIGHUP cannot be listened for")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = open_store(&arguments)?;
-    let started = Node::start(Arc::clone(&store), Arc::clone(&clock), settings(&arguments));
+    let log = decisions::start(arguments.decision_log.rules.as_deref(), &*store)?;
+    let settings = Settings {
+        decisions: decisions::recorder(log.as_ref()),
+        ..settings(&arguments)
+    };
+    let started = Node::start(Arc::clone(&store), Arc::clone(&clock), settings);
     let node = started.await?;
     let (authentication, mut in_use) = if arguments.insecure_no_auth {
         eprintln!(
@@ -47,6 +53,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         demo::load(&node).await?;
     }
     in_use.edge = sources.edge()?;
+    in_use.decision_log = log.clone();
     tend(&node, &arguments);
     let config = Config {
         grpc_addr: arguments.grpc_addr,
@@ -54,6 +61,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         metrics_addr: arguments.metrics_addr.get(),
         public_url: arguments.public_url.clone(),
         edge: in_use.edge.clone(),
+        decision_log: log.clone(),
         tls: sources.tls()?,
         authentication,
         request_bytes_max: arguments.limits.request_bytes_max,
@@ -75,6 +83,10 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     }
     listening.serve(stop.asked()).await?;
     node.stop();
+    if let Some(log) = log {
+        let grace = Duration::from_secs(arguments.shutdown_grace_seconds);
+        decisions::stop(log, grace).await;
+    }
     store
         .close()
         .await
