@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::asking::Asking;
 use super::calls::Calls;
 use super::load::{Load, Measured};
-use super::target::Target;
+use super::target::{Serving, Target};
 use crate::results::{median, ratio};
 use crate::workload::Workload;
 
@@ -63,11 +63,28 @@ impl Setup {
         workload: &dyn Workload,
         serves_http: bool,
     ) -> anyhow::Result<(Target, u64)> {
+        let serving = Serving {
+            serves_http,
+            ..Serving::default()
+        };
+        self.started(workload, serving).await
+    }
+
+    /// Starts Remit that way, asked as whoever the load asks as.
+    pub(super) async fn started(
+        &self,
+        workload: &dyn Workload,
+        serving: Serving,
+    ) -> anyhow::Result<(Target, u64)> {
         let program = match &self.remit {
             Some(program) => program.clone(),
             None => std::env::current_exe()?.with_file_name("remit"),
         };
-        Target::remit(program, workload, (self.asking, serves_http)).await
+        let serving = Serving {
+            asking: self.asking,
+            ..serving
+        };
+        Target::remit(program, workload, serving).await
     }
 
     pub(crate) fn round_length(&self) -> Duration {
