@@ -199,7 +199,7 @@ impl Queue {
                         );
                     }
                     backoff = BACKOFF_MIN;
-                    events_max = self.batching.events_max;
+                    events_max = events_max.saturating_mul(2).min(self.batching.events_max);
                 }
                 Err(SinkError::TooLarge) if batch.len() > 1 => {
                     events_max = batch.len() / 2;

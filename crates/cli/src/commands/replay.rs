@@ -96,14 +96,20 @@ async fn once_more(client: &Client, logged: &Logged, is_now: bool) -> anyhow::Re
     match told {
         Ok(told) if is_same(&told, &logged.told, is_now) => Ok(Replayed::Same),
         Ok(told) => Ok(Replayed::Different(told)),
-        Err(status) => match status.code() {
-            // Nothing is wrong with the server: what it takes is no longer there, or was never of this store.
-            Code::OutOfRange | Code::InvalidArgument | Code::PermissionDenied => {
-                Ok(Replayed::Cannot(status.message().to_owned()))
-            }
-            _ => bail!(client::refused(&status)),
-        },
+        // Nothing is wrong with the server: what it takes is no longer there, or was never of this store.
+        Err(status) if is_of_the_event(status.code()) => {
+            Ok(Replayed::Cannot(status.message().to_owned()))
+        }
+        Err(status) => bail!(client::refused(&status)),
     }
+}
+
+/// Whether a failure is one of what was to be replayed.
+fn is_of_the_event(code: Code) -> bool {
+    matches!(
+        code,
+        Code::OutOfRange | Code::InvalidArgument | Code::PermissionDenied
+    )
 }
 
 /// Whether two answers are alike. Now, neither a lock nor the cause of a failure need be the same, as long as the answer is.

@@ -51,14 +51,14 @@ async fn a_file_that_was_moved_away_is_begun_again_and_half_a_line_stays_alone()
     assert_eq!(rest.lines().count(), 3);
 }
 
-/// A file system of 64 KiB, which goes with it.
+/// A file system of 128 KiB, which goes with it.
 struct Small(tempfile::TempDir);
 
 impl Small {
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", "size=128k", "tmpfs"])
             .arg(folder.path())
             .output();
         let is_mounted = mount.is_ok_and(|mount| mount.status.success());
@@ -79,7 +79,7 @@ async fn a_full_disk_loses_no_line_that_fits_the_queue_and_leaves_no_half() {
         return;
     };
     let filler = small.0.path().join("filler");
-    std::fs::write(&filler, vec![0_u8; 40 << 10]).unwrap();
+    std::fs::write(&filler, vec![0_u8; 104 << 10]).unwrap();
     let file = small.0.path().join("log");
     let running = start(&format!("[[sink]]\nname = \"near\"\nfile = {file:?}\n")).await;
     running.ask_numbered(0..100).await;

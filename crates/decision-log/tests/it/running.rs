@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use decision_log::{DecisionLog, Left, Rules};
 use identity::Caller;
-use model::{Context, Decision, Operation, RelationshipUpdate, SystemClock};
+use model::{Context, Operation, RelationshipUpdate, SystemClock};
 use ops::check::{self, Question};
 use ops::decisions::Recorder;
 use ops::write::Write;
@@ -78,19 +78,15 @@ pub(crate) fn question(resource: &str, permission: &str, subject: &str, context:
 }
 
 impl Running {
-    pub(crate) async fn ask(&self, question: &Question) -> Result<Decision, Error> {
+    pub(crate) async fn ask(&self, question: &Question) -> Result<(), Error> {
         let anybody = Caller::without_authentication();
         self.ask_as(&anybody, question).await
     }
 
-    pub(crate) async fn ask_as(
-        &self,
-        caller: &Caller,
-        question: &Question,
-    ) -> Result<Decision, Error> {
+    pub(crate) async fn ask_as(&self, caller: &Caller, question: &Question) -> Result<(), Error> {
         let newest = Consistency::MinimizeLatency;
         let answered = check::check(&self.node, caller, newest, question).await;
-        answered.map(|answered| answered.answer)
+        answered.map(|answered| drop(answered.answer))
     }
 
     /// Asks about `doc:n0`, `doc:n1` and so on.

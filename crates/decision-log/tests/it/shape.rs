@@ -99,7 +99,7 @@ async fn every_outcome_is_told_by_every_way_of_asking() {
     assert_eq!(held.unwrap().answer.len(), 2);
     let pinned = ops::pinned::Pinned::newest(&running.node, &anybody).unwrap();
     let question = &asked[0];
-    pinned
+    let _decision = pinned
         .check(
             &question.resource,
             "view",
