@@ -22,8 +22,8 @@ use crate::all::AllArguments;
 use crate::machine::Machine;
 use crate::results::Entry;
 use crate::served::{
-    CheckArguments, LookUpArguments, MixedArguments, ObservedArguments, StandardArguments,
-    WriteArguments,
+    CheckArguments, DecisionLogArguments, LookUpArguments, MixedArguments, ObservedArguments,
+    StandardArguments, WriteArguments,
 };
 use crate::workload::{Kind, Popularity, write_rows};
 
@@ -107,6 +107,13 @@ enum Command {
         data: Data,
         #[command(flatten)]
         arguments: ObservedArguments,
+    },
+    /// Serve a workload with Remit, and measure what logging its decisions costs checks over gRPC.
+    DecisionLog {
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        arguments: DecisionLogArguments,
     },
     /// Ask about data that is made to be hard: huge groups, long chains, dense circles.
     Adversarial {
@@ -205,6 +212,12 @@ fn main() -> anyhow::Result<()> {
         Command::Observed { data, arguments } => {
             let workload = data.workload();
             let running = served::observed(workload.as_ref(), data.seed, &arguments, &mut results);
+            runtime()?.block_on(running)?;
+        }
+        Command::DecisionLog { data, arguments } => {
+            let workload = data.workload();
+            let running =
+                served::decision_log(workload.as_ref(), data.seed, &arguments, &mut results);
             runtime()?.block_on(running)?;
         }
         Command::Adversarial { divisor } => adversarial::run(divisor, &mut results)?,

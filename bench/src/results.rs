@@ -6,7 +6,7 @@ use crate::adversarial::Adversarial;
 use crate::beside::Beside;
 use crate::in_process::{Commits, InProcess};
 use crate::machine::Machine;
-use crate::served::{LookUps, Mixed, Observed, ServedChecks, Standards, Writes};
+use crate::served::{DecisionLogs, LookUps, Mixed, Observed, ServedChecks, Standards, Writes};
 
 /// A line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,6 +21,7 @@ pub(crate) enum Entry {
     Mixed(Mixed),
     Standards(Standards),
     Observed(Observed),
+    DecisionLog(DecisionLogs),
     Adversarial(Adversarial),
     Peers(Beside),
 }

@@ -4,6 +4,7 @@
 mod asking;
 mod authzen;
 pub(crate) mod calls;
+mod decision_log;
 mod ext_authz;
 mod floor;
 pub(crate) mod load;
@@ -26,6 +27,7 @@ use asking::Asking;
 use calls::Calls;
 use target::Target;
 
+pub(crate) use decision_log::{DecisionLogArguments, DecisionLogs, run as decision_log};
 pub(crate) use floor::serve_floor;
 pub(crate) use load::{Latencies, Measured};
 pub(crate) use look_ups::{LookUpArguments, LookUps, Wanted, run as look_ups};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::asking::Asking;
 use super::calls::Calls;
 use super::load::{Load, Measured};
-use super::target::Target;
+use super::target::{Serving, Target};
 use crate::results::{median, ratio};
 use crate::workload::Workload;
 
@@ -47,7 +47,7 @@ pub(crate) struct Comparison {
 impl Setup {
     /// Starts Remit with the workload in it, and tells how many relationships that are.
     pub(crate) async fn remit(&self, workload: &dyn Workload) -> anyhow::Result<(Target, u64)> {
-        self.serving(workload, (None, false), &[]).await
+        self.serving(workload, None, Serving::default()).await
     }
 
     /// As [`remit`](Self::remit), serving HTTP as well.
@@ -55,7 +55,11 @@ impl Setup {
         &self,
         workload: &dyn Workload,
     ) -> anyhow::Result<(Target, u64)> {
-        self.serving(workload, (None, true), &[]).await
+        let serving = Serving {
+            serves_http: true,
+            ..Serving::default()
+        };
+        self.serving(workload, None, serving).await
     }
 
     /// As [`remit`](Self::remit), of another program if one is given, with further flags of `remit serve`.
@@ -65,20 +69,37 @@ impl Setup {
         program: Option<PathBuf>,
         flags: &[String],
     ) -> anyhow::Result<(Target, u64)> {
-        self.serving(workload, (program, false), flags).await
+        let serving = Serving {
+            flags: flags.to_vec(),
+            ..Serving::default()
+        };
+        self.serving(workload, program, serving).await
+    }
+
+    /// Starts Remit that way, asked as whoever the load asks as.
+    pub(super) async fn started(
+        &self,
+        workload: &dyn Workload,
+        serving: Serving,
+    ) -> anyhow::Result<(Target, u64)> {
+        self.serving(workload, None, serving).await
     }
 
     async fn serving(
         &self,
         workload: &dyn Workload,
-        (program, serves_http): (Option<PathBuf>, bool),
-        flags: &[String],
+        program: Option<PathBuf>,
+        serving: Serving,
     ) -> anyhow::Result<(Target, u64)> {
         let program = match program.as_ref().or(self.remit.as_ref()) {
             Some(program) => program.clone(),
             None => std::env::current_exe()?.with_file_name("remit"),
         };
-        Target::remit(program, workload, (self.asking, serves_http), flags).await
+        let serving = Serving {
+            asking: self.asking,
+            ..serving
+        };
+        Target::remit(program, workload, serving).await
     }
 
     pub(crate) fn round_length(&self) -> Duration {

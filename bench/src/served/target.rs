@@ -29,15 +29,27 @@ pub(crate) struct Target {
     header: Header,
 }
 
+/// How Remit is started.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Serving {
+    pub(crate) asking: Asking,
+    /// On the address of gRPC.
+    pub(crate) serves_http: bool,
+    /// The file of rules of a decision log, whose paths begin in a folder of the server's own.
+    pub(crate) decision_log: Option<&'static str>,
+    /// What else it is set to.
+    pub(crate) flags: Vec<String>,
+}
+
 /// What Remit is started with.
 struct Store {
     program: PathBuf,
     data: TempDir,
     credentials: Credentials,
-    /// On the address of gRPC.
     serves_http: bool,
     /// What else it is set to.
     flags: Vec<String>,
+    decision_log: Option<PathBuf>,
 }
 
 impl Target {
@@ -45,8 +57,7 @@ impl Target {
     pub(crate) async fn remit(
         program: PathBuf,
         workload: &dyn Workload,
-        (asking, serves_http): (Asking, bool),
-        flags: &[String],
+        serving: Serving,
     ) -> anyhow::Result<(Self, u64)> {
         ensure!(
             program.exists(),
@@ -58,15 +69,20 @@ impl Target {
         fs::write(&schema, workload.schema())?;
         let rows = data.path().join("rows.txt");
         let count = write_rows(workload, fs::File::create(&rows)?)?;
-        let credentials = asking.credentials(data.path())?;
+        let credentials = serving.asking.credentials(data.path())?;
         let rules = data.path().join("edge.yaml");
         fs::write(&rules, ext_authz::RULES)?;
+        let decision_log = serving.decision_log.map(|rules| {
+            let file = data.path().join("decision-log.toml");
+            fs::write(&file, rules).map(|()| file)
+        });
         let store = Store {
             program,
-            data,
             credentials,
-            serves_http,
-            flags: flags.to_vec(),
+            serves_http: serving.serves_http,
+            flags: serving.flags,
+            decision_log: decision_log.transpose()?,
+            data,
         };
         let (address, child) = store.serve().await?;
         let mut target = Self::new(address, child)?;
@@ -172,8 +188,11 @@ impl Store {
     async fn serve(&self) -> anyhow::Result<(String, Child)> {
         let address = free_address().await?;
         let store = format!("sqlite:{}", self.data.path().join("remit.db").display());
+        let decision_log = self.decision_log.iter();
+        let decision_log = decision_log.map(|file| format!("--decision-log={}", file.display()));
         let child = Command::new(&self.program)
             .args(["serve", "--store", &store])
+            .args(decision_log)
             .args(&self.credentials.serve)
             .args(&self.flags)
             .arg("--edge-rules")

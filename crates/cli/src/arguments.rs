@@ -6,11 +6,13 @@ mod audit_signing;
 mod backup;
 mod bulk_check;
 mod config;
+mod decision_log;
 mod doctor;
 mod edge;
 mod kubernetes;
 mod lookup;
 mod node;
+mod replay;
 mod serve;
 mod store;
 mod token;
@@ -36,6 +38,7 @@ pub(crate) use doctor::Doctor;
 pub(crate) use kubernetes::{KubernetesCommand, KubernetesImport, WhoCan};
 pub(crate) use lookup::{Lookup, LookupOptions, LookupResources, LookupSubjects};
 pub(crate) use node::{NodeCommand, NodeDigest};
+pub(crate) use replay::Replay;
 pub(crate) use serve::{LogFormat, OptionalAddr, Serve};
 pub(crate) use store::{Copy, Migrate, RenewHistory, Status, StoreCommand};
 pub(crate) use token::{Left, TokenCommand, TokenMint, TokenNarrow, TokenShow};
@@ -82,6 +85,8 @@ pub(crate) enum Command {
     BulkCheck(BulkCheck),
     /// Say why a subject has a permission or not.
     Explain(Question),
+    /// Decide once more what a decision log says was decided, and tell what is different.
+    Replay(Replay),
     /// List what a subject may access, or who may access a resource.
     #[command(subcommand)]
     Lookup(Lookup),

@@ -17,6 +17,7 @@ pub(crate) mod kubernetes;
 pub(crate) mod lookup;
 pub(crate) mod node;
 pub(crate) mod relationship;
+pub(crate) mod replay;
 pub(crate) mod restore;
 pub(crate) mod schema;
 pub(crate) mod serve;

@@ -81,6 +81,7 @@ async fn run(arguments: Arguments, effective: Effective) -> anyhow::Result<Outco
         Command::Lookup(lookup) => commands::lookup::run(lookup).await,
         Command::Expand(expand) => commands::expand::run(expand).await,
         Command::Explain(question) => commands::explain::run(question).await,
+        Command::Replay(replay) => commands::replay::run(replay).await,
         Command::Schema(schema) => commands::schema::run(schema).await,
         Command::Relationship(relationship) => commands::relationship::run(relationship).await,
         Command::Watch(watch) => commands::watch::run(watch).await,

@@ -7,6 +7,7 @@ use model::{DefinitionName, ObjectRef, Timestamp};
 
 use crate::minted::Narrowing;
 use crate::object_id;
+use crate::origin::Origin;
 use crate::standing::Standing;
 use crate::token::Confirmation;
 
@@ -16,6 +17,7 @@ pub struct Caller {
     inner: Arc<Inner>,
     /// From where it calls, where that is known; of one call, where the rest is of a credential.
     peer: Option<SocketAddr>,
+    origin: Option<Arc<Origin>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +102,21 @@ impl Caller {
         Self {
             inner: Arc::new(inner),
             peer: None,
+            origin: None,
         }
+    }
+
+    /// This caller, whose call came that way.
+    #[must_use]
+    pub fn from_origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(Arc::new(origin));
+        self
+    }
+
+    /// By which way the call came, where that was asked for.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_deref()
     }
 
     /// The caller with less to do.
@@ -188,6 +204,7 @@ impl Caller {
         Self {
             inner: Arc::new(inner),
             peer: self.peer,
+            origin: self.origin.clone(),
         }
     }
 

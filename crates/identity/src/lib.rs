@@ -13,6 +13,7 @@ mod jose;
 mod keys;
 mod minted;
 mod object_id;
+mod origin;
 mod peer;
 mod preshared;
 mod recorded;
@@ -31,6 +32,7 @@ pub use minted::{
     MINTED_LIFE_MAX, MintError, MintedError, MintedToken, Narrowing, NarrowingError, TokenKeyError,
     TokenKeys,
 };
+pub use origin::{Origin, TraceContext};
 pub use peer::PeerCertificate;
 pub use preshared::{KeyError, KeyHash, PresharedKeys, generate_key, hash_of_key, is_key_name};
 pub use recorded::RecordedKeys;

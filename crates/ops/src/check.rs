@@ -1,6 +1,7 @@
 //! May this subject do this to that resource?
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use engine::eval::{self, Environment, Explanation, Outcome, Query, Step};
 use identity::Caller;
@@ -8,6 +9,7 @@ use model::{Context, Decision, ObjectRef, Relationship, SubjectRef, Token};
 
 use crate::access::{Action, Permit};
 use crate::consistency::{Consistency, View};
+use crate::decisions::{LockSeen, Noting};
 use crate::error::{Error, Kind, Reason};
 use crate::node::Node;
 use crate::stages;
@@ -54,11 +56,14 @@ pub async fn check(
     consistency: Consistency,
     question: &Question,
 ) -> Result<Answered<Decision>, Error> {
-    let (view, permit) = Permit::with_view(node, caller, consistency).await?;
-    admit(&permit, question)?;
+    let noting = Noting::of(node, caller, consistency);
+    let started = noting.started();
+    let admitted = Permit::with_view(node, caller, consistency).await;
+    let admitted = admitted.and_then(|(view, permit)| admit(&permit, question).map(|()| view));
+    let view = admitted.inspect_err(|error| noting.refused([question.into()], error, started))?;
     let _stage = stages::begin("evaluate");
     Ok(Answered {
-        answer: decide(node, &view, question)?,
+        answer: decide(node, &view, question, (&noting, started))?,
         at: view.token,
     })
 }
@@ -74,10 +79,14 @@ pub async fn check_bulk(
     questions: &[Question],
 ) -> Result<Answered<Vec<Result<Decision, Error>>>, Error> {
     check_count(node, questions)?;
-    let (view, permit) = Permit::with_view(node, caller, consistency).await?;
+    let noting = Noting::of(node, caller, consistency);
+    let started = noting.started();
+    let (view, permit) = Permit::with_view(node, caller, consistency)
+        .await
+        .inspect_err(|error| noting.refused(questions.iter().map(Into::into), error, started))?;
     let mut admission = Admission::of(permit);
     each(view, questions, |view, questions| {
-        decide_all(node, view, &mut admission, questions)
+        decide_all((node, view), &mut admission, &noting, questions)
     })
     .await
 }
@@ -229,18 +238,26 @@ pub(crate) fn admit_explanation(
     permit.require_explanation(view.snapshot.schema(), definition, &question.permission)
 }
 
-fn decide(node: &Node, view: &View, question: &Question) -> Result<Decision, Error> {
-    let query = resolve(node, view, question)?;
-    decide_resolved(node, view, &query, question)
+fn decide(
+    node: &Node,
+    view: &View,
+    question: &Question,
+    (noting, started): (&Noting<'_>, Option<Instant>),
+) -> Result<Decision, Error> {
+    let lock = node.lock_seen(&question.subject);
+    let query = resolve(node, view, question);
+    let decision = query.and_then(|query| decide_resolved(node, view, &query, (question, lock)));
+    noting.decided(question.into(), (view, lock), decision.as_ref(), started);
+    decision
 }
 
-fn decide_resolved(
+pub(crate) fn decide_resolved(
     node: &Node,
     view: &View,
     query: &Query,
-    question: &Question,
+    (question, lock): (&Question, LockSeen),
 ) -> Result<Decision, Error> {
-    let decision = if node.is_locked(&question.subject) {
+    let decision = if lock.is_locked {
         Ok(Decision::Denied)
     } else {
         let environment = environment(node, view, &question.context);
@@ -270,9 +287,9 @@ pub(crate) fn note_decision<E>(
 
 /// As [`decide`] of each that is let through: what they read is fetched together.
 fn decide_all<'q>(
-    node: &Node,
-    view: &View,
+    (node, view): (&Node, &View),
     admission: &mut Admission<'q>,
+    noting: &Noting<'_>,
     questions: &'q [Question],
 ) -> Vec<Result<Decision, Error>> {
     let names = questions
@@ -281,15 +298,23 @@ fn decide_all<'q>(
     eval::fetch_names(&view.snapshot, names);
     let queries: Vec<_> = questions
         .iter()
-        .map(|question| {
-            admission.admit(question)?;
-            resolve(node, view, question)
+        .map(|question| match admission.admit(question) {
+            Ok(()) => Ok(resolve(node, view, question)),
+            Err(refused) => Err(refused),
         })
         .collect();
-    eval::fetch(&view.snapshot, queries.iter().flatten());
+    eval::fetch(&view.snapshot, queries.iter().flatten().flatten());
     let each = queries.into_iter().zip(questions);
-    each.map(|(query, question)| decide_resolved(node, view, &query?, question))
-        .collect()
+    each.map(|(query, question)| {
+        let started = noting.started();
+        let query = query.inspect_err(|error| noting.refused([question.into()], error, started))?;
+        let lock = node.lock_seen(&question.subject);
+        let decided = |query| decide_resolved(node, view, &query, (question, lock));
+        let decision = query.and_then(decided);
+        noting.decided(question.into(), (view, lock), decision.as_ref(), started);
+        decision
+    })
+    .collect()
 }
 
 /// Refuses a context that is larger than a request may have.

@@ -11,6 +11,7 @@ use crate::access::{Action, Permit, Target};
 use crate::check::{Answered, environment, limit_context};
 use crate::consistency::{Consistency, View};
 use crate::cursor::Cursor;
+use crate::decisions::{Asked, LockSeen, Noting};
 use crate::error::{Error, Reason};
 use crate::node::Node;
 
@@ -47,11 +48,13 @@ pub async fn held(
     of: (&ObjectRef, &SubjectRef),
     context: &Context,
 ) -> Result<Answered<Vec<Held>>, Error> {
+    let noting = Noting::of(node, caller, consistency);
     let (view, permit) = Permit::with_view(node, caller, consistency).await?;
     let schema = Arc::clone(view.snapshot.schema());
     let mut held = Vec::new();
-    for member in members(node, (&view, &schema), &permit, of, context)? {
-        let decision = decide(node, &view, member, of, context)?;
+    let (members, lock) = members((node, &noting), (&view, &schema), &permit, of, context)?;
+    for member in members {
+        let decision = decide((node, &noting), (&view, lock), member, of, context)?;
         if !matches!(decision, Ok(Decision::Denied)) {
             held.push(Held {
                 member: member.name.clone(),
@@ -96,9 +99,10 @@ pub async fn permissions(
             (node.view_of_cursor(&cursor).await?, Some(cursor.after))
         }
     };
+    let noting = Noting::of(node, caller, consistency);
     let permit = Permit::of(node, caller)?;
     let schema = Arc::clone(view.snapshot.schema());
-    let members = members(node, (&view, &schema), &permit, of, context)?;
+    let (members, lock) = members((node, &noting), (&view, &schema), &permit, of, context)?;
     let start = match &after {
         None => 0,
         Some(after) => place_after(&members, after)?,
@@ -108,7 +112,7 @@ pub async fn permissions(
     let permissions = members.iter().skip(start).filter(|it| !is_relation(it));
     for member in permissions {
         let is_held = matches!(
-            decide(node, &view, member, of, context)?,
+            decide((node, &noting), (&view, lock), member, of, context)?,
             Ok(Decision::Allowed)
         );
         tokio::task::yield_now().await;
@@ -150,12 +154,12 @@ fn place_after(members: &[&Member], after: &str) -> Result<usize, Error> {
 
 /// What may be held, in the order of the schema; nothing for a subject that is locked.
 fn members<'s>(
-    node: &Node,
+    (node, noting): (&Node, &Noting<'_>),
     (view, schema): (&View, &'s Schema),
     permit: &Permit<'_>,
     (resource, subject): (&ObjectRef, &SubjectRef),
     context: &Context,
-) -> Result<Vec<&'s Member>, Error> {
+) -> Result<(Vec<&'s Member>, LockSeen), Error> {
     let of = Target::Definition(resource.definition.as_str());
     permit.require(Action::Check, of)?;
     permit.require_subject(resource.definition.as_str(), subject.definition.as_str())?;
@@ -165,26 +169,48 @@ fn members<'s>(
         .ok_or_else(|| Error::unknown_definition(resource.definition.as_str()))?;
     let members = schema.definition(definition).members.iter();
     let members: Vec<&Member> = members.map(|member| schema.member(*member)).collect();
-    if node.locked(subject).is_none() {
-        return Ok(members);
+    let lock = node.lock_seen(subject);
+    if !lock.is_locked {
+        return Ok((members, lock));
     }
     // Names that are not there are told all the same.
     if let Some(member) = members.first() {
         Query::resolve(&view.snapshot, resource, member.name.as_str(), subject)?;
     }
-    Ok(Vec::new())
+    for member in members {
+        let asked = asked(member, (resource, subject), context);
+        noting.decided(asked, (view, lock), Ok(&Decision::Denied), None);
+    }
+    Ok((Vec::new(), lock))
 }
 
 fn decide(
-    node: &Node,
-    view: &View,
+    (node, noting): (&Node, &Noting<'_>),
+    (view, lock): (&View, LockSeen),
     member: &Member,
-    (resource, subject): (&ObjectRef, &SubjectRef),
+    of: (&ObjectRef, &SubjectRef),
     context: &Context,
 ) -> Result<Result<Decision, Error>, Error> {
-    let query = Query::resolve(&view.snapshot, resource, member.name.as_str(), subject)?;
+    let started = noting.started();
+    let query = Query::resolve(&view.snapshot, of.0, member.name.as_str(), of.1)?;
     let environment = environment(node, view, context);
-    Ok(eval::check(&view.snapshot, &query, environment).map_err(Error::from))
+    let decision = eval::check(&view.snapshot, &query, environment).map_err(Error::from);
+    let asked = asked(member, of, context);
+    noting.decided(asked, (view, lock), decision.as_ref(), started);
+    Ok(decision)
+}
+
+fn asked<'a>(
+    member: &'a Member,
+    (resource, subject): (&'a ObjectRef, &'a SubjectRef),
+    context: &'a Context,
+) -> Asked<'a> {
+    Asked {
+        resource,
+        permission: member.name.as_str(),
+        subject,
+        context,
+    }
 }
 
 fn is_relation(member: &Member) -> bool {

@@ -11,6 +11,7 @@ use store::{ChangeRequest, RecordKey};
 
 use crate::access::{self, Action, Permit, Target};
 use crate::consistency::Consistency;
+use crate::decisions::LockSeen;
 use crate::error::{Error, Kind};
 use crate::node::Node;
 use crate::write;
@@ -116,10 +117,14 @@ impl Node {
         reason(&current.records.access.locks, subject).cloned()
     }
 
-    /// Whether a subject is locked.
-    pub(crate) fn is_locked(&self, subject: &SubjectRef) -> bool {
+    /// Whether a subject is locked, and as of when that is known.
+    pub(crate) fn lock_seen(&self, subject: &SubjectRef) -> LockSeen {
         let current = self.current.load();
-        reason(&current.records.access.locks, subject).is_some()
+        LockSeen {
+            is_locked: reason(&current.records.access.locks, subject).is_some(),
+            at: current.snapshot.revision(),
+            schema: current.schema_revision,
+        }
     }
 
     /// The ids of the objects of a definition that are locked.

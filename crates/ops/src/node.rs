@@ -32,6 +32,7 @@ use crate::lookup::{Kept, Turns};
 use crate::metrics::{self, CommitOutcome, Metrics, NodeCollector, StoreTimes, Timed};
 use crate::pulse::Pulse;
 use crate::records::Records;
+use crate::replay::LockLog;
 use crate::replica::Replicas;
 use crate::settings::Settings;
 use crate::stages;
@@ -89,6 +90,7 @@ pub struct Node {
     /// Held while a digest is worked out: more than one at a time would take too much of the machine.
     digesting: tokio::sync::Mutex<()>,
     metrics: Metrics,
+    pub(crate) lock_log: tokio::sync::Mutex<LockLog>,
     /// The keys on record, for whoever lets callers in.
     recorded_keys: Arc<RecordedKeys>,
 }
@@ -184,6 +186,7 @@ impl Node {
             look_up_turns: Turns::default(),
             digesting: tokio::sync::Mutex::new(()),
             metrics,
+            lock_log: tokio::sync::Mutex::default(),
             recorded_keys: Arc::new(recorded_keys),
             store,
             clock,

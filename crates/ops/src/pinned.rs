@@ -13,6 +13,7 @@ use model::{Context, Decision, ObjectRef, SubjectRef, Timestamp, Token};
 use crate::access::Permit;
 use crate::check::limit_context;
 use crate::consistency::{Consistency, View, later};
+use crate::decisions::{Asked, LockSeen, Noting};
 use crate::error::{Error, Kind};
 use crate::node::Node;
 
@@ -20,6 +21,7 @@ use crate::node::Node;
 #[derive(Debug, Clone)]
 pub struct Pinned {
     node: Arc<Node>,
+    caller: Caller,
     view: View,
     until: Until,
 }
@@ -79,6 +81,7 @@ impl Pinned {
         }
         Ok(Self {
             node: Arc::clone(node),
+            caller: caller.clone(),
             view,
             until,
         })
@@ -109,22 +112,50 @@ impl Pinned {
         subject: &SubjectRef,
         context: &Context,
     ) -> Result<Decision, Error> {
+        let asked = Asked {
+            resource,
+            permission,
+            subject,
+            context,
+        };
+        let exactly = Consistency::AtExactSnapshot(self.view.token);
+        let noting = Noting::of(&self.node, &self.caller, exactly);
+        let started = noting.started();
         let now = self.node.clock().now();
-        self.vouch(now)?;
-        limit_context(&self.node, context)?;
+        self.vouch(now)
+            .inspect_err(|error| noting.refused([asked], error, started))?;
+        let now = now.max(self.view.now);
+        let lock = self.node.lock_seen(subject);
+        let decision = self.decide(asked, lock, now);
+        if started.is_some() {
+            let view = View {
+                now,
+                ..self.view.clone()
+            };
+            noting.decided(asked, (&view, lock), decision.as_ref(), started);
+        }
+        decision
+    }
+
+    fn decide(&self, asked: Asked<'_>, lock: LockSeen, now: Timestamp) -> Result<Decision, Error> {
+        limit_context(&self.node, asked.context)?;
+        let (resource, subject) = (asked.resource, asked.subject);
         let decisions = &self.node.metrics().decisions;
-        let query = Query::resolve(&self.view.snapshot, resource, permission, subject)
-            .inspect_err(|_| decisions.note_unresolved(resource.definition.as_str(), permission))?;
+        let unresolved = |_: &_| {
+            decisions.note_unresolved(resource.definition.as_str(), asked.permission);
+        };
+        let query = Query::resolve(&self.view.snapshot, resource, asked.permission, subject)
+            .inspect_err(unresolved)?;
         let schema = self.view.snapshot.schema();
-        if self.node.is_locked(subject) {
+        if lock.is_locked {
             let denied = Ok(Decision::Denied);
             decisions.note::<Error>(schema, query.member, &denied);
             return denied;
         }
         let limits = &self.node.settings().limits;
         let environment = Environment {
-            context,
-            now: now.max(self.view.now),
+            context: asked.context,
+            now,
             depth_max: limits.depth_max,
             edges_visited_max: limits.edges_visited_max,
         };

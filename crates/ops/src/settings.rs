@@ -1,9 +1,11 @@
 //! What a node is set to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::Limits;
 
+use crate::decisions::Recorder;
 use crate::{replica, watch};
 
 /// What a node is set to.
@@ -21,6 +23,8 @@ pub struct Settings {
     pub watch: watch::Settings,
     /// The replicas that follow the node.
     pub replica: replica::Settings,
+    /// Who keeps a record of what is decided; none for nobody.
+    pub decisions: Option<Arc<dyn Recorder>>,
 }
 
 impl Default for Settings {
@@ -32,6 +36,7 @@ impl Default for Settings {
             wait_max: Duration::from_secs(30),
             watch: watch::Settings::default(),
             replica: replica::Settings::default(),
+            decisions: None,
         }
     }
 }

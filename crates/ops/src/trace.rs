@@ -10,6 +10,7 @@ use model::Decision;
 use crate::access::Permit;
 use crate::check::{self, Answered, Question};
 use crate::consistency::{Consistency, View};
+use crate::decisions::Noting;
 use crate::error::Error;
 use crate::lock;
 use crate::node::Node;
@@ -44,8 +45,11 @@ pub async fn check(
     consistency: Consistency,
     question: &Question,
 ) -> Result<Answered<Traced>, Error> {
-    let (view, permit) = Permit::with_view(node, caller, consistency).await?;
-    let answer = Tracer::new(node, &permit).answer(&view, question)?;
+    let noting = Noting::of(node, caller, consistency);
+    let (view, permit) = Permit::with_view(node, caller, consistency)
+        .await
+        .inspect_err(|error| noting.refused([question.into()], error, None))?;
+    let answer = Tracer::new(node, &permit, noting).answer(&view, question)?;
     Ok(Answered {
         answer,
         at: view.token,
@@ -63,8 +67,11 @@ pub async fn check_bulk(
     questions: &[Question],
 ) -> Result<Answered<Vec<Result<Traced, Error>>>, Error> {
     check::check_count(node, questions)?;
-    let (view, permit) = Permit::with_view(node, caller, consistency).await?;
-    let mut tracer = Tracer::new(node, &permit);
+    let noting = Noting::of(node, caller, consistency);
+    let (view, permit) = Permit::with_view(node, caller, consistency)
+        .await
+        .inspect_err(|error| noting.refused(questions.iter().map(Into::into), error, None))?;
+    let mut tracer = Tracer::new(node, &permit, noting);
     check::each(view, questions, |view, questions| {
         let each = questions.iter();
         each.map(|question| tracer.answer(view, question)).collect()
@@ -76,15 +83,17 @@ pub async fn check_bulk(
 struct Tracer<'a> {
     node: &'a Node,
     permit: &'a Permit<'a>,
+    noting: Noting<'a>,
     bytes_left: usize,
     schema_text: Option<Arc<str>>,
 }
 
 impl<'a> Tracer<'a> {
-    fn new(node: &'a Node, permit: &'a Permit<'a>) -> Self {
+    fn new(node: &'a Node, permit: &'a Permit<'a>, noting: Noting<'a>) -> Self {
         Self {
             node,
             permit,
+            noting,
             // The rest is for the answers themselves.
             bytes_left: node.settings().limits.answer_bytes_max / 2,
             schema_text: None,
@@ -92,8 +101,24 @@ impl<'a> Tracer<'a> {
     }
 
     fn answer(&mut self, view: &View, question: &Question) -> Result<Traced, Error> {
-        check::admit_explanation(self.permit, view, question)?;
         let started = Instant::now();
+        let noting = self.noting;
+        check::admit_explanation(self.permit, view, question)
+            .inspect_err(|error| noting.refused([question.into()], error, Some(started)))?;
+        let lock = self.node.lock_seen(&question.subject);
+        let traced = self.trace(view, question, started);
+        let outcome = traced.as_ref();
+        let outcome = outcome.and_then(|traced| traced.decision.as_ref());
+        noting.decided(question.into(), (view, lock), outcome, Some(started));
+        traced
+    }
+
+    fn trace(
+        &mut self,
+        view: &View,
+        question: &Question,
+        started: Instant,
+    ) -> Result<Traced, Error> {
         let query = check::resolve(self.node, view, question)?;
         let environment = check::environment(self.node, view, &question.context);
         let locked = self.node.locked(&question.subject);

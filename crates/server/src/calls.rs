@@ -27,6 +27,7 @@ use crate::ending::{End, end_at};
 use crate::guard;
 use crate::metadata::Tag;
 use crate::observe::{Observed, Observing, Outcome};
+use crate::origin;
 
 /// Services behind all that a call passes: those of gRPC, or another. A clone shares them.
 #[derive(Debug, Clone)]
@@ -35,6 +36,7 @@ pub(crate) struct Calls<S = Routes> {
     authentication: Arc<Authentication>,
     call_max: Duration,
     observing: Arc<Observing>,
+    is_recorded: bool,
 }
 
 /// The answer to one call, as it comes about.
@@ -53,6 +55,15 @@ impl Calls {
             authentication: Arc::new(authentication),
             call_max,
             observing,
+            is_recorded: false,
+        }
+    }
+
+    /// Tells with each caller by which way the call came, if somebody keeps a record of that.
+    pub(crate) fn telling_origins(self, is_recorded: bool) -> Self {
+        Self {
+            is_recorded,
+            ..self
         }
     }
 
@@ -63,6 +74,7 @@ impl Calls {
             authentication: Arc::clone(&self.authentication),
             call_max: self.call_max,
             observing: Arc::clone(&self.observing),
+            is_recorded: self.is_recorded,
         }
     }
 
@@ -139,7 +151,11 @@ where
                 return status.into_http();
             }
         };
-        request.extensions_mut().insert(caller.clone());
+        let mut known = caller.clone();
+        if self.is_recorded {
+            known = known.from_origin(origin::of(path, request.headers(), tag.id()));
+        }
+        request.extensions_mut().insert(known);
         let started = Instant::now();
         let handled = AssertUnwindSafe(deadline.keep(self.services.call(request)));
         let response = handled.catch_unwind().await.unwrap_or_else(|_| {

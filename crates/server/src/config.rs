@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use decision_log::DecisionLog;
 use identity::{Authenticator, Caller};
 
 use crate::authzen::PublicUrl;
@@ -25,6 +26,8 @@ pub struct Config {
     pub edge: Option<Arc<Edge>>,
     /// Where traces of calls go, and of how many; none for nowhere.
     pub traces: Option<TraceSettings>,
+    /// The log of decisions that the node tells of, for its metrics; none where none is kept.
+    pub decision_log: Option<Arc<DecisionLog>>,
     /// How connections are protected; none for plaintext.
     pub tls: Option<Tls>,
     /// Who may call.
@@ -49,6 +52,7 @@ impl Config {
             public_url: None,
             edge: None,
             traces: None,
+            decision_log: None,
             tls: None,
             authentication,
             request_bytes_max: 4 << 20,

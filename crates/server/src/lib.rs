@@ -23,6 +23,7 @@ mod kubernetes;
 mod metadata;
 mod metrics;
 mod observe;
+mod origin;
 mod remit;
 mod serve;
 mod starting;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use decision_log::DecisionLog;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use ops::Node;
@@ -46,6 +47,14 @@ impl Metrics {
             edge.register(&mut registry);
         }
         Self { node, registry }
+    }
+
+    /// With what a log of decisions counts of itself.
+    pub(crate) fn beside(mut self, log: Option<&DecisionLog>) -> Self {
+        if let Some(log) = log {
+            log.register(&mut self.registry);
+        }
+        self
     }
 
     pub(crate) fn answer(&self, request: &Request<Body>) -> Response<Body> {

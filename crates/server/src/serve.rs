@@ -184,8 +184,10 @@ impl Listening {
         let services = services(&node, config.request_bytes_max, routes)?;
         tokio::spawn(keep_health(Arc::clone(&node), health, stopped.clone()));
         let bytes_max = config.request_bytes_max;
+        let is_recorded = node.settings().decisions.is_some();
         let watched = Arc::clone(&observing);
         let calls = Calls::new(services, config.authentication, config.call_max, watched);
+        let calls = calls.telling_origins(is_recorded);
         let apis = http_apis(&node, config.public_url, judge, bytes_max);
         let gateway =
             |calls: &Calls| Gateway::new(calls.clone(), apis.clone(), bytes_max).map(Arc::new);
@@ -201,7 +203,8 @@ impl Listening {
         if let Some((listener, _)) = bound.metrics {
             let edge = config.edge.as_deref();
             let metrics = Metrics::new(Arc::clone(&node), edge, &observing, tls.clone());
-            fronts.push((listener, Front::Metrics(Arc::new(metrics))));
+            let metrics = Arc::new(metrics.beside(config.decision_log.as_deref()));
+            fronts.push((listener, Front::Metrics(metrics)));
         }
         let mut serving = Vec::new();
         for (listener, front) in fronts {

@@ -16,6 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("testkit", &["model", "schema"]),
     ("kubernetes", &["model", "schema"]),
     ("ops", &["model", "schema", "engine", "identity", "store"]),
+    ("decision-log", &["model", "identity", "ops"]),
     ("remit-proto", &[]),
     ("remit-client", &["remit-proto"]),
     (
@@ -40,6 +41,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "identity",
             "store",
             "ops",
+            "decision-log",
             "kubernetes",
             "remit-proto",
         ],
@@ -54,6 +56,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "identity",
             "store",
             "ops",
+            "decision-log",
             "kubernetes",
             "server",
             "remit-client",

@@ -187,6 +187,8 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) audit: AuditSigning,
     #[command(flatten)]
+    pub(crate) decision_log: super::decision_log::DecisionLog,
+    #[command(flatten)]
     pub(crate) limits: Limits,
     /// How to write the log: `text` for people, `json` for programs.
     #[arg(long, env = "REMIT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]

@@ -2,6 +2,7 @@
 
 mod audit;
 pub(crate) mod credentials;
+mod decisions;
 mod demo;
 mod loading;
 mod log;
@@ -45,7 +46,12 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     let starting = server::start(&addresses, tls.as_ref(), Arc::clone(&progress)).await?;
     let telling = Telling::of(Arc::clone(&progress));
     let store = open_store(&arguments).await?;
-    let started = (Arc::clone(&store), Arc::clone(&clock), settings(&arguments));
+    let log = decisions::start(arguments.decision_log.rules.as_deref(), &*store)?;
+    let settings = Settings {
+        decisions: decisions::recorder(log.as_ref()),
+        ..settings(&arguments)
+    };
+    let started = (Arc::clone(&store), Arc::clone(&clock), settings);
     let node = Node::start_telling(started, &progress).await?;
     drop(telling);
     let (authentication, mut in_use) = if arguments.insecure_no_auth {
@@ -60,6 +66,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         demo::load(&node).await?;
     }
     in_use.edge = sources.edge()?;
+    in_use.decision_log = log.clone();
     tend(&node, &arguments);
     audit::sign(&node, &arguments.audit)?;
     let config = Config {
@@ -69,6 +76,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         public_url: arguments.public_url.clone(),
         edge: in_use.edge.clone(),
         traces: arguments.traces.settings()?,
+        decision_log: log.clone(),
         tls,
         authentication,
         request_bytes_max: arguments.limits.request_bytes_max,
@@ -89,6 +97,10 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     ));
     listening.serve(stop.asked()).await?;
     node.stop();
+    if let Some(log) = log {
+        let grace = Duration::from_secs(arguments.shutdown_grace_seconds);
+        decisions::stop(log, grace).await;
+    }
     store
         .close()
         .await

@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+#[cfg(test)]
 mod audit;
 mod backup;
 #[cfg(test)]
 mod chaos;
 mod configuration;
+mod decisions;
 mod doctor;
 mod drills;
 mod edge;

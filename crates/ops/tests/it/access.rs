@@ -20,7 +20,7 @@ use crate::running::{Running, start};
 const NAMES: [&str; 5] = ["root", "ann", "bob", "cat", "dan"];
 
 /// Somebody who was let in by a key.
-pub(super) async fn caller(name: &str) -> Caller {
+pub(crate) async fn caller(name: &str) -> Caller {
     let key = format!("{name}:key-of-{name}");
     let keys = Arc::new(PresharedKeys::new([key.as_str()]).unwrap());
     caller_of(&keys, name).await
@@ -44,7 +44,7 @@ pub(super) async fn caller_of(keys: &Arc<PresharedKeys>, name: &str) -> Caller {
 }
 
 /// A node on which `root` is the one administrator.
-pub(super) async fn enforced() -> Running {
+pub(crate) async fn enforced() -> Running {
     let running = start(watch::Settings::default()).await;
     let root = caller("root").await;
     let made = change(
@@ -57,7 +57,7 @@ pub(super) async fn enforced() -> Running {
 }
 
 /// Commits lines of `+relationship` and `-relationship` as somebody.
-pub(super) async fn change(node: &Node, caller: &Caller, lines: &[&str]) -> Result<Token, Error> {
+pub(crate) async fn change(node: &Node, caller: &Caller, lines: &[&str]) -> Result<Token, Error> {
     let updates = lines.iter().map(|line| {
         let (sign, relationship) = line.split_at(1);
         RelationshipUpdate {

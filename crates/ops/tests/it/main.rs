@@ -13,6 +13,7 @@ mod clock_offset;
 mod digest;
 mod load_progress;
 mod pinned;
+mod replay;
 mod replica;
 mod running;
 mod simulation;

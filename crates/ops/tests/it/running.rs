@@ -21,6 +21,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Hand(AtomicI64);
 
+impl Hand {
+    pub(crate) fn at(micros: i64) -> Self {
+        Self(AtomicI64::new(micros))
+    }
+
+    pub(crate) fn advance(&self, seconds: i64) {
+        self.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+    }
+}
+
 impl Clock for Hand {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.0.load(Ordering::SeqCst)).unwrap()

@@ -1727,6 +1727,60 @@ pub mod audit_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A decision that was made.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReplayRequest {
+    /// The snapshot that it was made on.
+    #[prost(message, optional, tag = "1")]
+    pub at: ::core::option::Option<super::super::authzed::api::v1::ZedToken>,
+    /// The instant at which expirations were judged: from that of the snapshot's commit to the present.
+    #[prost(message, optional, tag = "2")]
+    pub now: ::core::option::Option<::prost_types::Timestamp>,
+    /// What was to be accessed.
+    #[prost(message, optional, tag = "3")]
+    pub resource: ::core::option::Option<
+        super::super::authzed::api::v1::ObjectReference,
+    >,
+    /// The permission or relation that was asked for.
+    #[prost(string, tag = "4")]
+    pub permission: ::prost::alloc::string::String,
+    /// Who was to access it.
+    #[prost(message, optional, tag = "5")]
+    pub subject: ::core::option::Option<
+        super::super::authzed::api::v1::SubjectReference,
+    >,
+    /// Values for the parameters of caveats.
+    #[prost(message, optional, tag = "6")]
+    pub context: ::core::option::Option<::prost_types::Struct>,
+    /// The revision as of which it was known who is locked; 0 for that of the snapshot.
+    #[prost(uint64, tag = "7")]
+    pub locks_at: u64,
+}
+/// What it comes to.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReplayResponse {
+    /// The snapshot that it was decided on.
+    #[prost(message, optional, tag = "1")]
+    pub replayed_at: ::core::option::Option<super::super::authzed::api::v1::ZedToken>,
+    /// What the question comes to.
+    #[prost(enumeration = "Outcome", tag = "2")]
+    pub outcome: i32,
+    /// For a conditional outcome, the caveat parameters that the context lacks, sorted.
+    #[prost(string, repeated, tag = "3")]
+    pub missing_context: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// For an error, the kind of what failed, as a record of the decision has it.
+    #[prost(string, tag = "4")]
+    pub error_kind: ::prost::alloc::string::String,
+    /// For an error, its reason, as a record of the decision has it; or empty.
+    #[prost(string, tag = "5")]
+    pub error_reason: ::prost::alloc::string::String,
+    /// For an error, the failure in words.
+    #[prost(string, tag = "6")]
+    pub error: ::prost::alloc::string::String,
+    /// Whether the subject was locked, which denies everything.
+    #[prost(bool, tag = "7")]
+    pub locked: bool,
+}
 /// The question, as for CheckPermission.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExplainRequest {
@@ -1946,6 +2000,29 @@ pub mod explain_service_client {
                 .insert(GrpcMethod::new("remit.v1.ExplainService", "Explain"));
             self.inner.unary(req, path, codec).await
         }
+        /// Decides once more what was decided, on the snapshot and at the instant that a record of the decision names. It takes the same
+        /// rights as Explain. A failure of the evaluation itself is an outcome, not an error of the call.
+        pub async fn replay(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReplayRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReplayResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/remit.v1.ExplainService/Replay",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("remit.v1.ExplainService", "Replay"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1966,6 +2043,12 @@ pub mod explain_service_server {
             &self,
             request: tonic::Request<super::ExplainRequest>,
         ) -> std::result::Result<tonic::Response<super::ExplainResponse>, tonic::Status>;
+        /// Decides once more what was decided, on the snapshot and at the instant that a record of the decision names. It takes the same
+        /// rights as Explain. A failure of the evaluation itself is an outcome, not an error of the call.
+        async fn replay(
+            &self,
+            request: tonic::Request<super::ReplayRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReplayResponse>, tonic::Status>;
     }
     /// Says why a subject has a permission or not.
     #[derive(Debug)]
@@ -2074,6 +2157,51 @@ pub mod explain_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExplainSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/remit.v1.ExplainService/Replay" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReplaySvc<T: ExplainService>(pub Arc<T>);
+                    impl<
+                        T: ExplainService,
+                    > tonic::server::UnaryService<super::ReplayRequest>
+                    for ReplaySvc<T> {
+                        type Response = super::ReplayResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReplayRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ExplainService>::replay(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReplaySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

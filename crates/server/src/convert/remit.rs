@@ -1,8 +1,9 @@
 //! The requests of Remit's own API.
 
-use model::{Context, ObjectRef, Precondition, SubjectRef};
+use model::{Context, ObjectRef, Precondition, Revision, SubjectRef, Timestamp};
 use ops::Consistency;
 use ops::check::Question;
+use ops::replay::Replay;
 use remit_proto::authzed::api::v1::ObjectReference;
 use remit_proto::remit::v1 as wire;
 use tonic::Status;
@@ -56,6 +57,40 @@ pub(crate) fn filter_resources(
         })
     });
     Ok((consistency, questions.collect::<Result<_, Status>>()?))
+}
+
+/// A decision that is to be made once more.
+pub(crate) fn replay(request: wire::ReplayRequest) -> Result<Replay, Status> {
+    let mut rules = Rules::default();
+    rules.question(
+        None,
+        3,
+        request.resource.as_ref(),
+        &request.permission,
+        request.subject.as_ref(),
+    );
+    rules.end()?;
+    let at = request
+        .at
+        .ok_or_else(|| Status::invalid_argument("`at` names no snapshot"))?;
+    let at = at.token.parse();
+    let at = at.map_err(|_| Status::invalid_argument("invalid revision requested"))?;
+    let now = request
+        .now
+        .ok_or_else(|| Status::invalid_argument("`now` names no instant"))?;
+    let now = Timestamp::from_seconds(now.seconds, now.nanos);
+    let now = now.map_err(|error| Status::invalid_argument(format!("`now`: {error}")))?;
+    Ok(Replay {
+        question: Question {
+            resource: object(request.resource.as_ref())?,
+            permission: request.permission,
+            subject: subject(request.subject.as_ref())?,
+            context: context(request.context)?,
+        },
+        at,
+        now,
+        locks_at: (request.locks_at > 0).then_some(Revision(request.locks_at)),
+    })
 }
 
 /// Whom to lock, or to unlock.

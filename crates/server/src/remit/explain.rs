@@ -1,4 +1,4 @@
-//! `remit.v1.ExplainService`: why a decision is what it is.
+//! `remit.v1.ExplainService`: why a decision is what it is, and what was decided once more.
 
 use std::sync::Arc;
 
@@ -6,9 +6,11 @@ use engine::eval::{Outcome, Step};
 use model::Decision;
 use ops::Node;
 use ops::check::{Answered, Explained};
+use ops::replay::Replayed;
 use remit_proto::remit::v1::explain_service_server::ExplainService;
 use remit_proto::remit::v1::{
-    ExplainRequest, ExplainResponse, ExplainStep, Outcome as WireOutcome,
+    ExplainRequest, ExplainResponse, ExplainStep, Outcome as WireOutcome, ReplayRequest,
+    ReplayResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -38,6 +40,17 @@ impl ExplainService for ExplainApi {
         let answered = ops::check::explain(&self.node, &caller, consistency, &question).await;
         Ok(Response::new(to_wire(&answered.map_err(error::status)?)))
     }
+
+    async fn replay(
+        &self,
+        request: Request<ReplayRequest>,
+    ) -> Result<Response<ReplayResponse>, Status> {
+        let caller = caller(&request)?;
+        let replay = convert::remit::replay(request.into_inner())?;
+        let answered = ops::replay::replay(&self.node, &caller, &replay).await;
+        let answered = answered.map_err(error::status)?;
+        Ok(Response::new(replayed_to_wire(answered)))
+    }
 }
 
 fn to_wire(answered: &Answered<Explained>) -> ExplainResponse {
@@ -63,6 +76,31 @@ fn to_wire(answered: &Answered<Explained>) -> ExplainResponse {
             .map(convert::relationship_to_wire)
             .collect(),
     }
+}
+
+fn replayed_to_wire(answered: Answered<Replayed>) -> ReplayResponse {
+    let mut response = ReplayResponse {
+        replayed_at: Some(convert::token_to_wire(answered.at)),
+        locked: answered.answer.is_locked,
+        ..ReplayResponse::default()
+    };
+    let outcome = match answered.answer.decision {
+        Ok(Decision::Allowed) => WireOutcome::Yes,
+        Ok(Decision::Denied) => WireOutcome::No,
+        Ok(Decision::Conditional { missing }) => {
+            response.missing_context = missing;
+            WireOutcome::Conditional
+        }
+        Err(error) => {
+            response.error_kind = format!("{:?}", error.kind);
+            let reason = error.reason.map(|reason| format!("{reason:?}"));
+            response.error_reason = reason.unwrap_or_default();
+            response.error = error.message;
+            WireOutcome::Error
+        }
+    };
+    response.outcome = outcome.into();
+    response
 }
 
 fn step_to_wire(step: &Step) -> ExplainStep {

@@ -32,7 +32,7 @@ fn request(method: &str) -> Value {
     let question = json!({ "resource": doc, "permission": "view", "subject": user });
     let of_doc = json!({ "resourceType": "doc" });
     match method {
-        "CheckPermission" | "Explain" => question,
+        "CheckPermission" | "Explain" | "Replay" => question,
         "CheckBulkPermissions" | "BulkCheckPermission" => json!({ "items": [question] }),
         "ExpandPermissionTree" => json!({ "resource": doc, "permission": "view" }),
         "LookupResources" | "ListResources" => {
@@ -124,9 +124,15 @@ fn operations() -> Vec<MethodDescriptor> {
 }
 
 /// The fields of a request that the message has: some serve several.
-fn message(method: &MethodDescriptor) -> DynamicMessage {
+async fn message(running: &Running, method: &MethodDescriptor) -> DynamicMessage {
     let input = method.input();
     let mut fields = request(method.name());
+    if method.name() == "Replay" {
+        let newest = ops::Consistency::MinimizeLatency;
+        let view = running.node.view(newest).await.unwrap();
+        fields["at"] = json!({ "token": view.token.to_string() });
+        fields["now"] = json!(view.now.to_string());
+    }
     if let Value::Object(fields) = &mut fields {
         fields.retain(|name, _| input.get_field_by_json_name(name).is_some());
     }
@@ -180,7 +186,8 @@ async fn by_grpc(running: &Running, method: &MethodDescriptor, key: &str) -> Res
     let mut grpc = tonic::client::Grpc::new(channel.connect().await.unwrap());
     grpc.ready().await.unwrap();
     let mut bytes = Vec::new();
-    prost::Message::encode(&message(method), &mut bytes).unwrap();
+    let message = message(running, method).await;
+    prost::Message::encode(&message, &mut bytes).unwrap();
     let mut request = Request::new(tokio_stream::iter([bytes]));
     let header = format!("Bearer {key}").parse().unwrap();
     request.metadata_mut().insert("authorization", header);
@@ -351,7 +358,7 @@ async fn each_operation_refuses_somebody_who_may_not_over_http() {
             continue;
         }
         let mut http = Http::to(&running).await;
-        let body = serde_json::to_string(&message(&method)).unwrap();
+        let body = serde_json::to_string(&message(&running, &method).await).unwrap();
         let request = hyper::Request::post(path)
             .header("authorization", "Bearer second-key")
             .body(http_body_util::BodyExt::boxed_unsync(

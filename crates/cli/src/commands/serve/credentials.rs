@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
+use decision_log::DecisionLog;
 use edge::Rules;
 use identity::{Authenticator, PresharedKeys, Settings, TokenKeys};
 use model::Clock;
@@ -16,6 +17,7 @@ use ops::Node;
 use server::{Authentication, Edge, Tls, TlsHandle};
 use tokio::signal::unix::Signal;
 
+use super::decisions;
 use super::reload::Reload;
 use crate::arguments::Serve;
 
@@ -29,6 +31,7 @@ pub(crate) struct Sources {
     key_file: Option<PathBuf>,
     token_key_file: Option<PathBuf>,
     edge_rules: Option<PathBuf>,
+    decision_log: Option<PathBuf>,
     settings: Option<PathBuf>,
     tls: Option<TlsFiles>,
 }
@@ -47,6 +50,7 @@ pub(super) struct InUse {
     authenticator: Option<Arc<Authenticator>>,
     pub(super) tls: Option<Arc<TlsHandle>>,
     pub(super) edge: Option<Arc<Edge>>,
+    pub(super) decision_log: Option<Arc<DecisionLog>>,
     /// The files that the settings were read from.
     settings_files: Vec<PathBuf>,
 }
@@ -59,6 +63,7 @@ impl Sources {
             key_file: arguments.preshared_key_file.clone(),
             token_key_file: arguments.token_key_file.clone(),
             edge_rules: arguments.edge_rules.clone(),
+            decision_log: arguments.decision_log.rules.clone(),
             settings: arguments.identity.clone(),
             tls: tls.map(|(certificate, key)| TlsFiles {
                 certificate,
@@ -75,6 +80,7 @@ impl Sources {
             &self.token_key_file,
             &self.settings,
             &self.edge_rules,
+            &self.decision_log,
         ];
         self.tls.is_some() || files.into_iter().any(Option::is_some)
     }
@@ -112,6 +118,7 @@ impl Sources {
             authenticator: Some(Arc::clone(&authenticator)),
             tls: None,
             edge: None,
+            decision_log: None,
             settings_files,
         };
         Ok((Authentication::Required(authenticator), in_use))
@@ -259,6 +266,16 @@ impl Sources {
             edge.replace(read?);
             Ok(())
         });
+        tell(
+            "rules of the decision log",
+            self.decision_log.is_some(),
+            || {
+                if let (Some(log), Some(file)) = (&in_use.decision_log, &self.decision_log) {
+                    decisions::replace(log, file)?;
+                }
+                Ok(())
+            },
+        );
         tell("certificate", self.tls.is_some(), || {
             if let (Some(handle), Some(tls)) = (&in_use.tls, self.tls()?) {
                 handle.replace(&tls)?;
@@ -279,6 +296,7 @@ impl Sources {
         let named = keys
             .chain(&self.settings)
             .chain(&self.edge_rules)
+            .chain(&self.decision_log)
             .chain(tls);
         let files = named.chain(&in_use.settings_files);
         files.map(mark).collect()
@@ -293,6 +311,7 @@ impl InUse {
             authenticator: None,
             tls: None,
             edge: None,
+            decision_log: None,
             settings_files: Vec::new(),
         }
     }

@@ -1,0 +1,144 @@
+//! A server of HTTP that takes batches, or does what sinks are tested against: it refuses, fails, hangs.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use flate2::read::GzDecoder;
+use serde_json::Value;
+
+/// What is done with one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    Answer(u16),
+    /// Nothing is said, and the connection stays.
+    Hang,
+    /// The connection ends without an answer.
+    Cut,
+}
+
+/// A batch that was taken.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken {
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    acts: VecDeque<Act>,
+    otherwise: Option<Act>,
+    taken: Vec<Taken>,
+    requests: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Collector {
+    pub(crate) address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+impl Collector {
+    /// Does `acts` one after the other, and then `otherwise`.
+    pub(crate) fn start(acts: &[Act], otherwise: Act) -> Self {
+        Self::start_on(TcpListener::bind("127.0.0.1:0").unwrap(), acts, otherwise)
+    }
+
+    pub(crate) fn start_on(listener: TcpListener, acts: &[Act], otherwise: Act) -> Self {
+        let address = listener.local_addr().unwrap();
+        let state = State {
+            acts: acts.iter().copied().collect(),
+            otherwise: Some(otherwise),
+            ..State::default()
+        };
+        let collector = Self {
+            address,
+            state: Arc::new(Mutex::new(state)),
+        };
+        let of_thread = collector.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let collector = of_thread.clone();
+                std::thread::spawn(move || collector.serve(stream.unwrap()));
+            }
+        });
+        collector
+    }
+
+    /// What is done from now on.
+    pub(crate) fn now(&self, otherwise: Act) {
+        let mut state = self.state.lock().unwrap();
+        state.acts.clear();
+        state.otherwise = Some(otherwise);
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.state.lock().unwrap().requests
+    }
+
+    pub(crate) fn taken(&self) -> Vec<Taken> {
+        self.state.lock().unwrap().taken.clone()
+    }
+
+    /// The events that were taken, in their order.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let batches = self.taken().into_iter();
+        let events = batches.flat_map(|taken| {
+            let array: Vec<Value> = serde_json::from_slice(&taken.body).unwrap();
+            array
+        });
+        events.collect()
+    }
+
+    fn serve(&self, stream: TcpStream) {
+        let mut answers = stream.try_clone().unwrap();
+        let mut reader = BufReader::new(stream);
+        while let Some(taken) = read(&mut reader) {
+            let act = {
+                let mut state = self.state.lock().unwrap();
+                state.requests += 1;
+                let next = state.acts.pop_front();
+                let act = next.or(state.otherwise).unwrap();
+                if act == Act::Answer(200) {
+                    state.taken.push(taken);
+                }
+                act
+            };
+            match act {
+                Act::Answer(status) => {
+                    let answer = format!("HTTP/1.1 {status} told\r\ncontent-length: 0\r\n\r\n");
+                    if answers.write_all(answer.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+                // Until the other side gives up.
+                Act::Hang => drop(reader.read_to_end(&mut Vec::new())),
+                Act::Cut => return,
+            }
+        }
+    }
+}
+
+fn read(reader: &mut BufReader<TcpStream>) -> Option<Taken> {
+    let mut head = String::new();
+    loop {
+        let before = head.len();
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+        if head[before..].trim().is_empty() {
+            break;
+        }
+    }
+    let head = head.to_ascii_lowercase();
+    let length = head.split("content-length:").nth(1).unwrap();
+    let length: usize = length.lines().next().unwrap().trim().parse().unwrap();
+    let mut compressed = vec![0; length];
+    reader.read_exact(&mut compressed).ok()?;
+    let mut body = Vec::new();
+    GzDecoder::new(compressed.as_slice())
+        .read_to_end(&mut body)
+        .unwrap();
+    Some(Taken { head, body })
+}
