@@ -22,7 +22,8 @@ use crate::all::AllArguments;
 use crate::machine::Machine;
 use crate::results::Entry;
 use crate::served::{
-    CheckArguments, LookUpArguments, MixedArguments, StandardArguments, WriteArguments,
+    CheckArguments, LookUpArguments, MixedArguments, OverloadArguments, StandardArguments,
+    WriteArguments,
 };
 use crate::workload::{Kind, Popularity, write_rows};
 
@@ -91,6 +92,13 @@ enum Command {
         data: Data,
         #[command(flatten)]
         arguments: MixedArguments,
+    },
+    /// Serve a workload with Remit, and ask more than it can answer: its goodput, and what a storm does to another caller.
+    Overload {
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        arguments: OverloadArguments,
     },
     /// Serve a workload with Remit, and measure checks by the protocols of standards beside the same over gRPC.
     Standards {
@@ -186,6 +194,11 @@ fn main() -> anyhow::Result<()> {
         Command::Mixed { data, arguments } => {
             let workload = data.workload();
             let running = served::mixed(workload.as_ref(), data.seed, &arguments, &mut results);
+            runtime()?.block_on(running)?;
+        }
+        Command::Overload { data, arguments } => {
+            let workload = data.workload();
+            let running = served::overload(workload.as_ref(), data.seed, &arguments, &mut results);
             runtime()?.block_on(running)?;
         }
         Command::Standards { data, arguments } => {

@@ -71,7 +71,7 @@ impl Report {
                 Entry::Writes(result) => self.writes.push(result),
                 Entry::Mixed(result) => self.mixed.push(result),
                 // Told where the protocols are described.
-                Entry::Standards(_) => {}
+                Entry::Standards(_) | Entry::Overload(_) => {}
                 Entry::Adversarial(result) => self.adversarial.push(result),
                 Entry::Peers(result) => self.peers.push(result),
             }

@@ -6,7 +6,7 @@ use crate::adversarial::Adversarial;
 use crate::beside::Beside;
 use crate::in_process::{Commits, InProcess};
 use crate::machine::Machine;
-use crate::served::{LookUps, Mixed, ServedChecks, Standards, Writes};
+use crate::served::{LookUps, Mixed, Overload, ServedChecks, Standards, Writes};
 
 /// A line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -20,6 +20,7 @@ pub(crate) enum Entry {
     Writes(Writes),
     Mixed(Mixed),
     Standards(Standards),
+    Overload(Overload),
     Adversarial(Adversarial),
     Peers(Beside),
 }

@@ -1,4 +1,4 @@
-//! The way of a call, whichever protocol it came by: its metadata, who calls, its deadline, its service.
+//! The way of a call, whichever protocol it came by: its metadata, who calls, its deadline, whether there is room for it, its service.
 //!
 //! One future, boxed once: what every call passes should cost little beside the call.
 
@@ -20,10 +20,12 @@ use tonic::service::Routes;
 use tower::Service;
 
 use crate::config::Authentication;
+use crate::connections::CameBy;
 use crate::deadline::Deadline;
 use crate::ending::{End, end_at};
 use crate::guard;
 use crate::metadata::Tag;
+use crate::overload::Overload;
 
 /// Services behind all that a call passes: those of gRPC, or another. A clone shares them.
 #[derive(Debug, Clone)]
@@ -31,6 +33,7 @@ pub(crate) struct Calls<S = Routes> {
     services: S,
     authentication: Arc<Authentication>,
     call_max: Duration,
+    overload: Arc<Overload>,
 }
 
 /// The answer to one call, as it comes about.
@@ -42,11 +45,13 @@ impl Calls {
         services: Routes,
         authentication: Authentication,
         call_max: Duration,
+        overload: Arc<Overload>,
     ) -> Self {
         Self {
             services: services.prepare(),
             authentication: Arc::new(authentication),
             call_max,
+            overload,
         }
     }
 
@@ -56,6 +61,7 @@ impl Calls {
             services,
             authentication: Arc::clone(&self.authentication),
             call_max: self.call_max,
+            overload: Arc::clone(&self.overload),
         }
     }
 
@@ -99,13 +105,30 @@ where
                 return refused.into_http();
             }
         };
+        let came_by = request.extensions_mut().remove::<CameBy>();
+        let waited = came_by
+            .as_ref()
+            .map(|it| it.at.elapsed())
+            .unwrap_or_default();
+        self.overload.note_lag(waited);
         let deadline = match Deadline::of(request.headers(), self.call_max) {
-            Ok(deadline) => deadline,
+            Ok(deadline) => deadline.less(waited),
             Err(status) => return status.into_http(),
         };
         request.extensions_mut().insert(caller.clone());
         let started = Instant::now();
-        let handled = AssertUnwindSafe(deadline.keep(self.services.call(request)));
+        let handled = async {
+            let asked = (path, caller.name());
+            let room = self
+                .overload
+                .admit(asked, came_by.as_ref(), deadline.left(), request);
+            match room.await {
+                // Held until the answer begins.
+                Ok((_pass, request)) => self.services.call(request).await,
+                Err(refused) => Ok(refused),
+            }
+        };
+        let handled = AssertUnwindSafe(deadline.keep(handled));
         let response = handled.catch_unwind().await.unwrap_or_else(|_| {
             let caller = caller.name();
             tracing::error!(

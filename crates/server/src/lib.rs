@@ -2,9 +2,10 @@
 //!
 //! [`listen`] and [`Listening::serve`] run a server over a node; `calls` is what every call passes, `gateway` the same
 //! services as JSON over HTTP; [`convert`] is the border, where messages become domain
-//! types and back; `error` has the one table from failures to codes. A library, so that tests start it in their process.
+//! types and back; `overload` what is refused when there is too much to do; `error` has the one table from failures to codes. A library, so that tests start it in their process.
 
 pub mod convert;
+pub mod overload;
 
 mod authzed;
 mod authzen;
@@ -21,6 +22,8 @@ mod http_api;
 mod kubernetes;
 mod metadata;
 mod metrics;
+#[cfg(test)]
+mod polled;
 mod remit;
 mod serve;
 mod tls;

@@ -9,9 +9,11 @@ use ops::Node;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 use tonic::body::Body;
 
 use crate::edge::Edge;
+use crate::overload::Overload;
 
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -22,10 +24,17 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 pub(crate) struct Metrics {
     node: Arc<Node>,
     registry: Registry,
+    /// Whether callers are to go elsewhere.
+    draining: watch::Receiver<bool>,
 }
 
 impl Metrics {
-    pub(crate) fn new(node: Arc<Node>, edge: Option<&Edge>) -> Self {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        edge: Option<&Edge>,
+        overload: &Arc<Overload>,
+        draining: watch::Receiver<bool>,
+    ) -> Self {
         let mut registry = Registry::default();
         let version = ("version", env!("CARGO_PKG_VERSION"));
         registry.register(
@@ -34,10 +43,15 @@ impl Metrics {
             Info::new(vec![version]),
         );
         node.register_metrics(&mut registry);
+        overload.register(&mut registry);
         if let Some(edge) = edge {
             edge.register(&mut registry);
         }
-        Self { node, registry }
+        Self {
+            node,
+            registry,
+            draining,
+        }
     }
 
     pub(crate) fn answer(&self, request: &Request<Body>) -> Response<Body> {
@@ -49,6 +63,9 @@ impl Metrics {
         }
         match request.uri().path() {
             "/metrics" => self.metrics(),
+            "/healthz" if *self.draining.borrow() => {
+                told(StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned())
+            }
             "/healthz" => match self.node.ready() {
                 Ok(()) => told(StatusCode::OK, "ready\n".to_owned()),
                 Err(error) => told(

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use server::PublicUrl;
 
+use super::Overload;
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   remit serve --demo --insecure-no-auth
@@ -181,6 +183,8 @@ pub(crate) struct Serve {
     pub(crate) replicas_max: u32,
     #[command(flatten)]
     pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) overload: Overload,
     /// How to write the log: `text` for people, `json` for programs.
     #[arg(long, env = "REMIT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,

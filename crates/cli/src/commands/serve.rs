@@ -2,6 +2,7 @@
 
 mod credentials;
 mod demo;
+mod overload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         demo::load(&node).await?;
     }
     in_use.edge = sources.edge()?;
+    in_use.limits = sources.limits()?;
+    overload::raise_file_limit(&arguments.overload);
     tend(&node, &arguments);
     let config = Config {
         grpc_addr: arguments.grpc_addr,
@@ -59,6 +62,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         request_bytes_max: arguments.limits.request_bytes_max,
         call_max: Duration::from_secs(arguments.call_seconds_max),
         shutdown_grace: Duration::from_secs(arguments.shutdown_grace_seconds),
+        overload: overload::settings(&arguments.overload, Arc::clone(&in_use.limits)),
     };
     let listening = server::listen(Arc::clone(&node), config).await?;
     in_use.tls = listening.tls();

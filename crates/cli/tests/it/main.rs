@@ -14,6 +14,8 @@ mod lookup;
 mod nodes;
 #[cfg(test)]
 mod replica;
+#[cfg(test)]
+mod stopping;
 mod tokens;
 mod versions;
 mod watch;

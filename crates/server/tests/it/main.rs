@@ -23,6 +23,7 @@ mod lookup;
 mod metadata;
 mod metrics;
 mod older_names;
+mod overload;
 mod peer;
 mod reflection;
 mod refusals;

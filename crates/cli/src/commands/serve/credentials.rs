@@ -13,6 +13,7 @@ use edge::Rules;
 use identity::{Authenticator, PresharedKeys, Settings, TokenKeys};
 use model::Clock;
 use ops::Node;
+use server::overload::{Limits, LimitsInForce};
 use server::{Authentication, Edge, Tls, TlsHandle};
 use tokio::signal::unix::Signal;
 
@@ -28,6 +29,7 @@ pub(super) struct Sources {
     key_file: Option<PathBuf>,
     token_key_file: Option<PathBuf>,
     edge_rules: Option<PathBuf>,
+    limits: Option<PathBuf>,
     settings: Option<PathBuf>,
     tls: Option<TlsFiles>,
 }
@@ -46,6 +48,7 @@ pub(super) struct InUse {
     authenticator: Option<Arc<Authenticator>>,
     pub(super) tls: Option<Arc<TlsHandle>>,
     pub(super) edge: Option<Arc<Edge>>,
+    pub(super) limits: Arc<LimitsInForce>,
     /// The files that the settings were read from.
     settings_files: Vec<PathBuf>,
 }
@@ -58,6 +61,7 @@ impl Sources {
             key_file: arguments.preshared_key_file.clone(),
             token_key_file: arguments.token_key_file.clone(),
             edge_rules: arguments.edge_rules.clone(),
+            limits: arguments.overload.limits_file.clone(),
             settings: arguments.identity.clone(),
             tls: tls.map(|(certificate, key)| TlsFiles {
                 certificate,
@@ -74,6 +78,7 @@ impl Sources {
             &self.token_key_file,
             &self.settings,
             &self.edge_rules,
+            &self.limits,
         ];
         self.tls.is_some() || files.into_iter().any(Option::is_some)
     }
@@ -111,6 +116,7 @@ impl Sources {
             authenticator: Some(Arc::clone(&authenticator)),
             tls: None,
             edge: None,
+            limits: LimitsInForce::new(Limits::default()),
             settings_files,
         };
         Ok((Authentication::Required(authenticator), in_use))
@@ -132,6 +138,12 @@ impl Sources {
     pub(super) fn edge(&self) -> anyhow::Result<Option<Arc<Edge>>> {
         let rules = self.edge_rules.as_deref().map(rules);
         Ok(rules.transpose()?.map(Edge::new))
+    }
+
+    /// How much callers may ask for.
+    pub(super) fn limits(&self) -> anyhow::Result<Arc<LimitsInForce>> {
+        let limits = self.limits.as_deref().map(limits).transpose()?;
+        Ok(LimitsInForce::new(limits.unwrap_or_default()))
     }
 
     fn settings(&self) -> anyhow::Result<Settings> {
@@ -221,6 +233,12 @@ impl Sources {
             edge.replace(read?);
             Ok(())
         });
+        tell("limits of callers", self.limits.is_some(), || {
+            if let Some(file) = &self.limits {
+                in_use.limits.replace(limits(file)?);
+            }
+            Ok(())
+        });
         tell("certificate", self.tls.is_some(), || {
             if let (Some(handle), Some(tls)) = (&in_use.tls, self.tls()?) {
                 handle.replace(&tls)?;
@@ -241,6 +259,7 @@ impl Sources {
         let named = keys
             .chain(&self.settings)
             .chain(&self.edge_rules)
+            .chain(&self.limits)
             .chain(tls);
         let files = named.chain(&in_use.settings_files);
         let mark = |file: &PathBuf| {
@@ -259,6 +278,7 @@ impl InUse {
             authenticator: None,
             tls: None,
             edge: None,
+            limits: LimitsInForce::new(Limits::default()),
             settings_files: Vec::new(),
         }
     }
@@ -308,6 +328,11 @@ fn warn_of_short(keys: &PresharedKeys) {
 fn rules(path: &Path) -> anyhow::Result<Rules> {
     let rules = Rules::read(&path.display().to_string(), &read(path)?);
     rules.with_context(|| format!("`{}` is no file of rules for proxies", path.display()))
+}
+
+fn limits(path: &Path) -> anyhow::Result<Limits> {
+    let limits = Limits::read(&read(path)?);
+    limits.with_context(|| format!("`{}` is no file of limits of callers", path.display()))
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
