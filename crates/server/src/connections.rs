@@ -251,6 +251,8 @@ async fn speak(
     let mut is_ending = false;
     let ended = loop {
         tokio::select! {
+            // First what has come: a client is not to blame for what this node has not got round to.
+            biased;
             ended = connection.as_mut() => break ended,
             () = until(&mut stopped), if !is_ending => {
                 is_ending = true;

@@ -158,6 +158,9 @@ impl Line {
 
     /// What is wrong with the connection, if something is.
     pub(super) fn fault(&self, patience: &Patience) -> Option<Fault> {
+        if self.turn.is_asked_for() {
+            return None;
+        }
         let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
         let now = self.now();
         let is_past =

@@ -45,6 +45,7 @@ struct Rounds<T> {
 /// The turn that a connection waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
+    is_asked_for: AtomicBool,
     is_given: AtomicBool,
     waker: AtomicWaker,
 }
@@ -119,6 +120,13 @@ impl Pacer {
     }
 }
 
+impl Turn {
+    /// Whether the connection waits for the server, and not the other way round.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.is_asked_for.load(Ordering::Relaxed)
+    }
+}
+
 impl Drop for Giving {
     fn drop(&mut self) {
         self.0.abort();
@@ -182,6 +190,7 @@ impl<S> Paced<S> {
                 return Poll::Pending;
             }
             self.is_waiting = false;
+            turn.is_asked_for.store(false, Ordering::Relaxed);
             self.left = SLICE_BYTES;
             self.round = pacer.rounds.load(Ordering::Relaxed);
         } else if pacer.rounds.load(Ordering::Relaxed) > self.round.saturating_add(1) {
@@ -193,6 +202,7 @@ impl<S> Paced<S> {
             return Poll::Ready(self.left);
         }
         self.is_waiting = true;
+        turn.is_asked_for.store(true, Ordering::Relaxed);
         turn.waker.register(context.waker());
         pacer.ask(self.line.owner(), Arc::clone(turn));
         Poll::Pending
