@@ -23,7 +23,7 @@ use crate::machine::Machine;
 use crate::results::Entry;
 use crate::served::{
     CheckArguments, DecisionLogArguments, LookUpArguments, MixedArguments, ObservedArguments,
-    StandardArguments, WriteArguments,
+    OverloadArguments, StandardArguments, WriteArguments,
 };
 use crate::workload::{Kind, Popularity, write_rows};
 
@@ -93,6 +93,13 @@ enum Command {
         data: Data,
         #[command(flatten)]
         arguments: MixedArguments,
+    },
+    /// Serve a workload with Remit, and ask more than it can answer: its goodput, and what a storm does to another caller.
+    Overload {
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        arguments: OverloadArguments,
     },
     /// Serve a workload with Remit, and measure checks by the protocols of standards beside the same over gRPC.
     Standards {
@@ -204,6 +211,11 @@ fn main() -> anyhow::Result<()> {
             let running = served::mixed(workload.as_ref(), data.seed, &arguments, &mut results);
             runtime()?.block_on(running)?;
         }
+        Command::Overload { data, arguments } => {
+            let workload = data.workload();
+            let running = served::overload(workload.as_ref(), data.seed, &arguments, &mut results);
+            runtime()?.block_on(running)?;
+        }
         Command::Standards { data, arguments } => {
             let workload = data.workload();
             let running = served::standards(workload.as_ref(), data.seed, &arguments, &mut results);
@@ -216,9 +228,8 @@ fn main() -> anyhow::Result<()> {
         }
         Command::DecisionLog { data, arguments } => {
             let workload = data.workload();
-            let running =
-                served::decision_log(workload.as_ref(), data.seed, &arguments, &mut results);
-            runtime()?.block_on(running)?;
+            let run = served::decision_log(workload.as_ref(), data.seed, &arguments, &mut results);
+            runtime()?.block_on(run)?;
         }
         Command::Adversarial { divisor } => adversarial::run(divisor, &mut results)?,
         #[cfg(feature = "peers")]

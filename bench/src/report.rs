@@ -71,7 +71,10 @@ impl Report {
                 Entry::Writes(result) => self.writes.push(result),
                 Entry::Mixed(result) => self.mixed.push(result),
                 // Told where the protocols are described.
-                Entry::Standards(_) | Entry::Observed(_) | Entry::DecisionLog(_) => {}
+                Entry::Standards(_)
+                | Entry::Observed(_)
+                | Entry::DecisionLog(_)
+                | Entry::Overload(_) => {}
                 Entry::Adversarial(result) => self.adversarial.push(result),
                 Entry::Peers(result) => self.peers.push(result),
             }

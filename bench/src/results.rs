@@ -6,7 +6,9 @@ use crate::adversarial::Adversarial;
 use crate::beside::Beside;
 use crate::in_process::{Commits, InProcess};
 use crate::machine::Machine;
-use crate::served::{DecisionLogs, LookUps, Mixed, Observed, ServedChecks, Standards, Writes};
+use crate::served::{
+    DecisionLogs, LookUps, Mixed, Observed, Overload, ServedChecks, Standards, Writes,
+};
 
 /// A line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,6 +24,7 @@ pub(crate) enum Entry {
     Standards(Standards),
     Observed(Observed),
     DecisionLog(DecisionLogs),
+    Overload(Overload),
     Adversarial(Adversarial),
     Peers(Beside),
 }

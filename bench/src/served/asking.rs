@@ -67,6 +67,11 @@ impl Header {
         self.0.as_ref()?.to_str().ok()
     }
 
+    /// That of the administrator, where callers have keys.
+    pub(super) fn of_administrator() -> anyhow::Result<Self> {
+        Self::bearer(ADMIN_KEY)
+    }
+
     fn bearer(credential: &str) -> anyhow::Result<Self> {
         Ok(Self(Some(format!("Bearer {credential}").parse()?)))
     }

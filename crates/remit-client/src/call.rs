@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::hedge::Hedging;
 use crate::link::{self, Link, Proof, Reach};
 use crate::options::Options;
-use crate::retry::{Budget, Next, Repeat, Retry};
+use crate::retry::{self, Budget, Next, Repeat, Retry};
 
 /// What all calls of a client share.
 #[derive(Debug)]
@@ -211,8 +211,17 @@ impl Core {
                             error.with_note("not tried again: the budget for retries is spent")
                         );
                     }
+                    let wait = self.retry.backoff(trail.sent);
+                    let wait = wait.max(retry::asked_for(&status).unwrap_or_default());
+                    let left = manner.deadline.saturating_duration_since(Instant::now());
+                    if wait >= left {
+                        let error = link::error(status);
+                        return Err(
+                            error.with_note("not tried again: there is no time to wait for it")
+                        );
+                    }
                     Tally::count(&self.tally.retries);
-                    tokio::time::sleep(self.retry.backoff(trail.sent)).await;
+                    tokio::time::sleep(wait).await;
                 }
                 Next::Renew if !trail.is_renewed && self.reach.credentials.renew().await => {
                     trail.is_renewed = true;

@@ -15,6 +15,9 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use prost::Message as _;
+use tonic::Status;
+
 use crate::link::Proof;
 use crate::random;
 
@@ -98,6 +101,25 @@ impl Retry {
     }
 }
 
+/// How long a server asks to be left alone, in what it says beside its status.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<prost_types::Duration>,
+}
+
+/// What a failure says of when to come back, if it says so.
+pub(crate) fn asked_for(status: &Status) -> Option<Duration> {
+    const NAME: &str = "google.rpc.RetryInfo";
+    let details = remit_proto::google::rpc::Status::decode(status.details()).ok()?;
+    let told = details.details.into_iter().find(|detail| {
+        let name = detail.type_url.rsplit('/').next();
+        name == Some(NAME)
+    })?;
+    let told = RetryInfo::decode(told.value.as_slice()).ok()?;
+    told.retry_delay?.try_into().ok()
+}
+
 impl Next {
     /// What follows on what is proven of the attempt.
     pub(crate) fn after(proof: Proof, repeat: Repeat) -> Self {
@@ -177,6 +199,28 @@ mod tests {
             spent += i32::from(budget.spend());
         }
         assert_eq!(spent, 100);
+    }
+
+    #[test]
+    fn a_server_may_say_when_to_come_back() {
+        let status = |seconds: i64| {
+            let info = RetryInfo {
+                retry_delay: Some(prost_types::Duration { seconds, nanos: 5 }),
+            };
+            let detail = prost_types::Any {
+                type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
+                value: info.encode_to_vec(),
+            };
+            let details = remit_proto::google::rpc::Status {
+                details: vec![prost_types::Any::default(), detail],
+                ..Default::default()
+            };
+            let code = tonic::Code::ResourceExhausted;
+            Status::with_details(code, "later", details.encode_to_vec().into())
+        };
+        assert_eq!(asked_for(&status(3)), Some(Duration::new(3, 5)));
+        assert_eq!(asked_for(&status(-3)), None);
+        assert_eq!(asked_for(&Status::unavailable("later")), None);
     }
 
     #[test]

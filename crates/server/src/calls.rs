@@ -1,4 +1,4 @@
-//! The way of a call, whichever protocol it came by: its metadata, who calls, its deadline, its service.
+//! The way of a call, whichever protocol it came by: its metadata, who calls, its deadline, whether there is room for it, its service.
 //!
 //! One future, boxed once: what every call passes should cost little beside the call.
 
@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use http::{Request, Response};
-use identity::{PeerCertificate, ResourceMetadata};
+use http::{HeaderMap, Request, Response};
+use identity::{Caller, PeerCertificate, ResourceMetadata};
 use ops::stages;
 use tokio::time::Instant;
 use tonic::Status;
@@ -21,13 +21,14 @@ use tonic::service::Routes;
 use tower::Service;
 
 use crate::config::Authentication;
-use crate::connections::Peer;
+use crate::connections::{CameBy, Peer};
 use crate::deadline::Deadline;
 use crate::ending::{End, end_at};
 use crate::guard;
 use crate::metadata::Tag;
 use crate::observe::{Observed, Observing, Outcome};
 use crate::origin;
+use crate::overload::Overload;
 
 /// Services behind all that a call passes: those of gRPC, or another. A clone shares them.
 #[derive(Debug, Clone)]
@@ -37,6 +38,7 @@ pub(crate) struct Calls<S = Routes> {
     call_max: Duration,
     observing: Arc<Observing>,
     is_recorded: bool,
+    overload: Arc<Overload>,
 }
 
 /// The answer to one call, as it comes about.
@@ -48,13 +50,14 @@ impl Calls {
         services: Routes,
         authentication: Authentication,
         call_max: Duration,
-        observing: Arc<Observing>,
+        (observing, overload): (Arc<Observing>, Arc<Overload>),
     ) -> Self {
         Self {
             services: services.prepare(),
             authentication: Arc::new(authentication),
             call_max,
             observing,
+            overload,
             is_recorded: false,
         }
     }
@@ -75,6 +78,7 @@ impl Calls {
             call_max: self.call_max,
             observing: Arc::clone(&self.observing),
             is_recorded: self.is_recorded,
+            overload: Arc::clone(&self.overload),
         }
     }
 
@@ -123,28 +127,20 @@ where
         let path = uri.as_ref().map_or("", |uri| uri.path());
         let peer = request.extensions_mut().remove::<Peer>();
         let certificate = request.extensions_mut().remove::<Arc<PeerCertificate>>();
-        let admitted =
-            guard::admit(&self.authentication, path, request.headers(), certificate).await;
-        let caller = match admitted {
-            Ok(caller) => match peer {
-                Some(Peer(peer)) => caller.from_peer(peer),
-                None => caller,
-            },
-            Err(refused) => {
-                self.observing.note_refused(refused.why);
-                let (code, reason) = (refused.status.code(), refused.status.message());
-                tracing::info!(
-                    call = path,
-                    request = tag.id(),
-                    ?code,
-                    reason,
-                    "refused a caller"
-                );
-                return refused.into_http();
-            }
+        let asked = (path, request.headers());
+        let by = (&*self.authentication, &*self.observing);
+        let caller = match let_in(by, asked, (peer, certificate), tag).await {
+            Ok(caller) => caller,
+            Err(refused) => return refused,
         };
+        let came_by = request.extensions_mut().remove::<CameBy>();
+        let waited = came_by
+            .as_ref()
+            .map(|it| it.at.elapsed())
+            .unwrap_or_default();
+        self.overload.note_lag(waited);
         let deadline = match Deadline::of(request.headers(), self.call_max) {
-            Ok(deadline) => deadline,
+            Ok(deadline) => deadline.less(waited),
             Err(status) => {
                 let (request, code) = (tag.id(), status.code());
                 tracing::debug!(call = path, request, ?code, "no deadline can be read");
@@ -157,7 +153,18 @@ where
         }
         request.extensions_mut().insert(known);
         let started = Instant::now();
-        let handled = AssertUnwindSafe(deadline.keep(self.services.call(request)));
+        let handled = async {
+            let asked = (path, caller.name());
+            let room = self
+                .overload
+                .admit(asked, came_by.as_ref(), deadline.left(), request);
+            match room.await {
+                // Held until the answer begins.
+                Ok((_pass, request)) => self.services.call(request).await,
+                Err(refused) => Ok(refused),
+            }
+        };
+        let handled = AssertUnwindSafe(deadline.keep(handled));
         let response = handled.catch_unwind().await.unwrap_or_else(|_| {
             let caller = caller.name();
             tracing::error!(
@@ -203,5 +210,32 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Answer {
         Box::pin(self.clone().answer(request).map(Ok))
+    }
+}
+
+/// Who calls, or what they are told who are not let in.
+async fn let_in(
+    (authentication, observing): (&Authentication, &Observing),
+    (path, headers): (&str, &HeaderMap),
+    (peer, certificate): (Option<Peer>, Option<Arc<PeerCertificate>>),
+    tag: &Tag,
+) -> Result<Caller, Response<Body>> {
+    match guard::admit(authentication, path, headers, certificate).await {
+        Ok(caller) => Ok(match peer {
+            Some(Peer(peer)) => caller.from_peer(peer),
+            None => caller,
+        }),
+        Err(refused) => {
+            observing.note_refused(refused.why);
+            let (code, reason) = (refused.status.code(), refused.status.message());
+            tracing::info!(
+                call = path,
+                request = tag.id(),
+                ?code,
+                reason,
+                "refused a caller"
+            );
+            Err(refused.into_http())
+        }
     }
 }

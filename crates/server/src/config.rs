@@ -10,6 +10,7 @@ use identity::{Authenticator, Caller};
 use crate::authzen::PublicUrl;
 use crate::edge::Edge;
 use crate::observe::TraceSettings;
+use crate::overload;
 
 /// How the server listens and whom it lets in.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub struct Config {
     pub call_max: Duration,
     /// How long calls may take to end once the server stops.
     pub shutdown_grace: Duration,
+    /// How the server guards itself against more than it can do.
+    pub overload: overload::Settings,
 }
 
 impl Config {
@@ -58,6 +61,7 @@ impl Config {
             request_bytes_max: 4 << 20,
             call_max: Duration::from_secs(600),
             shutdown_grace: Duration::from_secs(10),
+            overload: overload::Settings::default(),
         }
     }
 }

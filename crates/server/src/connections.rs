@@ -1,13 +1,22 @@
 //! Connections: accepted, protected, served, and let end.
+//!
+//! Those that are too many are closed at once (`places`); what the others bring is read in turns (`pace`); one that is silent, does not take what
+//! it asked for, or has not asked for long, is ended (`line`); and what it began to send has to come (`incoming`).
 
+mod incoming;
+mod line;
+mod pace;
+mod places;
+
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use http::header::CONTENT_TYPE;
-use http::{Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -17,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::Status;
+use tokio::time::MissedTickBehavior;
 use tonic::body::Body;
 use tower::Service as _;
 
@@ -25,15 +34,29 @@ use crate::calls::{Answer, Calls};
 use crate::edge::is_for_proxies;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
+use crate::overload::Overload;
 use crate::starting::Waiting;
 use crate::tls::{Protocols, TlsHandle};
+use line::Fault;
+use pace::Paced;
+
+pub(crate) use incoming::BodyBytes;
+pub(crate) use line::{CameBy, Line, Patience};
+pub(crate) use pace::{Giving, Pacer};
+pub(crate) use places::Places;
 
 /// Streams that may be cancelled before they are read: a client that gives up on many calls at once is no attack.
 const PENDING_RESETS_MAX: usize = 1_024;
-/// Calls that one connection may have under way at once; more wait at the client.
-const CALLS_MAX: u32 = 4_096;
 /// How often an idle connection is asked whether it is there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long it may take to say so.
+const KEEPALIVE_WAIT: Duration = Duration::from_secs(20);
+/// The heads of one request, in bytes.
+const HEADERS_BYTES_MAX: u32 = 16 << 10;
+/// What is kept of an answer for a client that has not taken what came before it, in bytes.
+const SEND_BYTES_MAX: usize = 128 << 10;
+/// What is kept of a connection of HTTP/1, in bytes.
+const BUFFER_BYTES_MAX: usize = 128 << 10;
 /// How long a client may take to greet.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How long a client may take to send the head of a request of HTTP/1.
@@ -108,13 +131,26 @@ fn no_http() -> Response<Body> {
     response
 }
 
-/// Serves what comes to `listener` until `stopped`, and then what is under way.
+/// What the connections of a listener have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) overload: Arc<Overload>,
+    pub(crate) places: Arc<Places>,
+    /// None where what comes is read as it comes.
+    pub(crate) pacer: Option<Arc<Pacer>>,
+    /// Whether connections are to go elsewhere.
+    pub(crate) draining: watch::Receiver<bool>,
+    pub(crate) stopped: watch::Receiver<bool>,
+}
+
+/// Serves what comes to `listener` until it is stopped, and then what is under way.
 pub(crate) async fn serve(
     listener: Arc<TcpListener>,
     tls: Option<Arc<TlsHandle>>,
     front: Front,
-    mut stopped: watch::Receiver<bool>,
+    shared: Shared,
 ) {
+    let mut stopped = shared.stopped.clone();
     let mut connections = JoinSet::new();
     loop {
         // The end comes first: a connection that waits is for who listens next, if anybody does.
@@ -125,24 +161,39 @@ pub(crate) async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let front = front.clone();
-                connections.spawn(connection(
-                    stream,
-                    peer,
-                    tls.clone(),
-                    front,
-                    stopped.clone(),
-                ));
-            }
+            Ok(accepted) => take(&mut connections, accepted, (&tls, &front, &shared)),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+    // Those that the system has taken already are not to be cut off.
+    while let Some(Ok(accepted)) = listener.accept().now_or_never() {
+        take(&mut connections, accepted, (&tls, &front, &shared));
+    }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// Serves a connection in a task of its own; closes it where there is no place for it.
+fn take(
+    connections: &mut JoinSet<()>,
+    (stream, peer): (TcpStream, SocketAddr),
+    (tls, front, shared): (&Option<Arc<TlsHandle>>, &Front, &Shared),
+) {
+    let place = match shared.places.take(peer.ip()) {
+        Ok(place) => place,
+        Err(why) => {
+            shared.overload.note_connection(why.text());
+            return;
+        }
+    };
+    let (tls, front, shared) = (tls.clone(), front.clone(), shared.clone());
+    connections.spawn(async move {
+        connection(stream, peer, tls, front, shared).await;
+        drop(place);
+    });
 }
 
 async fn connection(
@@ -150,22 +201,26 @@ async fn connection(
     peer: SocketAddr,
     tls: Option<Arc<TlsHandle>>,
     front: Front,
-    stopped: watch::Receiver<bool>,
+    shared: Shared,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "a connection ended at once");
         return;
     }
+    let line = Line::new();
+    line.comes_from(RandomState::new().hash_one(peer));
+    let stream = Paced::new(stream, Arc::clone(&line), shared.pacer.clone());
     let Some(tls) = tls else {
-        return speak(stream, (peer, None), front, stopped).await;
+        return speak(stream, (peer, line, None), front, shared).await;
     };
     let acceptor = tls.acceptor(front.protocols());
     match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
+            line.note_handshake();
             let certificates = stream.get_ref().1.peer_certificates();
             let certificates = certificates.map(|it| it.iter().map(|it| it.clone().into_owned()));
             let certificate = certificates.and_then(|it| PeerCertificate::new(it.collect()));
-            speak(stream, (peer, certificate), front, stopped).await;
+            speak(stream, (peer, line, certificate), front, shared).await;
         }
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
@@ -175,39 +230,60 @@ async fn connection(
 /// Answers the requests of one connection until it ends, or the server does and they are answered.
 async fn speak(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    (peer, certificate): (SocketAddr, Option<Arc<PeerCertificate>>),
+    (peer, line, certificate): (SocketAddr, Arc<Line>, Option<Arc<PeerCertificate>>),
     front: Front,
-    mut stopped: watch::Receiver<bool>,
+    shared: Shared,
 ) {
+    let Shared {
+        overload,
+        draining,
+        mut stopped,
+        ..
+    } = shared;
+    let settings = overload.settings();
+    let (patience, stall_max) = (settings.patience(), settings.stall_max);
     let is_grpc_alone = matches!(front.protocols(), Protocols::Grpc);
+    let of_line = Arc::clone(&line);
     let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(whole);
+        let is_last = request.version() < Version::HTTP_2 && *draining.borrow();
+        let came_by = CameBy::now(&of_line);
+        let mut request =
+            request.map(|body| Body::new(incoming::Incoming::new(body, stall_max, &came_by.bytes)));
+        request.extensions_mut().insert(came_by);
         if let Some(certificate) = &certificate {
             request.extensions_mut().insert(Arc::clone(certificate));
         }
         request.extensions_mut().insert(Peer(peer));
-        front.clone().answer(request)
+        of_line.answering(front.clone().answer(request), is_last)
     });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_MAX);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEPALIVE)
-        .max_concurrent_streams(CALLS_MAX)
-        .max_pending_accept_reset_streams(PENDING_RESETS_MAX);
-    if is_grpc_alone {
-        builder = builder.http2_only();
-    }
+    let builder = builder(settings.connection_calls_max, is_grpc_alone);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = until(&mut stopped) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut looks = tokio::time::interval(patience.look_interval());
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_ending = false;
+    let ended = loop {
+        tokio::select! {
+            // First what has come: a client is not to blame for what this node has not got round to.
+            biased;
+            ended = connection.as_mut() => break ended,
+            () = until(&mut stopped), if !is_ending => {
+                is_ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            _ = looks.tick() => match line.fault(&patience) {
+                None => {}
+                Some(Fault::Idle) if is_ending => {}
+                Some(Fault::Idle) => {
+                    is_ending = true;
+                    overload.note_connection(Fault::Idle.text());
+                    connection.as_mut().graceful_shutdown();
+                }
+                Some(fault @ (Fault::Silent | Fault::Stalled)) => {
+                    overload.note_connection(fault.text());
+                    tracing::debug!(%peer, fault = fault.text(), "a connection was ended");
+                    return;
+                }
+            },
         }
     };
     if let Err(error) = ended {
@@ -215,14 +291,30 @@ async fn speak(
     }
 }
 
+/// What connections are held to, of which each may have `calls_max` calls under way.
+fn builder(calls_max: u32, is_grpc_alone: bool) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .header_read_timeout(HEAD_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE_WAIT)
+        .max_header_list_size(HEADERS_BYTES_MAX)
+        .max_send_buf_size(SEND_BYTES_MAX)
+        .max_concurrent_streams(calls_max)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX);
+    if is_grpc_alone {
+        builder = builder.http2_only();
+    }
+    builder
+}
+
 async fn until(stopped: &mut watch::Receiver<bool>) {
     // An error means that the server itself is gone, which is an end as well.
     let _gone = stopped.wait_for(|stopped| *stopped).await;
-}
-
-/// A body that breaks when its client goes away. A failure with the code Cancelled would pass for the end of the body,
-/// and a part of an import for the whole.
-fn whole(body: Incoming) -> Body {
-    let cut = |error: hyper::Error| Status::unavailable(format!("the request was cut: {error}"));
-    Body::new(body.map_err(cut))
 }

@@ -42,11 +42,27 @@ impl Deadline {
         })
     }
 
-    /// The answer of `answering`, if it comes in time.
+    /// The deadline of a call that waited so long already before it was looked at.
+    pub(crate) fn less(self, waited: Duration) -> Self {
+        Self {
+            allowed: self.allowed.saturating_sub(waited),
+            ends: self.ends.and_then(|ends| ends.checked_sub(waited)),
+        }
+    }
+
+    /// How long there is until the answer has to begin.
+    pub(crate) fn left(self) -> Duration {
+        self.allowed
+    }
+
+    /// The answer of `answering`, if it comes in time; nothing of it is begun once time is up.
     pub(crate) async fn keep(
         self,
         answering: impl Future<Output = Result<Response<Body>, Infallible>>,
     ) -> Response<Body> {
+        if self.allowed.is_zero() {
+            return End::Deadline.status().into_http();
+        }
         let Ok(answered) = tokio::time::timeout(self.allowed, answering).await else {
             return End::Deadline.status().into_http();
         };

@@ -13,7 +13,9 @@ mod routes;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, TE};
+use http::header::{
+    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, TE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::{BodyExt as _, Limited};
@@ -32,6 +34,7 @@ use crate::guard::ON_BEHALF_OF;
 use crate::http_api::{HttpApi, HttpApis, another_site, is_of_another_site};
 use crate::metadata::REQUEST_ID;
 use crate::observe::{CameBy, Protocol};
+use crate::overload::{Announced, RefusedOverHttp};
 use errors::Errors;
 use routes::{Route, Routes};
 
@@ -110,7 +113,10 @@ impl Gateway {
         };
         let call = self.call(route, Request::from_parts(head, body));
         let Ok(answer) = self.calls.clone().call(call).await;
-        response::transcoded(answer, &route.method, &self.errors).await
+        let refused = answer.extensions().get::<RefusedOverHttp>().cloned();
+        let mut answer = response::transcoded(answer, &route.method, &self.errors).await;
+        RefusedOverHttp::put(refused.as_ref(), &mut answer);
+        answer
     }
 
     /// The route of a request, or its answer where its body need not be read for it.
@@ -145,6 +151,10 @@ impl Gateway {
     /// The call that a request stands for.
     fn call(&self, route: &Route, request: Request<Body>) -> Request<Body> {
         let (mut head, body) = request.into_parts();
+        let length = head.headers.get(CONTENT_LENGTH);
+        if let Some(length) = length.and_then(|length| length.to_str().ok()?.parse().ok()) {
+            head.extensions.insert(Announced(length));
+        }
         head.headers = metadata(&head.headers);
         head.uri = Uri::from(route.grpc_path.clone());
         head.extensions.insert(CameBy {
@@ -232,7 +242,10 @@ mod tests {
             services,
             Authentication::None,
             std::time::Duration::from_secs(9),
-            Arc::new(Observing::new(None).unwrap()),
+            (
+                Arc::new(Observing::new(None).unwrap()),
+                crate::overload::Overload::new(crate::overload::Settings::default()),
+            ),
         );
         let gateway = Gateway::new(calls, Vec::new(), 1_024).unwrap();
         for (status, code, text) in [
@@ -255,7 +268,10 @@ mod tests {
             services,
             Authentication::None,
             std::time::Duration::from_secs(9),
-            Arc::new(Observing::new(None).unwrap()),
+            (
+                Arc::new(Observing::new(None).unwrap()),
+                crate::overload::Overload::new(crate::overload::Settings::default()),
+            ),
         );
         let gateway = Gateway::new(calls, Vec::new(), 1_024).unwrap();
         let request = Request::post("/v1/permissions/check")

@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use serde_json::{Map, Value};
 use tonic::Status;
 use tonic::body::Body;
@@ -25,6 +25,7 @@ use crate::calls::Calls;
 use crate::guard::Unknown;
 use crate::metadata::REQUEST_ID;
 use crate::observe::{CameBy, Protocol};
+use crate::overload::RefusedOverHttp;
 
 /// What a browser says of the page that asks.
 const FETCH_SITE: &str = "sec-fetch-site";
@@ -139,6 +140,12 @@ fn written(api: &dyn HttpApi, answer: Response<Body>) -> Response<Body> {
         None => status,
     };
     let mut failure = api.failure(&status);
+    let refused = answer.extensions().get::<RefusedOverHttp>();
+    RefusedOverHttp::put(refused, &mut failure);
+    if refused.is_some() && api.is_asked_by_proxies() {
+        // Proxies know a 403 as a verdict and this as none; of a 429 they make what they like.
+        *failure.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
     for name in [REQUEST_ID, WWW_AUTHENTICATE] {
         if let Some(value) = answer.headers().get(&name) {
             failure.headers_mut().insert(name, value.clone());

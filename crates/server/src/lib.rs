@@ -2,9 +2,10 @@
 //!
 //! [`listen`] and [`Listening::serve`] run a server over a node; `calls` is what every call passes, `gateway` the same
 //! services as JSON over HTTP; [`convert`] is the border, where messages become domain
-//! types and back; `error` has the one table from failures to codes. A library, so that tests start it in their process.
+//! types and back; `overload` what is refused when there is too much to do; `error` has the one table from failures to codes. A library, so that tests start it in their process.
 
 pub mod convert;
+pub mod overload;
 
 mod audit_tiles;
 mod authzed;
@@ -24,6 +25,8 @@ mod metadata;
 mod metrics;
 mod observe;
 mod origin;
+#[cfg(test)]
+mod polled;
 mod remit;
 mod serve;
 mod starting;

@@ -10,10 +10,12 @@ use ops::Node;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 use tonic::body::Body;
 
 use crate::edge::Edge;
 use crate::observe::{Observing, ProcessCollector};
+use crate::overload::Overload;
 use crate::tls::{CertificateCollector, TlsHandle};
 
 const OPEN_METRICS: HeaderValue =
@@ -27,18 +29,22 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 pub(crate) struct Metrics {
     node: Arc<Node>,
     registry: Registry,
+    /// Whether callers are to go elsewhere.
+    draining: watch::Receiver<bool>,
 }
 
 impl Metrics {
     pub(crate) fn new(
         node: Arc<Node>,
         edge: Option<&Edge>,
-        observing: &Arc<Observing>,
+        (observing, overload): (&Arc<Observing>, &Arc<Overload>),
+        draining: watch::Receiver<bool>,
         tls: Option<Arc<TlsHandle>>,
     ) -> Self {
         let mut registry = registry();
         node.register_metrics(&mut registry);
         observing.register(&mut registry);
+        overload.register(&mut registry);
         registry.register_collector(Box::new(ProcessCollector));
         if let Some(tls) = tls {
             registry.register_collector(Box::new(CertificateCollector(tls)));
@@ -46,7 +52,11 @@ impl Metrics {
         if let Some(edge) = edge {
             edge.register(&mut registry);
         }
-        Self { node, registry }
+        Self {
+            node,
+            registry,
+            draining,
+        }
     }
 
     /// With what a log of decisions counts of itself.
@@ -66,6 +76,9 @@ impl Metrics {
         }
         match request.uri().path() {
             "/metrics" => self.metrics(),
+            "/healthz" | "/readyz" if *self.draining.borrow() => {
+                told(StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned())
+            }
             "/healthz" | "/readyz" => of_node("ready", self.node.ready()),
             "/livez" => of_node("alive", self.node.alive()),
             _ => told(StatusCode::NOT_FOUND, PATHS.to_owned()),

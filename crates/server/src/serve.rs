@@ -23,6 +23,7 @@ use remit_proto::remit::v1::token_service_server::TokenServiceServer;
 use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 
 use crate::audit_tiles::AuditTiles;
@@ -30,13 +31,14 @@ use crate::authzed::{ExperimentalApi, PermissionsApi, SchemaApi, WatchApi};
 use crate::authzen::{AuthZen, PublicUrl};
 use crate::calls::Calls;
 use crate::config::{Config, HttpAddress};
-use crate::connections::{self, Front};
+use crate::connections::{self, Front, Giving, Pacer, Places, Shared};
 use crate::edge::{ExtAuthz, Judge, ProxyApi};
 use crate::gateway::{Gateway, RoutesError};
 use crate::http_api::HttpApi;
 use crate::kubernetes::Kubernetes;
 use crate::metrics::Metrics;
 use crate::observe::{Observing, TracesError};
+use crate::overload::{self, Overload, Tending};
 use crate::remit::{
     AccessApi, AuditApi, ExplainApi, NodeApi, RemitPermissionsApi, ReplicaApi, SchemaPlanApi,
     TokenApi,
@@ -166,57 +168,62 @@ impl Listening {
             tls,
             observing,
         } = self;
-        let grace = config.shutdown_grace;
-        let (stopping, stopped) = watch::channel(false);
+        let (grace, drain) = (config.shutdown_grace, config.overload.drain);
+        let (guard, stop_drain) = Guard::start(config.overload.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
-        let tokens = TokenApi::new(Arc::clone(&node), &config.authentication);
-        let tokens = TokenServiceServer::new(tokens);
-        let tokens = tokens.max_decoding_message_size(config.request_bytes_max);
         let judge = Judge::new(
             Arc::clone(&node),
             config.edge.clone(),
             config.authentication.clone(),
         );
-        let ext_authz = AuthorizationServer::new(ExtAuthz::new(judge.clone()));
-        let ext_authz = ext_authz.max_decoding_message_size(config.request_bytes_max);
-        let routes = Routes::new(health_service).add_service(tokens);
-        let routes = routes.add_service(ext_authz);
+        let routes = own_routes(&node, &config, (&judge, health_service));
         let services = services(&node, config.request_bytes_max, routes)?;
-        tokio::spawn(keep_health(Arc::clone(&node), health, stopped.clone()));
+        let draining = guard.shared.draining.clone();
+        tokio::spawn(keep_health(Arc::clone(&node), health, draining.clone()));
         let bytes_max = config.request_bytes_max;
-        let is_recorded = node.settings().decisions.is_some();
-        let watched = Arc::clone(&observing);
+        let overload = &guard.shared.overload;
+        let watched = (Arc::clone(&observing), Arc::clone(overload));
         let calls = Calls::new(services, config.authentication, config.call_max, watched);
-        let calls = calls.telling_origins(is_recorded);
+        let calls = calls.telling_origins(node.settings().decisions.is_some());
         let apis = http_apis(&node, config.public_url, judge, bytes_max);
         let gateway =
             |calls: &Calls| Gateway::new(calls.clone(), apis.clone(), bytes_max).map(Arc::new);
         let mut fronts = Vec::new();
+        let shared = &guard.shared;
         if let Some(listener) = bound.http {
-            fronts.push((listener, Front::Http(gateway(&calls)?)));
+            fronts.push((listener, Front::Http(gateway(&calls)?), shared.clone()));
         }
         let front = match config.http_addr {
             HttpAddress::WithGrpc => Front::Both(calls.clone(), gateway(&calls)?),
             HttpAddress::Own(_) | HttpAddress::Off => Front::Grpc(calls),
         };
-        fronts.push((bound.grpc.0, front));
+        fronts.push((bound.grpc.0, front, shared.clone()));
         if let Some((listener, _)) = bound.metrics {
             let edge = config.edge.as_deref();
-            let metrics = Metrics::new(Arc::clone(&node), edge, &observing, tls.clone());
-            let metrics = Arc::new(metrics.beside(config.decision_log.as_deref()));
-            fronts.push((listener, Front::Metrics(metrics)));
+            let counted = (&observing, overload);
+            let metrics = Metrics::new(Arc::clone(&node), edge, counted, draining, tls.clone());
+            let metrics = metrics.beside(config.decision_log.as_deref());
+            let front = Front::Metrics(Arc::new(metrics));
+            fronts.push((listener, front, guard.of_metrics()));
         }
         let mut serving = Vec::new();
-        for (listener, front) in fronts {
-            let (tls, stopped) = (tls.clone(), stopped.clone());
-            serving.push(connections::serve(listener, tls, front, stopped));
+        for (listener, front, shared) in fronts {
+            serving.push(connections::serve(listener, tls.clone(), front, shared));
         }
         let mut serving = futures_util::future::join_all(serving);
         tokio::select! {
             _ended = &mut serving => return Ok(()),
             () = stop => {}
         }
-        stopping.send_replace(true);
+        // Whoever sends callers here is told first, while those that come are still answered.
+        stop_drain.draining.send_replace(true);
+        if !drain.is_zero() {
+            tokio::select! {
+                _ended = &mut serving => return Ok(()),
+                () = tokio::time::sleep(drain) => {}
+            }
+        }
+        stop_drain.stopping.send_replace(true);
         // They would go on for the whole grace.
         node.end_watches();
         if tokio::time::timeout(grace, serving).await.is_err() {
@@ -225,6 +232,70 @@ impl Listening {
         observing.close().await;
         Ok(())
     }
+}
+
+/// Connections to the address of metrics: a place for each of those that look, however many call.
+const METRICS_CONNECTIONS_MAX: usize = 64;
+
+/// What guards a server while it serves.
+pub(crate) struct Guard {
+    pub(crate) shared: Shared,
+    _giving: Giving,
+    _tending: Tending,
+}
+
+/// What tells connections that the server stops: first to go elsewhere, then that it is time.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    draining: watch::Sender<bool>,
+    pub(crate) stopping: watch::Sender<bool>,
+}
+
+impl Guard {
+    pub(crate) fn start(settings: overload::Settings) -> (Self, Ends) {
+        let overload = Overload::new(settings);
+        let (pacer, giving) = Pacer::start();
+        let (draining, is_draining) = watch::channel(false);
+        let (stopping, stopped) = watch::channel(false);
+        let tending = overload.tend();
+        let shared = Shared {
+            places: Arc::clone(overload.places()),
+            overload,
+            pacer: Some(pacer),
+            draining: is_draining,
+            stopped,
+        };
+        let guard = Self {
+            shared,
+            _giving: giving,
+            _tending: tending,
+        };
+        (guard, Ends { draining, stopping })
+    }
+
+    /// For those who look after the server: nobody who calls is in their way.
+    pub(crate) fn of_metrics(&self) -> Shared {
+        Shared {
+            places: Places::new(METRICS_CONNECTIONS_MAX, None),
+            pacer: None,
+            ..self.shared.clone()
+        }
+    }
+}
+
+/// Services that are set to more than a node.
+fn own_routes(
+    node: &Arc<Node>,
+    config: &Config,
+    (judge, health): (&Judge, HealthServer<impl Health>),
+) -> Routes {
+    let bytes_max = config.request_bytes_max;
+    let tokens = TokenApi::new(Arc::clone(node), &config.authentication);
+    let tokens = TokenServiceServer::new(tokens).max_decoding_message_size(bytes_max);
+    let ext_authz = AuthorizationServer::new(ExtAuthz::new(judge.clone()));
+    let ext_authz = ext_authz.max_decoding_message_size(bytes_max);
+    let routes = Routes::new(health).add_service(tokens);
+    routes.add_service(ext_authz)
 }
 
 /// Every service, beside those that `routes` has. What is registered here is served over gRPC, and over HTTP if the
@@ -283,7 +354,7 @@ fn reflection<'a>() -> Result<tonic_reflection::server::Builder<'a>, ServeError>
 }
 
 /// Tells by the health service whether this node can answer; not once it stops.
-async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Receiver<bool>) {
+async fn keep_health(node: Arc<Node>, health: HealthReporter, mut stopped: watch::Receiver<bool>) {
     let mut told = None;
     loop {
         let is_stopped = *stopped.borrow();
@@ -300,6 +371,7 @@ async fn keep_health(node: Arc<Node>, health: HealthReporter, stopped: watch::Re
         if is_stopped {
             return;
         }
-        tokio::time::sleep(HEALTH_INTERVAL).await;
+        // An error means that the server is gone.
+        let _changed = tokio::time::timeout(HEALTH_INTERVAL, stopped.changed()).await;
     }
 }

@@ -13,7 +13,6 @@ use ops::{LoadProgress, Node};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -25,7 +24,8 @@ use crate::calls::Answer;
 use crate::config::{Authentication, Config, HttpAddress, Tls};
 use crate::connections::{self, Front, is_grpc};
 use crate::metrics::{self, PATHS, told};
-use crate::serve::{Listening, SERVICES, ServeError};
+use crate::overload;
+use crate::serve::{Ends, Guard, Listening, SERVICES, ServeError};
 use crate::tls::{Protocols, TlsHandle};
 
 /// The calls that are answered.
@@ -91,7 +91,7 @@ async fn bind(wanted: SocketAddr) -> Result<(Arc<TcpListener>, SocketAddr), Serv
 #[derive(Debug)]
 pub struct Starting {
     bound: Bound,
-    is_over: watch::Sender<bool>,
+    ends: Ends,
     health: HealthReporter,
 }
 
@@ -114,7 +114,8 @@ pub async fn start(
         health.set_service_status(name, status).await;
     }
     let waiting = Arc::new(Waiting::new(Routes::new(service), progress));
-    let (is_over, ended) = watch::channel(false);
+    let (guard, ends) = Guard::start(overload::Settings::default());
+    let guard = Arc::new(guard);
     let of_grpc = match addresses.http {
         HttpAddress::WithGrpc => Protocols::GrpcAndHttp,
         HttpAddress::Own(_) | HttpAddress::Off => Protocols::Grpc,
@@ -126,12 +127,20 @@ pub async fn start(
         .chain(metrics.map(|(listener, _)| (listener, Protocols::Metrics)));
     for (listener, protocols) in listeners {
         let front = Front::Waiting(Arc::clone(&waiting), protocols);
-        let (listener, tls, ended) = (Arc::clone(listener), tls.clone(), ended.clone());
-        tokio::spawn(connections::serve(listener, tls, front, ended));
+        let shared = match protocols {
+            Protocols::Grpc | Protocols::GrpcAndHttp => guard.shared.clone(),
+            Protocols::Metrics => guard.of_metrics(),
+        };
+        let serving = connections::serve(Arc::clone(listener), tls.clone(), front, shared);
+        let guard = Arc::clone(&guard);
+        tokio::spawn(async move {
+            serving.await;
+            drop(guard);
+        });
     }
     Ok(Starting {
         bound,
-        is_over,
+        ends,
         health,
     })
 }
@@ -160,7 +169,7 @@ impl Starting {
         config: Config,
     ) -> Result<Listening, ServeError> {
         let listening = Listening::on(self.bound, node, config)?;
-        self.is_over.send_replace(true);
+        self.ends.stopping.send_replace(true);
         for name in SERVICES {
             // Or a watch of it would keep its connection, and go on saying what is not true any more.
             self.health.clear_service_status(name).await;

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use server::PublicUrl;
 
-use super::AuditSigning;
 use super::traces::Traces;
+use super::{AuditSigning, Overload};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -190,6 +190,8 @@ pub(crate) struct Serve {
     pub(crate) decision_log: super::decision_log::DecisionLog,
     #[command(flatten)]
     pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) overload: Overload,
     /// How to write the log: `text` for people, `json` for programs.
     #[arg(long, env = "REMIT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,

@@ -6,6 +6,7 @@ mod decisions;
 mod demo;
 mod loading;
 mod log;
+mod overload;
 pub(crate) mod reload;
 
 use std::net::SocketAddr;
@@ -67,6 +68,8 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     }
     in_use.edge = sources.edge()?;
     in_use.decision_log = log.clone();
+    in_use.limits = sources.limits()?;
+    overload::raise_file_limit(&arguments.overload);
     tend(&node, &arguments);
     audit::sign(&node, &arguments.audit)?;
     let config = Config {
@@ -82,6 +85,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         request_bytes_max: arguments.limits.request_bytes_max,
         call_max: Duration::from_secs(arguments.call_seconds_max),
         shutdown_grace: Duration::from_secs(arguments.shutdown_grace_seconds),
+        overload: overload::settings(&arguments.overload, Arc::clone(&in_use.limits)),
     };
     let listening = starting.loaded(Arc::clone(&node), config).await?;
     in_use.tls = listening.tls();

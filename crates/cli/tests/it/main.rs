@@ -24,6 +24,8 @@ mod reload;
 #[cfg(test)]
 mod replica;
 mod starting;
+#[cfg(test)]
+mod stopping;
 mod tokens;
 mod versions;
 mod watch;

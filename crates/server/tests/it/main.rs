@@ -26,6 +26,7 @@ mod metrics;
 mod observe;
 mod older_names;
 mod otlp;
+mod overload;
 mod peer;
 mod reflection;
 mod refusals;

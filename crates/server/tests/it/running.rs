@@ -188,6 +188,23 @@ async fn let_do(node: &Node, callers: &[&str]) {
     ops::write::write(node, &anybody, write).await.unwrap();
 }
 
+/// A server that guards itself by `settings`.
+pub(crate) async fn start_guarded(settings: server::overload::Settings) -> Running {
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::memory().unwrap());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let node = Node::start(Arc::clone(&store), Arc::clone(&clock), Settings::default());
+    let node = node.await.unwrap();
+    let authenticator = authenticator(&node, identity::Settings::default(), clock);
+    let config = Config {
+        http_addr: HttpAddress::Own("127.0.0.1:0".parse().unwrap()),
+        metrics_addr: Some("127.0.0.1:0".parse().unwrap()),
+        call_max: Duration::from_secs(60),
+        overload: settings,
+        ..Config::new(Authentication::Required(authenticator))
+    };
+    serve_as(node, store, config).await
+}
+
 async fn serve(
     node: Arc<Node>,
     store: Arc<dyn Store>,
@@ -241,6 +258,20 @@ impl Running {
             connect_timeout: Duration::from_secs(5),
         };
         Client::connect(&connection).await.unwrap()
+    }
+
+    /// A client, if a connection can be had.
+    pub(crate) async fn try_client(
+        &self,
+        transport: Transport,
+    ) -> Result<Client, remit_client::ConnectError> {
+        let connection = Connection {
+            endpoint: self.endpoint.clone(),
+            key: Some(KEY.to_owned()),
+            transport,
+            connect_timeout: Duration::from_secs(5),
+        };
+        Client::connect(&connection).await
     }
 
     /// Stops the server and lets go of the store.

@@ -14,6 +14,7 @@ use edge::Rules;
 use identity::{Authenticator, PresharedKeys, Settings, TokenKeys};
 use model::Clock;
 use ops::Node;
+use server::overload::{Limits, LimitsInForce};
 use server::{Authentication, Edge, Tls, TlsHandle};
 use tokio::signal::unix::Signal;
 
@@ -32,6 +33,7 @@ pub(crate) struct Sources {
     token_key_file: Option<PathBuf>,
     edge_rules: Option<PathBuf>,
     decision_log: Option<PathBuf>,
+    limits: Option<PathBuf>,
     settings: Option<PathBuf>,
     tls: Option<TlsFiles>,
 }
@@ -51,6 +53,7 @@ pub(super) struct InUse {
     pub(super) tls: Option<Arc<TlsHandle>>,
     pub(super) edge: Option<Arc<Edge>>,
     pub(super) decision_log: Option<Arc<DecisionLog>>,
+    pub(super) limits: Arc<LimitsInForce>,
     /// The files that the settings were read from.
     settings_files: Vec<PathBuf>,
 }
@@ -64,6 +67,7 @@ impl Sources {
             token_key_file: arguments.token_key_file.clone(),
             edge_rules: arguments.edge_rules.clone(),
             decision_log: arguments.decision_log.rules.clone(),
+            limits: arguments.overload.limits_file.clone(),
             settings: arguments.identity.clone(),
             tls: tls.map(|(certificate, key)| TlsFiles {
                 certificate,
@@ -81,6 +85,7 @@ impl Sources {
             &self.settings,
             &self.edge_rules,
             &self.decision_log,
+            &self.limits,
         ];
         self.tls.is_some() || files.into_iter().any(Option::is_some)
     }
@@ -119,6 +124,7 @@ impl Sources {
             tls: None,
             edge: None,
             decision_log: None,
+            limits: LimitsInForce::new(Limits::default()),
             settings_files,
         };
         Ok((Authentication::Required(authenticator), in_use))
@@ -157,6 +163,9 @@ impl Sources {
         if self.edge_rules.is_some() {
             read.push(("rules for proxies", self.edge().map(drop)));
         }
+        if self.limits.is_some() {
+            read.push(("limits of callers", self.limits().map(drop)));
+        }
         if self.tls.is_some() {
             let tls = self.tls().and_then(|tls| match tls {
                 Some(tls) => Ok(tls.check()?),
@@ -165,6 +174,12 @@ impl Sources {
             read.push(("certificate and key", tls));
         }
         read
+    }
+
+    /// How much callers may ask for.
+    pub(super) fn limits(&self) -> anyhow::Result<Arc<LimitsInForce>> {
+        let limits = self.limits.as_deref().map(limits).transpose()?;
+        Ok(LimitsInForce::new(limits.unwrap_or_default()))
     }
 
     fn settings(&self) -> anyhow::Result<Settings> {
@@ -276,6 +291,12 @@ impl Sources {
                 Ok(())
             },
         );
+        tell("limits of callers", self.limits.is_some(), || {
+            if let Some(file) = &self.limits {
+                in_use.limits.replace(limits(file)?);
+            }
+            Ok(())
+        });
         tell("certificate", self.tls.is_some(), || {
             if let (Some(handle), Some(tls)) = (&in_use.tls, self.tls()?) {
                 handle.replace(&tls)?;
@@ -297,6 +318,7 @@ impl Sources {
             .chain(&self.settings)
             .chain(&self.edge_rules)
             .chain(&self.decision_log)
+            .chain(&self.limits)
             .chain(tls);
         let files = named.chain(&in_use.settings_files);
         files.map(mark).collect()
@@ -312,6 +334,7 @@ impl InUse {
             tls: None,
             edge: None,
             decision_log: None,
+            limits: LimitsInForce::new(Limits::default()),
             settings_files: Vec::new(),
         }
     }
@@ -369,6 +392,11 @@ fn warn_of_short(keys: &PresharedKeys) {
 fn rules(path: &Path) -> anyhow::Result<Rules> {
     let rules = Rules::read(&path.display().to_string(), &read(path)?);
     rules.with_context(|| format!("`{}` is no file of rules for proxies", path.display()))
+}
+
+fn limits(path: &Path) -> anyhow::Result<Limits> {
+    let limits = Limits::read(&read(path)?);
+    limits.with_context(|| format!("`{}` is no file of limits of callers", path.display()))
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
