@@ -374,9 +374,9 @@ async fn each_operation_refuses_somebody_who_may_not_over_http() {
         let message = error["message"].as_str().unwrap_or_default();
         assert!(is_refusal(code, message), "{path}: {told}");
     }
-    let mut others = served
-        .difference(&asked)
-        .filter(|path| **path != "/healthz" && !path.starts_with("/edge/") && !path.starts_with("/audit/"));
+    let mut others = served.difference(&asked).filter(|path| {
+        **path != "/healthz" && !path.starts_with("/edge/") && !path.starts_with("/audit/")
+    });
     let is_asked = |path: &&str| standard(path).is_some() || is_of_kubernetes(path);
     assert!(others.all(is_asked), "{served:?}");
     running.stop().await;
@@ -476,7 +476,12 @@ async fn the_tiles_of_the_audit_log_are_for_auditors() {
         ("/audit/tile/entries/000", 404),
         ("/audit/elsewhere", 404),
     ] {
-        assert_eq!(http.ask(ask(path, KEY)).await.code, code, "{path}");
+        let (head, body) = http.send(ask(path, KEY)).await.into_parts();
+        let bytes = http_body_util::BodyExt::collect(body).await.unwrap();
+        assert_eq!(head.status, code, "{path}");
+        if code == 200 {
+            assert_eq!(bytes.to_bytes().len(), 3 * 32, "{path}");
+        }
         assert_eq!(http.ask(ask(path, "second-key")).await.code, 403, "{path}");
     }
     running.stop().await;
