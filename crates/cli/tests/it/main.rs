@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+// The attribute tells the lints that everything below is test code, helpers included.
+#[cfg(test)]
 mod audit;
 mod drills;
 mod edge;
@@ -10,7 +12,6 @@ mod identity;
 mod keys;
 mod kubernetes;
 mod lookup;
-// The attribute tells the lints that everything below is test code, helpers included.
 #[cfg(test)]
 mod nodes;
 #[cfg(test)]

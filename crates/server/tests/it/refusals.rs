@@ -93,11 +93,16 @@ fn request(method: &str) -> Value {
         // Of another store: that it is not known is an answer.
         "VerifyToken" => json!({ "token": { "token": STRANGE_TOKEN } }),
         "Mint" => json!({ "lifeSeconds": "60" }),
-        "ProveAudit" => json!({ "size": "1", "index": "0" }),
-        "EraseFromAudit" => {
-            json!({ "subject": user["object"], "reason": "TICKET-1", "dryRun": true })
-        }
         "CreateKey" | "RevokeKey" => json!({ "name": "made" }),
+        other => of_audit(other, &user["object"]),
+    }
+}
+
+/// A request for an operation on the audit log.
+fn of_audit(method: &str, user: &Value) -> Value {
+    match method {
+        "ProveAudit" => json!({ "size": "1", "index": "0" }),
+        "EraseFromAudit" => json!({ "subject": user, "reason": "TICKET-1", "dryRun": true }),
         other => {
             panic!("no request for `{other}`: add one, so that it is known that it can be refused")
         }
