@@ -73,7 +73,7 @@ fn filled(at: &Path) -> Served {
 }
 
 #[test]
-fn what_was_done_is_found_exported_verified_and_proven() {
+fn what_was_done_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let _served = filled(at);
@@ -112,7 +112,13 @@ fn what_was_done_is_found_exported_verified_and_proven() {
         "{table}"
     );
     assert_eq!(run(at, &["audit", "search", "--kind", "other"]).0, 4);
+}
 
+#[test]
+fn what_was_done_is_exported_verified_and_proven() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let _served = filled(at);
     assert_eq!(signed(at), 4);
     done(at, &["audit", "export", "audit.jsonl"]);
     let verify = ["audit", "verify", "audit.jsonl", "--key", "audit.pub"];

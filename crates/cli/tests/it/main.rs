@@ -17,7 +17,6 @@ mod identity;
 mod keys;
 mod kubernetes;
 mod lookup;
-// The attribute tells the lints that everything below is test code, helpers included.
 #[cfg(test)]
 mod nodes;
 mod reload;

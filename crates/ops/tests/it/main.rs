@@ -8,6 +8,8 @@
 
 mod access;
 mod agreement;
+// The attribute tells the lints that everything below is test code, helpers included.
+#[cfg(test)]
 mod audit;
 mod clock_offset;
 mod digest;

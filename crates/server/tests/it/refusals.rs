@@ -98,11 +98,16 @@ fn request(method: &str) -> Value {
         // Of another store: that it is not known is an answer.
         "VerifyToken" => json!({ "token": { "token": STRANGE_TOKEN } }),
         "Mint" => json!({ "lifeSeconds": "60" }),
-        "ProveAudit" => json!({ "size": "1", "index": "0" }),
-        "EraseFromAudit" => {
-            json!({ "subject": user["object"], "reason": "TICKET-1", "dryRun": true })
-        }
         "CreateKey" | "RevokeKey" => json!({ "name": "made" }),
+        other => of_audit(other, &user["object"]),
+    }
+}
+
+/// A request for an operation on the audit log.
+fn of_audit(method: &str, user: &Value) -> Value {
+    match method {
+        "ProveAudit" => json!({ "size": "1", "index": "0" }),
+        "EraseFromAudit" => json!({ "subject": user, "reason": "TICKET-1", "dryRun": true }),
         other => {
             panic!("no request for `{other}`: add one, so that it is known that it can be refused")
         }
@@ -488,7 +493,12 @@ async fn the_tiles_of_the_audit_log_are_for_auditors() {
         ("/audit/tile/entries/000", 404),
         ("/audit/elsewhere", 404),
     ] {
-        assert_eq!(http.ask(ask(path, KEY)).await.code, code, "{path}");
+        let (head, body) = http.send(ask(path, KEY)).await.into_parts();
+        let bytes = http_body_util::BodyExt::collect(body).await.unwrap();
+        assert_eq!(head.status, code, "{path}");
+        if code == 200 {
+            assert_eq!(bytes.to_bytes().len(), 3 * 32, "{path}");
+        }
         assert_eq!(http.ask(ask(path, "second-key")).await.code, 403, "{path}");
     }
     running.stop().await;

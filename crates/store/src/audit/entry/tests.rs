@@ -1,5 +1,6 @@
 //! What an entry keeps, and what is left of it once parts were removed.
 
+use super::body::Salts;
 use super::*;
 
 fn parts() -> Vec<Part> {
