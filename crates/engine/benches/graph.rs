@@ -105,6 +105,7 @@ fn report(label: &str, snapshot: &Snapshot) {
         ids_bytes,
         edge_count,
         id_count,
+        ..
     } = snapshot.resident_bytes();
     eprintln!(
         "{label}: {:.2} bytes an edge (both directions, {edge_count} edges), {:.2} bytes an id ({id_count} ids)",
@@ -170,6 +171,7 @@ fn churn(schema: &Arc<Schema>) {
         let MemoryUse {
             edges_bytes,
             ids_bytes,
+            ..,
             ..
         } = snapshot.resident_bytes();
         eprintln!(

@@ -8,11 +8,7 @@ use arc_swap::ArcSwap;
 use engine::graph::Snapshot;
 use identity::RecordedKeys;
 use model::{Clock, CommitHash, Revision, Timestamp, Token};
-use prometheus_client::registry::Registry;
-use store::{
-    Base, CommitError, CommitRequest, Committed, Head, Position, Store, StoreIdentity,
-    TokenRefused, TokenVerdict,
-};
+use store::{Base, CommitError, Head, Position, Store, StoreIdentity, TokenRefused, TokenVerdict};
 use tokio::sync::watch;
 
 use crate::access;
@@ -25,11 +21,10 @@ use crate::follow::{self, FollowError, Follower, RecentHashes};
 use crate::head::HeadQuestions;
 use crate::history::History;
 use crate::lookup::{Kept, Turns};
-use crate::metrics::{self, CommitOutcome, Metrics, NodeCollector, StoreTimes, Timed};
+use crate::metrics::{Metrics, StoreTimes, Timed};
 use crate::records::Records;
 use crate::replica::Replicas;
 use crate::settings::Settings;
-use crate::stages;
 use crate::watch::Watches;
 
 /// The newest snapshot of a node, with what its token and a commit against it need.
@@ -205,13 +200,6 @@ impl Node {
         Arc::clone(&self.recorded_keys)
     }
 
-    /// Adds what can be measured of this node.
-    pub fn register_metrics(self: &Arc<Self>, registry: &mut Registry) {
-        self.metrics.register(registry);
-        registry.register_collector(Box::new(NodeCollector::new(self)));
-        tokio::spawn(metrics::measure(Arc::downgrade(self)));
-    }
-
     /// How long ago this node was last confirmed to be at the head of its store; [`Duration::MAX`] if it never was.
     #[must_use]
     pub fn confirmed_ago(&self) -> Duration {
@@ -343,20 +331,6 @@ impl Node {
 
     pub(crate) fn replicas(&self) -> &Replicas {
         &self.replicas
-    }
-
-    /// Hands a commit to the store.
-    pub(crate) async fn make_durable(
-        &self,
-        request: CommitRequest,
-    ) -> Result<Committed, CommitError> {
-        let _stage = stages::begin("store commit");
-        let _waiting = self.metrics.commit_waits();
-        let begun = Instant::now();
-        let result = self.store.commit(request).await;
-        self.metrics
-            .note_commit(CommitOutcome::of(&result), begun.elapsed());
-        result
     }
 
     /// The head of the store at some instant after the call.

@@ -161,6 +161,7 @@ fn report(label: &str, snapshot: &Snapshot) {
         ids_bytes,
         edge_count,
         id_count,
+        ..
     } = snapshot.resident_bytes();
     let edges = edge_count as f64;
     eprintln!(
