@@ -171,7 +171,6 @@ fn churn(schema: &Arc<Schema>) {
         let MemoryUse {
             edges_bytes,
             ids_bytes,
-            ..,
             ..
         } = snapshot.resident_bytes();
         eprintln!(
