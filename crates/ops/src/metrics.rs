@@ -8,9 +8,9 @@ mod memory;
 mod store;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ::store::{CommitError, Committed};
+use ::store::{CommitError, CommitRequest, Committed};
 use model::Timestamp;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -20,9 +20,12 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use schema::Schema;
 
-pub(crate) use collector::NodeCollector;
+use crate::node::Node;
+use crate::stages;
+
+use collector::NodeCollector;
 pub(crate) use decisions::Decisions;
-pub(crate) use memory::measure;
+use memory::measure;
 pub(crate) use store::{StoreTimes, Timed};
 
 /// Bounds from what a node beside the store reaches to what somebody will be called for, in seconds.
@@ -294,6 +297,30 @@ impl Metrics {
     pub(crate) fn note_comparison(&self, outcome: ComparisonOutcome) {
         let of = self.comparisons.get_or_create(&OfComparison { outcome });
         of.inc();
+    }
+}
+
+impl Node {
+    /// Adds what can be measured of this node.
+    pub fn register_metrics(self: &Arc<Self>, registry: &mut Registry) {
+        self.metrics().register(registry);
+        self.load_progress().register(registry);
+        registry.register_collector(Box::new(NodeCollector::new(self)));
+        tokio::spawn(measure(Arc::downgrade(self)));
+    }
+
+    /// Hands a commit to the store.
+    pub(crate) async fn make_durable(
+        &self,
+        request: CommitRequest,
+    ) -> Result<Committed, CommitError> {
+        let _stage = stages::begin("store commit");
+        let _waiting = self.metrics().commit_waits();
+        let begun = Instant::now();
+        let result = self.store().commit(request).await;
+        self.metrics()
+            .note_commit(CommitOutcome::of(&result), begun.elapsed());
+        result
     }
 }
 

@@ -10,11 +10,7 @@ use arc_swap::ArcSwap;
 use engine::graph::Snapshot;
 use identity::RecordedKeys;
 use model::{Clock, CommitHash, Revision, Timestamp, Token};
-use prometheus_client::registry::Registry;
-use store::{
-    Base, CommitError, CommitRequest, Committed, Head, Position, Store, StoreIdentity,
-    TokenRefused, TokenVerdict,
-};
+use store::{Base, CommitError, Head, Position, Store, StoreIdentity, TokenRefused, TokenVerdict};
 use tokio::sync::watch;
 
 use crate::access;
@@ -29,13 +25,12 @@ use crate::history::History;
 use crate::live_settings::LiveSettings;
 use crate::load_progress::LoadProgress;
 use crate::lookup::{Kept, Turns};
-use crate::metrics::{self, CommitOutcome, Metrics, NodeCollector, StoreTimes, Timed};
+use crate::metrics::{Metrics, StoreTimes, Timed};
 use crate::pulse::Pulse;
 use crate::records::Records;
 use crate::replay::LockLog;
 use crate::replica::Replicas;
 use crate::settings::Settings;
-use crate::stages;
 use crate::watch::Watches;
 
 /// The newest snapshot of a node, with what its token and a commit against it need.
@@ -233,12 +228,8 @@ impl Node {
         Arc::clone(&self.recorded_keys)
     }
 
-    /// Adds what can be measured of this node.
-    pub fn register_metrics(self: &Arc<Self>, registry: &mut Registry) {
-        self.metrics.register(registry);
-        self.load.register(registry);
-        registry.register_collector(Box::new(NodeCollector::new(self)));
-        tokio::spawn(metrics::measure(Arc::downgrade(self)));
+    pub(crate) fn load_progress(&self) -> &LoadProgress {
+        &self.load
     }
 
     pub(crate) fn follower(&self) -> &Pulse {
@@ -340,20 +331,6 @@ impl Node {
 
     pub(crate) fn replicas(&self) -> &Replicas {
         &self.replicas
-    }
-
-    /// Hands a commit to the store.
-    pub(crate) async fn make_durable(
-        &self,
-        request: CommitRequest,
-    ) -> Result<Committed, CommitError> {
-        let _stage = stages::begin("store commit");
-        let _waiting = self.metrics.commit_waits();
-        let begun = Instant::now();
-        let result = self.store.commit(request).await;
-        self.metrics
-            .note_commit(CommitOutcome::of(&result), begun.elapsed());
-        result
     }
 
     /// The head of the store at some instant after the call.

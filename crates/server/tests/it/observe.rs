@@ -57,6 +57,9 @@ async fn calls_and_decisions_are_counted_by_names_of_the_server() {
         "resource": { "type": "doc", "id": "a" },
     });
     http.well("/access/v1/evaluation", question).await;
+    let filter = json!({ "relationshipFilter": { "resourceType": "doc" } });
+    let read = http.post("/v1/relationships/read", filter).await;
+    assert_eq!((read.code, read.lines().len()), (200, 1));
     let text = told(&running).await;
     let calls = |protocol: &str, method: &str, outcome: &str| {
         let labels = format!("protocol=\"{protocol}\",method=\"{method}\",outcome=\"{outcome}\"");
@@ -66,6 +69,8 @@ async fn calls_and_decisions_are_counted_by_names_of_the_server() {
     assert_eq!(calls("grpc", CHECK, "UNAUTHENTICATED"), 1.0);
     assert_eq!(calls("http", CHECK, "FAILED_PRECONDITION"), 1.0);
     assert_eq!(calls("authzen", "evaluation", "OK"), 1.0);
+    let streamed = "authzed.api.v1.PermissionsService/ReadRelationships";
+    assert_eq!(calls("http", streamed, "OK"), 1.0);
     let took = format!("remit_call_seconds_count{{protocol=\"grpc\",method=\"{CHECK}\"}}");
     assert_eq!(series(&text, &took), 7.0);
     let decided = |permission: &str, decision: &str| {
