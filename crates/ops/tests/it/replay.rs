@@ -145,7 +145,7 @@ async fn asked(seed: u64) -> (Arc<Node>, Vec<Kept>) {
 
 /// Whether a row is to be there more often than not; by its text, so that the runs of a seed are alike.
 fn rng_keeps(row: &model::Relationship) -> bool {
-    row.to_string().len() % 3 != 0
+    !row.to_string().len().is_multiple_of(3)
 }
 
 #[tokio::test(flavor = "multi_thread")]
