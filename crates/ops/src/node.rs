@@ -228,7 +228,7 @@ impl Node {
         Arc::clone(&self.recorded_keys)
     }
 
-    pub(crate) fn load_progress(&self) -> &LoadProgress {
+    pub(crate) fn load_progress(&self) -> &Arc<LoadProgress> {
         &self.load
     }
 

@@ -1,7 +1,7 @@
 //! The files that a server is given: whether they can be used, and who may read those that are secret.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::Finding;
@@ -10,6 +10,7 @@ use crate::commands::serve::credentials::Sources;
 
 /// What a file's group may do, and everybody else.
 const GROUP: u32 = 0o070;
+const GROUP_READS: u32 = 0o040;
 const OTHERS: u32 = 0o007;
 
 pub(super) fn look(serve: &Serve) -> Vec<Finding> {
@@ -47,11 +48,16 @@ fn is_in_arguments(flag: &str) -> bool {
     })
 }
 
+/// Whether a file is not this process's own: its group is how it is let read it, then.
+fn is_anothers(owner: u32) -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() != owner)
+}
+
 /// Who may read or change a file that is secret.
 pub(super) fn permissions(check: &str, path: &Path) -> Finding {
     let shown = path.display();
-    let mode = match fs::metadata(path) {
-        Ok(metadata) => metadata.permissions().mode() & 0o777,
+    let (mode, owner) = match fs::metadata(path) {
+        Ok(metadata) => (metadata.permissions().mode() & 0o777, metadata.uid()),
         Err(error) => {
             let found = format!("`{shown}`: {error}");
             return Finding::fail(
@@ -65,7 +71,7 @@ pub(super) fn permissions(check: &str, path: &Path) -> Finding {
     let advice = format!("chmod 0600 {shown}");
     if mode & OTHERS != 0 {
         Finding::fail(check, format!("{found}: anybody here may use it"), &advice)
-    } else if mode & GROUP != 0 {
+    } else if mode & GROUP != 0 && !(mode & GROUP == GROUP_READS && is_anothers(owner)) {
         Finding::warn(check, format!("{found}: its group may use it"), &advice)
     } else {
         Finding::ok(check, found)
