@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use model::{Clock, Limits, SystemClock};
 use ops::{LoadProgress, Node, Settings, replica, watch};
-use server::{Addresses, Authentication, Config, HttpAddress, Listening};
+use server::{Addresses, Authentication, Config, HttpAddress, Listening, Tls};
 use store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -32,6 +32,7 @@ const DEFAULT_STORE: &str = "remit.db";
 pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     let set_log = log::start(&arguments.log, arguments.log_format)?;
     check_exposure(&arguments)?;
+    overload::raise_file_limit(&arguments.overload);
     // Listened for from the start: a node that loads is not to be ended by it.
     let sources = Sources::of(&arguments);
     let configured = Configured::begin()?;
@@ -69,24 +70,10 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     in_use.edge = sources.edge()?;
     in_use.decision_log = log.clone();
     in_use.limits = sources.limits()?;
-    overload::raise_file_limit(&arguments.overload);
     tend(&node, &arguments);
     audit::sign(&node, &arguments.audit)?;
-    let config = Config {
-        grpc_addr: addresses.grpc,
-        http_addr: addresses.http,
-        metrics_addr: addresses.metrics,
-        public_url: arguments.public_url.clone(),
-        edge: in_use.edge.clone(),
-        traces: arguments.traces.settings()?,
-        decision_log: log.clone(),
-        tls,
-        authentication,
-        request_bytes_max: arguments.limits.request_bytes_max,
-        call_max: Duration::from_secs(arguments.call_seconds_max),
-        shutdown_grace: Duration::from_secs(arguments.shutdown_grace_seconds),
-        overload: overload::settings(&arguments.overload, Arc::clone(&in_use.limits)),
-    };
+    let of_server = (addresses, tls, authentication);
+    let config = config(&arguments, &in_use, of_server)?;
     let listening = starting.loaded(Arc::clone(&node), config).await?;
     in_use.tls = listening.tls();
     if let Some(hangups) = hangups {
@@ -94,6 +81,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         tokio::spawn(sources.keep(hangups, in_use, reload));
     }
     let stop = Stop::listen()?;
+    let grace = Duration::from_secs(arguments.shutdown_grace_seconds);
     tokio::spawn(say_ready(
         Arc::clone(&node),
         Places::of(&listening),
@@ -102,7 +90,6 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     listening.serve(stop.asked()).await?;
     node.stop();
     if let Some(log) = log {
-        let grace = Duration::from_secs(arguments.shutdown_grace_seconds);
         decisions::stop(log, grace).await;
     }
     store
@@ -111,6 +98,29 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
         .context("the store did not close well")?;
     tracing::info!("stopped");
     Ok(Outcome::Success)
+}
+
+/// What the server is set to, of which `in_use` has what is read again.
+fn config(
+    arguments: &Serve,
+    in_use: &InUse,
+    (addresses, tls, authentication): (Addresses, Option<Tls>, Authentication),
+) -> anyhow::Result<Config> {
+    Ok(Config {
+        grpc_addr: addresses.grpc,
+        http_addr: addresses.http,
+        metrics_addr: addresses.metrics,
+        public_url: arguments.public_url.clone(),
+        edge: in_use.edge.clone(),
+        traces: arguments.traces.settings()?,
+        decision_log: in_use.decision_log.clone(),
+        tls,
+        authentication,
+        request_bytes_max: arguments.limits.request_bytes_max,
+        call_max: Duration::from_secs(arguments.call_seconds_max),
+        shutdown_grace: Duration::from_secs(arguments.shutdown_grace_seconds),
+        overload: overload::settings(&arguments.overload, Arc::clone(&in_use.limits)),
+    })
 }
 
 /// Starts what a node does beside answering.

@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(gate.enter(&storm, LONG).await.unwrap_err(), Refusal::Full);
         let mut other = Box::pin(gate.enter(&polite, LONG));
         assert!(polled(&mut other).await.is_pending());
-        waits.remove(0);
+        drop(waits.remove(0));
         drop(other);
         assert_eq!(gate.waiting(), 1);
         drop(held);
