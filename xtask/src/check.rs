@@ -9,6 +9,7 @@ use crate::deploy::deploy;
 use crate::fuzz::fuzz;
 use crate::mutants::mutants;
 use crate::supply::supply;
+use crate::upgrade::upgrade;
 
 /// Sets up what the tests need and runs them all.
 ///
@@ -30,6 +31,7 @@ pub fn check() -> anyhow::Result<()> {
     supply()?;
     install_programs()?;
     run("cargo", &["test", "--workspace"])?;
+    upgrade()?;
     mutants()?;
     fuzz()?;
     peer()?;

@@ -11,6 +11,7 @@ pub mod fuzz;
 pub mod mutants;
 pub mod release;
 pub mod supply;
+pub mod upgrade;
 
 /// The root of the repository.
 #[must_use]

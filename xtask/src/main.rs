@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use xtask::{bench, check, codegen, deploy, fuzz, mutants, release, supply};
+use xtask::{bench, check, codegen, deploy, fuzz, mutants, release, supply, upgrade};
 
 const USAGE: &str = "usage: cargo xtask <command>
 
@@ -12,6 +12,7 @@ commands:
   clients  only the tests with stock clients
   deploy   only the check of the chart, the compose file and the units
   peer     only the comparison with the peer; PEER_CASES and PEER_SEED say with which cases
+  upgrade  only the upgrade of nodes and stores of the version before, which is built once a commit; UPGRADE_FROM names another commit
   fix      format, and mend what the lints can mend
   mutants  put known faults into a copy of the evaluator; the corpus has to catch each
   fuzz     inputs that nobody thought of; FUZZ_SECONDS says how long for each target, FUZZ_TARGET which one
@@ -47,6 +48,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
         "mutants" => mutants::mutants(),
         "bench" => bench::bench(rest),
         "fuzz" => fuzz::fuzz(),
+        "upgrade" => upgrade::upgrade(),
         "supply" => supply::supply(),
         "release" => match rest {
             [] => release::release(false),

@@ -27,6 +27,8 @@ mod starting;
 #[cfg(test)]
 mod stopping;
 mod tokens;
+#[cfg(test)]
+mod upgrade;
 mod versions;
 mod watch;
 

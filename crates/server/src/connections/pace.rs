@@ -199,7 +199,8 @@ impl<S> Paced<S> {
             self.round = pacer.rounds.load(Ordering::Relaxed);
         }
         if self.left > 0 {
-            return Poll::Ready(self.left);
+            // Not less than a slice: a request that came whole is read whole, or who refuses it would find its body missing.
+            return Poll::Ready(SLICE_BYTES);
         }
         self.is_waiting = true;
         turn.is_asked_for.store(true, Ordering::Relaxed);
@@ -284,6 +285,23 @@ mod tests {
             ]
         );
         assert!(rounds.of.is_empty() && rounds.owners.is_empty());
+    }
+
+    /// A request whose body is not there yet when it is refused costs its client the connection.
+    #[tokio::test]
+    async fn what_came_at_once_is_not_cut_at_the_end_of_a_slice() {
+        use tokio::io::AsyncReadExt as _;
+        let (pacer, _giving) = Pacer::start();
+        let (mut client, server) = tokio::io::duplex(SLICE_BYTES);
+        let mut paced = Paced::new(server, Line::new(), Some(pacer));
+        let request = vec![7; SLICE_BYTES / 3 + 1];
+        let mut buffer = vec![0; SLICE_BYTES];
+        for _ in 0..30 {
+            tokio::io::AsyncWriteExt::write_all(&mut client, &request)
+                .await
+                .unwrap();
+            assert_eq!(paced.read(&mut buffer).await.unwrap(), request.len());
+        }
     }
 
     #[tokio::test]

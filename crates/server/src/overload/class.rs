@@ -77,6 +77,7 @@ impl Kind {
             | "ExportBulkRelationships"
             | "BulkExportRelationships"
             | "Explain"
+            | "Replay"
             | "Digest"
             | "ListPermissions"
             | "FilterResources"
@@ -91,11 +92,15 @@ impl Kind {
             | "BulkImportRelationships"
             | "WriteSchema"
             | "DeleteObject"
+            | "EraseFromAudit"
             | "ExperimentalRegisterRelationshipCounter"
             | "ExperimentalUnregisterRelationshipCounter" => Self::Of(Class::Write),
             "Watch" | "FollowHead" | "ReadLog" | "ReadState" => Self::Of(Class::Stream),
             _ if service.starts_with("/grpc.") => Self::Free,
             _ if service == "/remit.v1.AccessService" => Self::Free,
+            _ if service == "/remit.v1.AuditService" || service.starts_with("/audit") => {
+                Self::Of(Class::Bulk)
+            }
             _ if service.starts_with("/access/v1/search") => Self::Of(Class::Bulk),
             _ => Self::Of(Class::Check),
         }
@@ -142,6 +147,8 @@ mod tests {
             ("/access/v1/evaluation", Kind::Of(Class::Check)),
             ("/access/v1/evaluations", Kind::BySize),
             ("/access/v1/search/subject", Kind::Of(Class::Bulk)),
+            ("/audit/tile/0/000", Kind::Of(Class::Bulk)),
+            ("/audit/checkpoint", Kind::Of(Class::Bulk)),
             ("/kubernetes/v1/authorize/eu", Kind::Of(Class::Check)),
             ("/edge/forward-auth", Kind::Of(Class::Check)),
             ("/remit.v1.AccessService/Lock", Kind::Free),

@@ -7,11 +7,14 @@ use clap::{Arg, ArgAction, Command};
 use crate::commands::serve::reload::APPLIED;
 
 /// What is read again while a server runs, on SIGHUP and when it changes: the files that these name.
-const FILES_READ_AGAIN: [&str; 7] = [
+const FILES_READ_AGAIN: [&str; 10] = [
     "preshared-key-file",
     "token-key-file",
     "identity",
     "edge-rules",
+    "audit-key-file",
+    "decision-log",
+    "limits",
     "tls-cert",
     "tls-key",
     "tls-client-ca",
@@ -72,9 +75,9 @@ fn serve_flags(command: &Command) -> Vec<&Arg> {
     serve.iter().flat_map(|serve| flags(serve)).collect()
 }
 
-/// The flags that a command has of its own.
+/// The flags that a command has of its own, but for those that are there for the sake of others' names.
 fn flags(command: &Command) -> impl Iterator<Item = &Arg> {
-    let own = command.get_arguments();
+    let own = command.get_arguments().filter(|it| !it.is_hide_set());
     own.filter(|it| it.get_long().is_some() && it.get_id() != "help" && it.get_id() != "config")
 }
 
@@ -193,6 +196,9 @@ fn example_value(argument: &Arg) -> String {
             "store" => "\"sqlite:remit.db\"".to_owned(),
             "public-url" => "\"https://remit.example.com\"".to_owned(),
             "preshared-key" => "[\"NAME:KEY\"]".to_owned(),
+            "otlp-endpoint" => "\"https://collector.example.com:4317\"".to_owned(),
+            "otlp-headers" => "[\"NAME=VALUE\"]".to_owned(),
+            "memory-max-mib" => "4096".to_owned(),
             name => format!("\"/etc/remit/{name}\""),
         },
     }
