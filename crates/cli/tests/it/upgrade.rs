@@ -3,11 +3,6 @@
 //!
 //! `cargo xtask upgrade` builds the binary of before and runs this; `REMIT_PREVIOUS` says where it is.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "what other processes do can only be asked for, again and again; the other binary is named by the environment"
-)]
-
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
