@@ -71,11 +71,12 @@ fn answer(content_type: &'static str, bytes: Vec<u8>) -> Response<Body> {
 
 impl HttpApi for AuditTiles {
     fn paths(&self) -> Map<String, Value> {
-        let path = |name: &str, summary: &str| {
+        let path = |name: &str, summary: &str, parameters: Value| {
             json!({ "get": {
                 "summary": summary,
                 "operationId": name,
                 "tags": ["audit"],
+                "parameters": parameters,
                 "responses": { "200": { "description": summary } },
             } })
         };
@@ -83,8 +84,18 @@ impl HttpApi for AuditTiles {
         let checkpoint = path(
             "auditCheckpoint",
             "The newest signed checkpoint of the audit log",
+            json!([]),
         );
-        let tile = path("auditTile", "Hashes of the tree of the audit log");
+        let parameter = |name: &str, schema: Value| json!({ "name": name, "in": "path", "required": true, "schema": schema });
+        let parameters = json!([
+            parameter("level", json!({ "type": "integer", "minimum": 0 })),
+            parameter("number", json!({ "type": "string" })),
+        ]);
+        let tile = path(
+            "auditTile",
+            "Hashes of the tree of the audit log",
+            parameters,
+        );
         paths.insert(CHECKPOINT.to_owned(), checkpoint);
         paths.insert("/audit/tile/{level}/{number}".to_owned(), tile);
         paths
