@@ -7,6 +7,7 @@ mod incoming;
 mod line;
 mod pace;
 mod places;
+mod unread;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ use crate::starting::Waiting;
 use crate::tls::{Protocols, TlsHandle};
 use line::Fault;
 use pace::Paced;
+use unread::Unread;
 
 pub(crate) use incoming::BodyBytes;
 pub(crate) use line::{CameBy, Line, Patience};
@@ -245,16 +247,23 @@ async fn speak(
     let is_grpc_alone = matches!(front.protocols(), Protocols::Grpc);
     let of_line = Arc::clone(&line);
     let service = service_fn(move |request: Request<Incoming>| {
-        let is_last = request.version() < Version::HTTP_2 && *draining.borrow();
-        let came_by = CameBy::now(&of_line);
-        let mut request =
-            request.map(|body| Body::new(incoming::Incoming::new(body, stall_max, &came_by.bytes)));
+        let has_streams = request.version() >= Version::HTTP_2;
+        let is_last = !has_streams && *draining.borrow();
+        let (came_by, unread) = (CameBy::now(&of_line), Unread::new());
+        let mut request = request.map(|body| {
+            let body = unread.keep(body);
+            Body::new(incoming::Incoming::new(body, stall_max, &came_by.bytes))
+        });
         request.extensions_mut().insert(came_by);
         if let Some(certificate) = &certificate {
             request.extensions_mut().insert(Arc::clone(certificate));
         }
         request.extensions_mut().insert(Peer(peer));
-        of_line.answering(front.clone().answer(request), is_last)
+        let mut answer = front.clone().answer(request);
+        if !has_streams {
+            answer = unread.before(answer);
+        }
+        of_line.answering(answer, is_last)
     });
     let builder = builder(settings.connection_calls_max, is_grpc_alone);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));

@@ -11,14 +11,10 @@ mod response;
 mod routes;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::header::{
-    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, TE,
-};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, TE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
-use http_body_util::{BodyExt as _, Limited};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use prost::bytes::Bytes;
 use tonic::Status;
 use tonic::body::Body;
@@ -53,9 +49,6 @@ const PASSED_ON: [HeaderName; 7] = [
 ];
 /// Any other metadata of a call, under this prefix.
 const METADATA_PREFIX: &str = "grpc-metadata-";
-/// How much is read, and for how long, of a request that is answered without its body.
-const UNREAD_BYTES_MAX: usize = 64 << 10;
-const UNREAD_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Answers requests of HTTP.
 #[derive(Debug)]
@@ -99,12 +92,7 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let route = match self.routed(&head).await {
             Ok(route) => route,
-            Err(mut answer) => {
-                if head.version < Version::HTTP_2 && !is_read_to_its_end(body).await {
-                    // What comes next on the connection is not a request, but a body that nobody reads.
-                    let close = HeaderValue::from_static("close");
-                    answer.headers_mut().insert(CONNECTION, close);
-                }
+            Err(answer) => {
                 self.calls
                     .observing()
                     .note_answered(Protocol::Http, &answer);
@@ -190,14 +178,6 @@ impl Gateway {
     }
 }
 
-/// Reads what is left of a request that is answered without it, so that the connection can be used again; whether it came to
-/// its end soon and was small.
-async fn is_read_to_its_end(body: Body) -> bool {
-    let read = Limited::new(body, UNREAD_BYTES_MAX).collect();
-    let read = tokio::time::timeout(UNREAD_WAIT_MAX, read).await;
-    matches!(read, Ok(Ok(_)))
-}
-
 /// The metadata of the call for a request with `headers`.
 fn metadata(headers: &HeaderMap) -> HeaderMap {
     let mut metadata = HeaderMap::new();
@@ -228,6 +208,8 @@ fn is_of_the_protocol(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use tonic_health::ServingStatus as Told;
+
+    use http_body_util::BodyExt as _;
 
     use super::*;
     use crate::calls::Calls;

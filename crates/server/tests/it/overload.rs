@@ -17,7 +17,7 @@ use tonic_types::StatusExt as _;
 
 use crate::http_client::{Http, post};
 use crate::life::{SCHEMA, check, touch};
-use crate::running::{Running, start_guarded, write_schema};
+use crate::running::{KEY, Running, start_guarded, write_schema};
 
 const NEWEST: Requirement = Requirement::MinimizeLatency(true);
 const LONG: Duration = Duration::from_secs(120);
@@ -426,4 +426,39 @@ async fn a_server_that_drains_says_so_and_answers_until_it_goes() {
     );
     is_answered(&client).await;
     stopping.await.unwrap();
+}
+
+/// As clients do that send a head and a body one after the other.
+#[tokio::test]
+async fn who_is_refused_before_the_body_came_can_ask_again_on_the_connection() {
+    let (running, _client) = with_schema(Settings::default()).await;
+    let mut stream = TcpStream::connect(running.http).await.unwrap();
+    for (key, expected) in [("wrong", "HTTP/1.1 403"), (KEY, "HTTP/1.1 200")].repeat(3) {
+        let body = "{}";
+        let head = format!(
+            "POST /v1/schema/read HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let is_whole = |answer: &[u8]| {
+            let text = String::from_utf8_lossy(answer).to_lowercase();
+            let (head, rest) = text.split_once("\r\n\r\n")?;
+            let length = head.split_once("content-length: ")?.1;
+            let length: usize = length.split("\r\n").next()?.parse().ok()?;
+            (rest.len() >= length).then_some(())
+        };
+        while is_whole(&answer).is_none() {
+            let mut part = [0; 4_096];
+            let read = tokio::time::timeout(LONG, stream.read(&mut part)).await;
+            let read = read.unwrap().unwrap();
+            assert_ne!(read, 0, "the connection ended");
+            answer.extend(&part[..read]);
+        }
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with(expected), "{answer}");
+    }
+    running.stop().await;
 }
