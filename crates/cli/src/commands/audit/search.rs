@@ -15,6 +15,8 @@ use crate::output;
 const PAGE: usize = 100;
 /// Changes of one entry in the table.
 const SHOWN_MAX: usize = 5;
+/// Characters of one text in the table; `--json` has it whole.
+const TEXT_MAX: usize = 100;
 
 pub(super) async fn run(arguments: AuditSearch) -> anyhow::Result<Outcome> {
     let instant = |at: Option<jiff::Timestamp>| {
@@ -89,7 +91,7 @@ fn row(entry: &AuditEntry) -> Vec<String> {
         what.push(format!("{} parts were erased", entry.erased_count));
     }
     // What callers wrote is not to control a terminal.
-    let plain = |text: &str| text.escape_debug().to_string().replace("\\\"", "\"");
+    let plain = |text: &str| short(&text.escape_debug().to_string().replace("\\\"", "\""));
     vec![
         format!("{} (revision {})", entry.index, entry.revision),
         time(entry),
@@ -102,6 +104,14 @@ fn row(entry: &AuditEntry) -> Vec<String> {
             .join("\n"),
         plain(of(entry, "origin")),
     ]
+}
+
+/// The beginning of a long text, such as a schema.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(TEXT_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 fn time(entry: &AuditEntry) -> String {
