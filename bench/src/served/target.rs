@@ -87,6 +87,7 @@ impl Target {
         let (address, child) = store.serve().await?;
         let mut target = Self::new(address, child)?;
         target.accepts().await?;
+        store.is_ready(&target.address).await?;
         let [schema, rows_file] = [&schema, &rows].map(|file| file.display().to_string());
         store
             .ask(&target.address, &["schema", "write", &schema])
@@ -121,7 +122,9 @@ impl Target {
         self.address = started.address;
         self.process = started.process;
         self.child = started.child;
-        self.accepts().await
+        self.accepts().await?;
+        let store = self.store.as_ref().context("the floor has no store")?;
+        store.is_ready(&self.address).await
     }
 
     /// The server that listens on `address` once it does.
@@ -210,6 +213,17 @@ impl Store {
             .kill_on_drop(true)
             .spawn()?;
         Ok((address, child))
+    }
+
+    /// Waits until the server has loaded: it listens before that.
+    async fn is_ready(&self, address: &str) -> anyhow::Result<()> {
+        let loading = async {
+            while self.ask(address, &["node", "health"]).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let waited = tokio::time::timeout(START_MAX, loading).await;
+        waited.context("the server does not get ready")
     }
 
     /// Lets the load check, and nothing else.
