@@ -47,20 +47,19 @@ async fn a_server_that_is_away_for_too_long_ends_the_answers() {
     let stopped = running.stop().await;
     let since = std::time::Instant::now();
     let (doc, user) = ("doc:a".parse().unwrap(), "user:ann".parse().unwrap());
-    let mut answered = 0;
+    // When the last call was made that was answered still: a busy machine makes calls rare, and answers none too late.
+    let mut answered = None;
     let refused = eventually(async || {
+        let asked = since.elapsed();
         let refused = view(&replica, NEWEST, "doc:a", "user:ann").await.err();
-        answered += usize::from(refused.is_none());
+        if refused.is_none() {
+            answered = Some(asked);
+        }
         refused
     });
     let refused = refused.await;
-    // Confirmed a second before the server went at the earliest.
-    assert!(
-        since.elapsed() <= Duration::from_millis(2_600),
-        "{:?}",
-        since.elapsed()
-    );
-    assert!(answered > 10, "it did not answer in between: {answered}");
+    let answered = answered.expect("it did not answer in between");
+    assert!(answered <= Duration::from_millis(2_100), "{answered:?}");
     assert_eq!(refused.kind, Kind::Unavailable);
     assert!(
         refused.message.contains("has not confirmed for over 2 s"),
