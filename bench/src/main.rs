@@ -147,6 +147,9 @@ enum Command {
     /// Serve empty calls; started by other commands.
     #[command(hide = true)]
     Floor,
+    /// Call as told on the standard input; started by other commands.
+    #[command(hide = true)]
+    Caller,
 }
 
 /// Which data.
@@ -243,6 +246,10 @@ fn main() -> anyhow::Result<()> {
         Command::Floor => {
             drop(out);
             runtime()?.block_on(served::serve_floor())?;
+        }
+        Command::Caller => {
+            let told = runtime()?.block_on(served::caller())?;
+            writeln!(out, "{}", serde_json::to_string(&told)?)?;
         }
     }
     Ok(())

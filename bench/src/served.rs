@@ -3,6 +3,7 @@
 
 mod asking;
 mod authzen;
+mod caller;
 pub(crate) mod calls;
 mod decision_log;
 mod ext_authz;
@@ -28,6 +29,7 @@ use asking::Asking;
 use calls::Calls;
 use target::Target;
 
+pub(crate) use caller::run as caller;
 pub(crate) use decision_log::{DecisionLogArguments, DecisionLogs, run as decision_log};
 pub(crate) use floor::serve_floor;
 pub(crate) use load::{Latencies, Measured};

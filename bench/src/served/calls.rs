@@ -90,19 +90,12 @@ pub(crate) struct LookUp<R> {
 
 impl Calls {
     pub(crate) fn checks(questions: &[Question]) -> Self {
-        Self::Check(checks(questions))
+        Self::Check(Arc::new(checks(questions)))
     }
 
     /// Checks, so many in a call.
     pub(crate) fn bulk_checks(questions: &[Question], size: u16) -> Self {
-        let requests = questions.chunks_exact(size.into()).map(|questions| {
-            wire::CheckBulkPermissionsRequest {
-                consistency: None,
-                items: questions.iter().map(item).collect(),
-                with_tracing: false,
-            }
-        });
-        Self::Bulk(Arc::new(requests.collect()))
+        Self::Bulk(Arc::new(bulks(questions, size)))
     }
 
     pub(super) fn evaluations(questions: &[Question], carrier: Carrier) -> Self {
@@ -118,7 +111,10 @@ impl Calls {
     }
 
     pub(super) fn mixed(questions: &[Question], draw: &mut Draw, workload: &dyn Workload) -> Self {
-        Self::Mixed(checks(questions), Arc::new(new_rows(draw, workload)))
+        Self::Mixed(
+            Arc::new(checks(questions)),
+            Arc::new(new_rows(draw, workload)),
+        )
     }
 
     pub(super) fn sort(&self, number: usize) -> Sort {
@@ -257,7 +253,8 @@ pub(super) fn direct_questions(draw: &mut Draw, workload: &dyn Workload) -> Opti
     (0..REQUESTS).map(|_| workload.direct(draw)).collect()
 }
 
-fn checks(questions: &[Question]) -> Arc<Vec<wire::CheckPermissionRequest>> {
+/// The questions, each by itself.
+pub(super) fn checks(questions: &[Question]) -> Vec<wire::CheckPermissionRequest> {
     let requests = questions.iter().map(|question| {
         let item = item(question);
         wire::CheckPermissionRequest {
@@ -269,7 +266,18 @@ fn checks(questions: &[Question]) -> Arc<Vec<wire::CheckPermissionRequest>> {
             with_tracing: false,
         }
     });
-    Arc::new(requests.collect())
+    requests.collect()
+}
+
+/// The questions, `size` in each request.
+pub(super) fn bulks(questions: &[Question], size: u16) -> Vec<wire::CheckBulkPermissionsRequest> {
+    let requests = questions.chunks_exact(size.into());
+    let requests = requests.map(|questions| wire::CheckBulkPermissionsRequest {
+        consistency: None,
+        items: questions.iter().map(item).collect(),
+        with_tracing: false,
+    });
+    requests.collect()
 }
 
 /// Rows between a subject and a resource that are there. Hardly ever has one access to the other, so that the row is new.

@@ -102,6 +102,10 @@ impl Setup {
         Target::remit(program, workload, serving).await
     }
 
+    pub(super) fn connections(&self) -> u16 {
+        self.connections
+    }
+
     pub(crate) fn round_length(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }
