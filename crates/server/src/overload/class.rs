@@ -68,6 +68,8 @@ impl Kind {
             return Self::Of(Class::Check);
         };
         match method {
+            _ if service.starts_with("/grpc.") => Self::Free,
+            _ if service == "/remit.v1.AccessService" => Self::Free,
             "CheckPermission" => Self::Of(Class::Check),
             "CheckBulkPermissions" | "BulkCheckPermission" | "evaluations" => Self::BySize,
             "LookupResources"
@@ -96,8 +98,6 @@ impl Kind {
             | "ExperimentalRegisterRelationshipCounter"
             | "ExperimentalUnregisterRelationshipCounter" => Self::Of(Class::Write),
             "Watch" | "FollowHead" | "ReadLog" | "ReadState" => Self::Of(Class::Stream),
-            _ if service.starts_with("/grpc.") => Self::Free,
-            _ if service == "/remit.v1.AccessService" => Self::Free,
             _ if service == "/remit.v1.AuditService" || service.starts_with("/audit") => {
                 Self::Of(Class::Bulk)
             }
@@ -139,6 +139,7 @@ mod tests {
         }
         assert!(counted.iter().all(|count| *count > 0), "{counted:?}");
         assert_eq!(Kind::of("/grpc.health.v1.Health/Check"), Kind::Free);
+        assert_eq!(Kind::of("/grpc.health.v1.Health/Watch"), Kind::Free);
         assert_eq!(
             Kind::of("/envoy.service.auth.v3.Authorization/Check"),
             Kind::Of(Class::Check)
