@@ -134,11 +134,12 @@ where
             Err(refused) => return refused,
         };
         let came_by = request.extensions_mut().remove::<CameBy>();
-        let waited = came_by
+        let (lag, unread_for) = came_by
             .as_ref()
-            .map(|it| it.at.elapsed())
+            .map(|it| (it.at.elapsed(), it.unread_for))
             .unwrap_or_default();
-        self.overload.note_lag(waited);
+        self.overload.note_lag(lag);
+        let waited = lag.saturating_add(unread_for);
         let deadline = match Deadline::of(request.headers(), self.call_max) {
             Ok(deadline) => deadline.less(waited),
             Err(status) => {
@@ -155,9 +156,9 @@ where
         let started = Instant::now();
         let handled = async {
             let asked = (path, caller.name());
-            let room = self
-                .overload
-                .admit(asked, came_by.as_ref(), deadline.left(), request);
+            let room =
+                self.overload
+                    .admit(asked, came_by.as_ref(), (waited, deadline.left()), request);
             match room.await {
                 // Held until the answer begins.
                 Ok((_pass, request)) => self.services.call(request).await,

@@ -3,6 +3,7 @@
 //! Those that are too many are closed at once (`places`); what the others bring is read in turns (`pace`); one that is silent, does not take what
 //! it asked for, or has not asked for long, is ended (`line`); and what it began to send has to come (`incoming`).
 
+mod backlog;
 mod incoming;
 mod line;
 mod pace;
@@ -211,7 +212,12 @@ async fn connection(
     }
     let line = Line::new();
     line.comes_from(RandomState::new().hash_one(peer));
-    let stream = Paced::new(stream, Arc::clone(&line), shared.pacer.clone());
+    let stream = Paced::new(
+        stream,
+        unread_bytes,
+        Arc::clone(&line),
+        shared.pacer.clone(),
+    );
     let Some(tls) = tls else {
         return speak(stream, (peer, line, None), front, shared).await;
     };
@@ -227,6 +233,11 @@ async fn connection(
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
     }
+}
+
+/// What waits in the system for this node to read it; nothing where the system does not say.
+fn unread_bytes(stream: &TcpStream) -> u64 {
+    rustix::io::ioctl_fionread(stream).unwrap_or_default()
 }
 
 /// Answers the requests of one connection until it ends, or the server does and they are answered.
@@ -316,7 +327,10 @@ fn builder(calls_max: u32, is_grpc_alone: bool) -> Builder<TokioExecutor> {
         .max_header_list_size(HEADERS_BYTES_MAX)
         .max_send_buf_size(SEND_BYTES_MAX)
         .max_concurrent_streams(calls_max)
-        .max_pending_accept_reset_streams(PENDING_RESETS_MAX);
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        // They are counted for as long as the connection lasts, and a call that is refused or given up while its body comes is one: nobody
+        // would keep a connection. What a flood of them costs is its caller's own turns.
+        .max_local_error_reset_streams(None);
     if is_grpc_alone {
         builder = builder.http2_only();
     }

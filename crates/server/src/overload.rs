@@ -102,7 +102,7 @@ impl Default for Settings {
             limits: LimitsInForce::new(Limits::default()),
             connections_max: 10_000,
             connections_per_peer_max: None,
-            connection_calls_max: 256,
+            connection_calls_max: 1_024,
             greeting_max: Duration::from_secs(10),
             stall_max: Duration::from_secs(30),
             idle_max: Duration::from_secs(900),
@@ -182,7 +182,8 @@ impl Overload {
         }
     }
 
-    /// Lets in what is asked at `path` by the caller called `name`, who waits no longer than `left`; none for what is never refused.
+    /// Lets in what is asked at `path` by the caller called `name`, who has `waited` and waits no longer than `left`; none for what is never
+    /// refused.
     ///
     /// # Errors
     /// The answer to a call that is refused.
@@ -190,14 +191,21 @@ impl Overload {
         self: &Arc<Self>,
         (path, name): (&str, &str),
         came_by: Option<&CameBy>,
-        left: Duration,
+        (waited, left): (Duration, Duration),
         request: Request<Body>,
     ) -> Result<(Option<Pass>, Request<Body>), Response<Body>> {
+        let began = Instant::now();
         let (class, request) = match Kind::of(path) {
             Kind::Free => return Ok((None, request)),
-            Kind::Of(class) => (class, request),
+            Kind::Of(class) => (class, size::begun(request).await),
             Kind::BySize => size::class_of(request).await,
         };
+        // Where more is sent than is read, a head comes long before its body.
+        let came = began.elapsed();
+        let (waited, left) = (waited.saturating_add(came), left.saturating_sub(came));
+        if let Some(refused) = self.too_late(class, came_by, (waited, left)) {
+            return Err(refused);
+        }
         let account = self.account(name, came_by.map(|it| &*it.line));
         let class = match (class, account.allowance().class) {
             (Class::Check, Class::Bulk) => Class::Bulk,
@@ -232,6 +240,24 @@ impl Overload {
             _place: place,
         };
         Ok((Some(pass), request))
+    }
+
+    /// The refusal of a call that comes too late by what came before it on its connection. Before anything else is asked: most of what a flood
+    /// brings ends here, and what that costs is taken from what is answered.
+    fn too_late(
+        &self,
+        class: Class,
+        came_by: Option<&CameBy>,
+        (waited, left): (Duration, Duration),
+    ) -> Option<Response<Body>> {
+        let line = &came_by?.line;
+        let patience = waited.saturating_add(left).min(wait_max(class));
+        if !line.is_behind(waited, patience) {
+            return None;
+        }
+        let refusal = Refusal::NotInTime { wait: waited };
+        self.counters.note_refused(class, refusal);
+        Some(refusal.into_http(class))
     }
 
     fn account(&self, name: &str, line: Option<&Line>) -> Arc<Account> {
@@ -317,16 +343,25 @@ fn processors() -> usize {
 
 /// How much there may be of a class.
 fn room(class: Class) -> Room {
-    let (running_max, waiting_max, seconds) = match class {
-        Class::Check => (4_096, 4_096, 2),
-        Class::Write | Class::Stream => (1_024, 1_024, 10),
-        Class::Bulk => (processors().saturating_mul(64), 1_024, 30),
+    let (running_max, waiting_max) = match class {
+        Class::Check => (4_096, 4_096),
+        Class::Write | Class::Stream => (1_024, 1_024),
+        Class::Bulk => (processors().saturating_mul(64), 1_024),
     };
     Room {
         running_max,
         waiting_max,
-        wait_max: Duration::from_secs(seconds),
+        wait_max: wait_max(class),
     }
+}
+
+/// How long a call of a class waits at most.
+const fn wait_max(class: Class) -> Duration {
+    Duration::from_secs(match class {
+        Class::Check => 2,
+        Class::Write | Class::Stream => 10,
+        Class::Bulk => 30,
+    })
 }
 
 impl Drop for Pass {
@@ -375,7 +410,9 @@ mod tests {
     async fn ask(overload: &Arc<Overload>, path: &str, name: &str) -> Result<Option<Pass>, u16> {
         let request = Request::new(Body::empty());
         let left = Duration::from_secs(60);
-        let admitted = overload.admit((path, name), None, left, request).await;
+        let admitted = overload
+            .admit((path, name), None, (Duration::ZERO, left), request)
+            .await;
         admitted.map(|(pass, _)| pass).map_err(|refused| {
             let mut told = Response::new(Body::empty());
             RefusedOverHttp::put(refused.extensions().get(), &mut told);

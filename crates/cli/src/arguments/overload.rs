@@ -18,7 +18,7 @@ pub(crate) struct Overload {
     #[arg(long, env = "REMIT_CONNECTIONS_PER_ADDRESS_MAX", default_value_t = 0)]
     pub(crate) connections_per_address_max: u32,
     /// Calls that one connection may have under way, watches among them; more wait at the client.
-    #[arg(long, env = "REMIT_CONNECTION_CALLS_MAX", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, env = "REMIT_CONNECTION_CALLS_MAX", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) connection_calls_max: u32,
     /// Seconds that a client may pause in what it sends, or in taking what it asked for.
     #[arg(long, env = "REMIT_STALL_SECONDS_MAX", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]

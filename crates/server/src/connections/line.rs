@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,10 @@ pub(crate) struct Line {
     peer: AtomicU64,
     account: ArcSwapOption<Account>,
     read_bytes: AtomicU64,
+    /// How long what was read last had waited for that, in microseconds.
+    unread_for: AtomicU64,
+    /// Whether calls are refused until what waits is young again.
+    is_behind: AtomicBool,
     /// What was read before its protocol began: a handshake.
     handshake_bytes: AtomicU64,
     /// Since when a write waits, in milliseconds after `began`; 0 while none does.
@@ -70,6 +74,8 @@ pub(crate) enum Fault {
 pub(crate) struct CameBy {
     pub(crate) line: Arc<Line>,
     pub(crate) at: Instant,
+    /// How long it had waited before that to be read.
+    pub(crate) unread_for: Duration,
     pub(crate) bytes: BodyBytes,
 }
 
@@ -102,6 +108,8 @@ impl Line {
             peer: AtomicU64::new(0),
             account: ArcSwapOption::empty(),
             read_bytes: AtomicU64::new(0),
+            unread_for: AtomicU64::new(0),
+            is_behind: AtomicBool::new(false),
             handshake_bytes: AtomicU64::new(0),
             write_waits_since: AtomicU64::new(0),
             calls_begun: AtomicU64::new(0),
@@ -136,8 +144,34 @@ impl Line {
         &self.turn
     }
 
-    pub(super) fn note_read(&self, bytes: usize) {
+    /// So many bytes were read, which had `waited` for it.
+    pub(super) fn note_read(&self, bytes: usize, waited: Duration) {
         self.read_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        let waited = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        self.unread_for.store(waited, Ordering::Relaxed);
+    }
+
+    /// Whether its calls are refused for having waited.
+    pub(super) fn refuses(&self) -> bool {
+        self.is_behind.load(Ordering::Relaxed)
+    }
+
+    /// Whether a call that has waited so long, of the time that it may take, comes too late to be begun.
+    ///
+    /// Those that are served oldest first are all late once the oldest is, however many are refused; and what waits at the client before it
+    /// sends is not seen from here. So once an eighth of their time is gone, calls are refused until what comes is young again.
+    pub(crate) fn is_behind(&self, waited: Duration, allowed: Duration) -> bool {
+        let was_behind = self.is_behind.load(Ordering::Relaxed);
+        let is_behind = waited
+            > if was_behind {
+                allowed / 32
+            } else {
+                allowed / 8
+            };
+        if is_behind != was_behind {
+            self.is_behind.store(is_behind, Ordering::Relaxed);
+        }
+        is_behind
     }
 
     pub(super) fn note_write(&self, waits: bool) {
@@ -212,6 +246,7 @@ impl CameBy {
         Self {
             line: Arc::clone(line),
             at: Instant::now(),
+            unread_for: Duration::from_micros(line.unread_for.load(Ordering::Relaxed)),
             bytes: BodyBytes::default(),
         }
     }
@@ -322,6 +357,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_line_that_is_behind_refuses_until_what_comes_is_young() {
+        let line = Line::new();
+        let second = Duration::from_secs(1);
+        let asked = [100, 126, 40, 30, 100, 130].map(Duration::from_millis);
+        let told = asked.map(|waited| line.is_behind(waited, second));
+        assert_eq!(told, [false, true, true, false, false, true]);
+        assert!(!line.is_behind(Duration::ZERO, Duration::ZERO));
+    }
+
     async fn later() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -330,15 +375,15 @@ mod tests {
     async fn a_line_is_silent_until_it_greeted_and_idle_when_nothing_is_asked() {
         let line = Line::new();
         later().await;
-        line.note_read(500);
+        line.note_read(500, Duration::ZERO);
         line.note_handshake();
-        line.note_read(24);
+        line.note_read(24, Duration::ZERO);
         assert_eq!(
             line.fault(&patience(SHORT, LONG, LONG)),
             Some(Fault::Silent)
         );
         assert_eq!(line.fault(&patience(LONG, LONG, LONG)), None);
-        line.note_read(9);
+        line.note_read(9, Duration::ZERO);
         assert_eq!(line.fault(&patience(SHORT, LONG, LONG)), None);
         assert_eq!(line.fault(&patience(SHORT, LONG, SHORT)), Some(Fault::Idle));
     }

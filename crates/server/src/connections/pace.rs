@@ -13,16 +13,20 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::backlog::Backlog;
 use super::line::Line;
 
 /// What a connection reads in one turn, in bytes.
 const SLICE_BYTES: usize = 4 << 10;
+/// The same of a connection whose calls are refused: they take little time each, and are to be told soon.
+const SLICE_BEHIND_BYTES: usize = 64 << 10;
 
 /// Gives turns.
 #[derive(Debug)]
@@ -58,6 +62,9 @@ pub(crate) struct Giving(AbortHandle);
 #[derive(Debug)]
 pub(crate) struct Paced<S> {
     stream: S,
+    /// How many bytes wait in the stream.
+    unread: fn(&S) -> u64,
+    backlog: Backlog,
     line: Arc<Line>,
     pacer: Option<Arc<Pacer>>,
     left: usize,
@@ -167,9 +174,16 @@ impl<T> Rounds<T> {
 
 impl<S> Paced<S> {
     /// `stream` in turns of `pacer`; as it comes without one.
-    pub(crate) fn new(stream: S, line: Arc<Line>, pacer: Option<Arc<Pacer>>) -> Self {
+    pub(crate) fn new(
+        stream: S,
+        unread: fn(&S) -> u64,
+        line: Arc<Line>,
+        pacer: Option<Arc<Pacer>>,
+    ) -> Self {
         Self {
             stream,
+            unread,
+            backlog: Backlog::default(),
             line,
             pacer,
             left: SLICE_BYTES,
@@ -184,6 +198,10 @@ impl<S> Paced<S> {
             return Poll::Ready(usize::MAX);
         };
         let turn = self.line.turn();
+        let mut note = || {
+            let unread = (self.unread)(&self.stream);
+            self.backlog.note(unread, Instant::now());
+        };
         if self.is_waiting {
             turn.waker.register(context.waker());
             if !turn.is_given.swap(false, Ordering::Acquire) {
@@ -191,8 +209,13 @@ impl<S> Paced<S> {
             }
             self.is_waiting = false;
             turn.is_asked_for.store(false, Ordering::Relaxed);
-            self.left = SLICE_BYTES;
+            self.left = if self.line.refuses() {
+                SLICE_BEHIND_BYTES
+            } else {
+                SLICE_BYTES
+            };
             self.round = pacer.rounds.load(Ordering::Relaxed);
+            note();
         } else if pacer.rounds.load(Ordering::Relaxed) > self.round.saturating_add(1) {
             // Others had their turns meanwhile.
             self.left = SLICE_BYTES;
@@ -200,11 +223,12 @@ impl<S> Paced<S> {
         }
         if self.left > 0 {
             // Not less than a slice: a request that came whole is read whole, or who refuses it would find its body missing.
-            return Poll::Ready(SLICE_BYTES);
+            return Poll::Ready(self.left.max(SLICE_BYTES));
         }
         self.is_waiting = true;
         turn.is_asked_for.store(true, Ordering::Relaxed);
         turn.waker.register(context.waker());
+        note();
         pacer.ask(self.line.owner(), Arc::clone(turn));
         Poll::Pending
     }
@@ -218,11 +242,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     ) -> Poll<io::Result<()>> {
         let most = ready!(self.poll_turn(context)).min(buffer.remaining());
         let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
-        ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
+        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, &mut part) else {
+            self.backlog.clear();
+            return Poll::Pending;
+        };
+        read?;
         let count = part.filled().len();
         buffer.advance(count);
         self.left = self.left.saturating_sub(count);
-        self.line.note_read(count);
+        let waited = self.backlog.take(count as u64, Instant::now());
+        self.line.note_read(count, waited);
         Poll::Ready(Ok(()))
     }
 }
@@ -293,7 +322,7 @@ mod tests {
         use tokio::io::AsyncReadExt as _;
         let (pacer, _giving) = Pacer::start();
         let (mut client, server) = tokio::io::duplex(SLICE_BYTES);
-        let mut paced = Paced::new(server, Line::new(), Some(pacer));
+        let mut paced = Paced::new(server, |_| 0, Line::new(), Some(pacer));
         let request = vec![7; SLICE_BYTES / 3 + 1];
         let mut buffer = vec![0; SLICE_BYTES];
         for _ in 0..30 {
@@ -318,6 +347,7 @@ mod tests {
         let stream = |bytes: &'static [u8]| {
             Paced::new(
                 tokio::io::join(bytes, tokio::io::sink()),
+                |_| 0,
                 Line::new(),
                 Some(Arc::clone(&pacer)),
             )

@@ -1,11 +1,12 @@
-//! How large a batch is, before it is read: by what its first frame says of its message.
+//! A request whose body has begun to come; and how large a batch is before it is read, by what its first frame says of its message.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::Request;
 use http::header::CONTENT_LENGTH;
-use http_body::Frame;
+use http::request::Parts;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use prost::bytes::Bytes;
 use tonic::Status;
@@ -35,18 +36,29 @@ pub(super) async fn class_of(request: Request<Body>) -> (Class, Request<Body>) {
     if let Some(bytes) = length.or(announced.map(|it| it.0)) {
         return (of(bytes), request);
     }
-    let (head, mut rest) = request.into_parts();
-    let first = rest.frame().await;
-    let bytes = match &first {
+    let (head, begun) = first_frame(request).await;
+    let bytes = match &begun.first {
         Some(Ok(frame)) => frame.data_ref().and_then(|data| message_bytes(data)),
         Some(Err(_)) | None => Some(0),
     };
-    let body = Body::new(Begun { first, rest });
     // What does not say how large it is may be large.
-    (
-        of(bytes.unwrap_or(u64::MAX)),
-        Request::from_parts(head, body),
-    )
+    let class = of(bytes.unwrap_or(u64::MAX));
+    (class, Request::from_parts(head, Body::new(begun)))
+}
+
+/// The request once its body has begun to come, if it has one: a head alone is to hold no place.
+pub(super) async fn begun(request: Request<Body>) -> Request<Body> {
+    if request.body().is_end_stream() {
+        return request;
+    }
+    let (head, begun) = first_frame(request).await;
+    Request::from_parts(head, Body::new(begun))
+}
+
+async fn first_frame(request: Request<Body>) -> (Parts, Begun) {
+    let (head, mut rest) = request.into_parts();
+    let first = rest.frame().await;
+    (head, Begun { first, rest })
 }
 
 /// The length of the message that begins with these bytes: behind a byte of flags.
