@@ -21,7 +21,7 @@ use tonic::service::Routes;
 use tower::Service;
 
 use crate::config::Authentication;
-use crate::connections::{CameBy, Peer};
+use crate::connections::{Arrival, Peer};
 use crate::deadline::Deadline;
 use crate::ending::{End, end_at};
 use crate::guard;
@@ -133,8 +133,8 @@ where
             Ok(caller) => caller,
             Err(refused) => return refused,
         };
-        let came_by = request.extensions_mut().remove::<CameBy>();
-        let waited = came_by
+        let arrival = request.extensions_mut().remove::<Arrival>();
+        let waited = arrival
             .as_ref()
             .map(|it| it.at.elapsed())
             .unwrap_or_default();
@@ -157,7 +157,7 @@ where
             let asked = (path, caller.name());
             let room = self
                 .overload
-                .admit(asked, came_by.as_ref(), deadline.left(), request);
+                .admit(asked, arrival.as_ref(), deadline.left(), request);
             match room.await {
                 // Held until the answer begins.
                 Ok((_pass, request)) => self.services.call(request).await,

@@ -43,7 +43,7 @@ use pace::Paced;
 use unread::Unread;
 
 pub(crate) use incoming::BodyBytes;
-pub(crate) use line::{CameBy, Line, Patience};
+pub(crate) use line::{Arrival, Line, Patience};
 pub(crate) use pace::{Giving, Pacer};
 pub(crate) use places::Places;
 
@@ -249,12 +249,12 @@ async fn speak(
     let service = service_fn(move |request: Request<Incoming>| {
         let has_streams = request.version() >= Version::HTTP_2;
         let is_last = !has_streams && *draining.borrow();
-        let (came_by, unread) = (CameBy::now(&of_line), Unread::new());
+        let (arrival, unread) = (Arrival::now(&of_line), Unread::new());
         let mut request = request.map(|body| {
             let body = unread.keep(body);
-            Body::new(incoming::Incoming::new(body, stall_max, &came_by.bytes))
+            Body::new(incoming::Incoming::new(body, stall_max, &arrival.bytes))
         });
-        request.extensions_mut().insert(came_by);
+        request.extensions_mut().insert(arrival);
         if let Some(certificate) = &certificate {
             request.extensions_mut().insert(Arc::clone(certificate));
         }

@@ -25,7 +25,7 @@ use prometheus_client::registry::Registry;
 use tokio::task::AbortHandle;
 use tonic::body::Body;
 
-use crate::connections::{BodyBytes, CameBy, Line, Patience, Places};
+use crate::connections::{Arrival, BodyBytes, Line, Patience, Places};
 use account::Accounts;
 use counters::{Counters, OverloadCollector};
 use gate::{Gate, Place, Room};
@@ -189,7 +189,7 @@ impl Overload {
     pub(crate) async fn admit(
         self: &Arc<Self>,
         (path, name): (&str, &str),
-        came_by: Option<&CameBy>,
+        arrival: Option<&Arrival>,
         left: Duration,
         request: Request<Body>,
     ) -> Result<(Option<Pass>, Request<Body>), Response<Body>> {
@@ -198,7 +198,7 @@ impl Overload {
             Kind::Of(class) => (class, request),
             Kind::BySize => size::class_of(request).await,
         };
-        let account = self.account(name, came_by.map(|it| &*it.line));
+        let account = self.account(name, arrival.map(|it| &*it.line));
         let class = match (class, account.allowance().class) {
             (Class::Check, Class::Bulk) => Class::Bulk,
             (class, _) => class,
@@ -227,7 +227,7 @@ impl Overload {
             overload: Arc::clone(self),
             account,
             class,
-            bytes: came_by.map(|it| it.bytes.clone()).unwrap_or_default(),
+            bytes: arrival.map(|it| it.bytes.clone()).unwrap_or_default(),
             began: Instant::now(),
             _place: place,
         };
