@@ -25,7 +25,7 @@ use prometheus_client::registry::Registry;
 use tokio::task::AbortHandle;
 use tonic::body::Body;
 
-use crate::connections::{Arrival, BodyBytes, Line, Patience, Places};
+use crate::connections::{Arrival, BodyBytes, Handshakes, Line, Patience, Places};
 use account::Accounts;
 use counters::{Counters, OverloadCollector};
 use gate::{Gate, Place, Room};
@@ -37,6 +37,7 @@ use class::Kind;
 pub use limits::{Limits, LimitsError};
 use memory::State as MemoryState;
 pub use memory::{Gauge, MemorySettings};
+pub(crate) use queue::Queue;
 use refusal::Refusal;
 pub(crate) use refusal::RefusedOverHttp;
 pub(crate) use size::Announced;
@@ -50,9 +51,11 @@ pub struct Settings {
     pub connections_max: usize,
     /// Connections at once from one address that is not this machine's; none for no such limit.
     pub connections_per_peer_max: Option<usize>,
+    /// Handshakes of TLS under way, those of metrics aside; more wait.
+    pub handshakes_max: usize,
     /// Calls that one connection may have under way; more wait at the client.
     pub connection_calls_max: u32,
-    /// How long a connection may take to say what it speaks.
+    /// How long a connection may take for its handshake, and then to say what it speaks.
     pub greeting_max: Duration,
     /// How long a client may neither send what it began nor take what it asked for.
     pub stall_max: Duration,
@@ -77,6 +80,7 @@ pub(crate) struct Overload {
     memory: Memory,
     counters: Counters,
     places: Arc<Places>,
+    handshakes: Arc<Handshakes>,
     /// The longest that a call waited for a processor lately, in microseconds.
     lag: AtomicU64,
 }
@@ -102,6 +106,7 @@ impl Default for Settings {
             limits: LimitsInForce::new(Limits::default()),
             connections_max: 10_000,
             connections_per_peer_max: None,
+            handshakes_max: 512,
             connection_calls_max: 256,
             greeting_max: Duration::from_secs(10),
             stall_max: Duration::from_secs(30),
@@ -143,6 +148,7 @@ impl Overload {
             memory: Memory::new(settings.memory.clone()),
             counters: Counters::default(),
             places: Places::new(settings.connections_max, settings.connections_per_peer_max),
+            handshakes: Handshakes::new(settings.handshakes_max),
             lag: AtomicU64::new(0),
             settings,
         })
@@ -168,6 +174,11 @@ impl Overload {
     /// The places of connections, those of metrics aside.
     pub(crate) fn places(&self) -> &Arc<Places> {
         &self.places
+    }
+
+    /// The handshakes of connections, those of metrics aside.
+    pub(crate) fn handshakes(&self) -> &Arc<Handshakes> {
+        &self.handshakes
     }
 
     pub(crate) fn note_connection(&self, reason: &'static str) {
