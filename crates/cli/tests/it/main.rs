@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+#[cfg(test)]
+mod asking;
 // The attribute tells the lints that everything below is test code, helpers included.
 #[cfg(test)]
 mod audit;
