@@ -80,14 +80,14 @@ fn with_key<T>(message: T) -> Request<T> {
     request
 }
 
-pub(crate) fn object(kind: &str, id: &str) -> wire::ObjectReference {
+fn object(kind: &str, id: &str) -> wire::ObjectReference {
     wire::ObjectReference {
         object_type: kind.to_owned(),
         object_id: id.to_owned(),
     }
 }
 
-pub(crate) fn ann() -> wire::SubjectReference {
+fn ann() -> wire::SubjectReference {
     wire::SubjectReference {
         object: Some(object("user", "ann")),
         ..wire::SubjectReference::default()

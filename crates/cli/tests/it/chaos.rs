@@ -1,7 +1,8 @@
-//! What goes wrong around a server while it is asked: its disk, and its certificate. Checks go on, writes fail aloud or wait,
+//! What goes wrong around a server while it is asked: its disk, its certificate, and its clock. Checks go on, writes fail aloud or wait,
 //! and what was acknowledged is there afterwards.
 
 mod certificate;
+mod clock;
 mod disk;
 
 use std::sync::Arc;

@@ -86,7 +86,18 @@ fn serve_at(folder: &Path, store: &str, address: &str) -> Served {
 }
 
 fn serve_with(folder: &Path, store: &str, address: &str, keys: &[&str]) -> Served {
-    let mut child = Command::new(REMIT)
+    serve_by(Command::new(REMIT), folder, store, address, keys)
+}
+
+/// Starts a server by a command that says in which surroundings.
+fn serve_by(
+    mut command: Command,
+    folder: &Path,
+    store: &str,
+    address: &str,
+    keys: &[&str],
+) -> Served {
+    let mut child = command
         .args(["serve", "--grpc-addr", address, "--store", store])
         .args(["--http-addr", address, "--metrics-addr", "127.0.0.1:0"])
         .args(keys)
