@@ -1,7 +1,8 @@
 //! Checks that are asked at the same time go to the server together.
 //!
 //! Nothing is held back. The first check goes at once; those that come while a call is under way wait, and go together when it is answered, or beside it
-//! if it takes long. Checks go together only if they ask for the same consistency in the same name. Each caller waits for its own
+//! if it takes long. Checks go together only if they ask for the same consistency in the same name, and a call has one trace: a check
+//! of a trace that is recorded goes with those of the same span alone. Each caller waits for its own
 //! answer until its own deadline: one that gives up changes nothing for the others, and a check that fails fails alone.
 
 use std::collections::{HashMap, VecDeque};
@@ -21,6 +22,7 @@ use crate::consistency::{Consistency, Token};
 use crate::error::{Error, ErrorKind};
 use crate::options::{Options, Principal};
 use crate::retry::Repeat;
+use crate::trace::Traceparent;
 
 /// How checks are put together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,8 @@ struct Groups {
 struct Kind {
     consistency: Consistency,
     principal: Option<Principal>,
+    /// Where it is recorded.
+    traceparent: Option<Traceparent>,
 }
 
 #[derive(Debug, Default)]
@@ -66,10 +70,18 @@ struct Group {
     waiting: VecDeque<Waiting>,
 }
 
+/// One question.
+#[derive(Debug)]
+struct Asked {
+    item: Item,
+    traceparent: Option<Traceparent>,
+    deadline: Instant,
+}
+
+/// One that waits for its answer.
 #[derive(Debug)]
 struct Waiting {
-    item: Item,
-    deadline: Instant,
+    asked: Asked,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -102,10 +114,11 @@ impl Batching {
 }
 
 impl Kind {
-    fn options(&self) -> Options {
+    fn options(&self, traceparent: Option<Traceparent>) -> Options {
         Options {
             consistency: self.consistency.clone(),
             principal: self.principal.clone(),
+            traceparent,
             ..Options::default()
         }
     }
@@ -122,19 +135,23 @@ impl Batcher {
     /// Asks, with others if others ask.
     pub(crate) async fn check(self: &Arc<Self>, core: &Arc<Core>, check: Check) -> Answer {
         let deadline = deadline_after(check.options.deadline.unwrap_or(core.deadlines.check));
+        let options = core.traced(check.options);
+        let traceparent = options.traceparent;
         let kind = Kind {
-            consistency: check.options.consistency,
-            principal: check.options.principal,
+            consistency: options.consistency,
+            principal: options.principal,
+            traceparent: traceparent.clone().filter(Traceparent::is_sampled),
+        };
+        let asked = Asked {
+            item: check.item,
+            traceparent,
+            deadline,
         };
         if self.batching.size_max <= 1 {
-            return single(core, &kind, deadline, check.item).await;
+            return single(core, &kind, asked).await;
         }
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting {
-            item: check.item,
-            deadline,
-            answer,
-        };
+        let waiting = Waiting { asked, answer };
         if self.join(&kind, waiting)? {
             self.begin(core, kind.clone());
         }
@@ -212,7 +229,7 @@ impl Batcher {
         {
             *waiting = waiting.saturating_sub(1);
             // Whoever waits no longer, or not for long enough, is not worth a server's while.
-            if next.deadline <= now {
+            if next.asked.deadline <= now {
                 drop(next.answer.send(Err(late())));
             } else if !next.answer.is_closed() {
                 batch.push(next);
@@ -245,12 +262,8 @@ impl Turn {
                     }
                 }
                 (Some(one), true) => {
-                    let Waiting {
-                        item,
-                        deadline,
-                        answer,
-                    } = one;
-                    let decision = single(&core, &self.kind, deadline, item).await;
+                    let Waiting { asked, answer } = one;
+                    let decision = single(&core, &self.kind, asked).await;
                     // Whoever does not wait any more is not told.
                     drop(answer.send(decision));
                 }
@@ -326,12 +339,12 @@ fn late() -> Error {
 }
 
 /// Asks one question in a call of its own.
-async fn single(core: &Core, kind: &Kind, deadline: Instant, item: Item) -> Answer {
-    let question = Check::into_request(item, &kind.consistency);
+async fn single(core: &Core, kind: &Kind, asked: Asked) -> Answer {
+    let question = Check::into_request(asked.item, &kind.consistency);
     let answer = core
         .call(
-            manner(deadline),
-            &kind.options(),
+            manner(asked.deadline),
+            &kind.options(asked.traceparent),
             &question,
             |link, request| async move {
                 PermissionsServiceClient::new(link)
@@ -354,15 +367,16 @@ fn manner(deadline: Instant) -> Manner {
 }
 
 /// Asks several questions in one call, and tells each who waits.
-async fn together(core: &Core, kind: &Kind, batch: Vec<Waiting>) {
+async fn together(core: &Core, kind: &Kind, mut batch: Vec<Waiting>) {
     Tally::count(&core.tally.batches);
     let asked = &core.tally.checks_batched;
     asked.fetch_add(batch.len() as u64, Ordering::Relaxed);
-    let last = batch.iter().map(|waiting| waiting.deadline).max();
-    let (items, waiting): (Vec<Item>, Vec<(Instant, oneshot::Sender<Answer>)>) = batch
-        .into_iter()
-        .map(|one| (one.item, (one.deadline, one.answer)))
-        .unzip();
+    let last = batch.iter().map(|waiting| waiting.asked.deadline).max();
+    let options = kind.options(common_traceparent(&batch));
+    let items = batch
+        .iter_mut()
+        .map(|one| std::mem::take(&mut one.asked.item));
+    let items = items.collect();
     let question = wire::CheckBulkPermissionsRequest {
         consistency: kind.consistency.to_wire(),
         items,
@@ -370,31 +384,37 @@ async fn together(core: &Core, kind: &Kind, batch: Vec<Waiting>) {
     };
     let manner = manner(last.unwrap_or_else(Instant::now));
     let answer = core
-        .call(
-            manner,
-            &kind.options(),
-            &question,
-            |link, request| async move {
-                PermissionsServiceClient::new(link)
-                    .check_bulk_permissions(request)
-                    .await
-            },
-        )
+        .call(manner, &options, &question, |link, request| async move {
+            PermissionsServiceClient::new(link)
+                .check_bulk_permissions(request)
+                .await
+        })
         .await;
-    let items = question.items;
-    match answer.and_then(|answer| decisions(answer.into_inner(), &items)) {
+    match answer.and_then(|answer| decisions(answer.into_inner(), &question.items)) {
         Ok(decisions) => {
-            for ((_, answer), decision) in waiting.into_iter().zip(decisions) {
-                drop(answer.send(decision));
+            for (waiting, decision) in batch.into_iter().zip(decisions) {
+                drop(waiting.answer.send(decision));
             }
         }
-        Err(error) if is_of_one(error.kind()) => one_by_one(core, kind, items, waiting).await,
+        Err(error) if is_of_one(error.kind()) => {
+            for (waiting, item) in batch.iter_mut().zip(question.items) {
+                waiting.asked.item = item;
+            }
+            one_by_one(core, kind, batch).await;
+        }
         Err(error) => {
-            for (_, answer) in waiting {
-                drop(answer.send(Err(error.clone())));
+            for waiting in batch {
+                drop(waiting.answer.send(Err(error.clone())));
             }
         }
     }
+}
+
+/// The span that all of them were asked from. There is none of several: whoever saw the call there would take the others for its own.
+fn common_traceparent(batch: &[Waiting]) -> Option<Traceparent> {
+    let first = batch.first()?.asked.traceparent.as_ref()?;
+    let is_common = |waiting: &Waiting| waiting.asked.traceparent.as_ref() == Some(first);
+    batch.iter().all(is_common).then(|| first.clone())
 }
 
 /// The decisions of an answer to as many questions.
@@ -435,15 +455,10 @@ fn is_of_one(kind: ErrorKind) -> bool {
 }
 
 /// Asks again what failed together, so that only that fails which has to.
-async fn one_by_one(
-    core: &Core,
-    kind: &Kind,
-    items: Vec<Item>,
-    waiting: Vec<(Instant, oneshot::Sender<Answer>)>,
-) {
-    let all = items.into_iter().zip(waiting);
-    let all = futures_util::stream::iter(all).map(|(item, (deadline, answer))| async move {
-        drop(answer.send(single(core, kind, deadline, item).await));
+async fn one_by_one(core: &Core, kind: &Kind, batch: Vec<Waiting>) {
+    let all = futures_util::stream::iter(batch).map(|one| async move {
+        let Waiting { asked, answer } = one;
+        drop(answer.send(single(core, kind, asked).await));
     });
     all.buffer_unordered(SINGLES_AT_ONCE)
         .for_each(|()| async {})

@@ -13,6 +13,7 @@ use crate::endpoints::{Endpoints, Server};
 use crate::hedge::{Hedge, HedgeDelay, Hedging};
 use crate::link::Reach;
 use crate::retry::{Budget, Retry};
+use crate::trace::{Provider, Traceparent};
 
 /// Describes a [`Client`]. Only the endpoints have to be said.
 #[derive(Debug, Clone)]
@@ -27,6 +28,7 @@ pub struct Builder {
     retry: Retry,
     hedge: Option<Hedge>,
     batching: Batching,
+    traces: Option<Provider>,
 }
 
 impl Builder {
@@ -42,6 +44,7 @@ impl Builder {
             retry: Retry::default(),
             hedge: None,
             batching: Batching::default(),
+            traces: None,
         }
     }
 
@@ -120,6 +123,16 @@ impl Builder {
         self
     }
 
+    /// As part of which traces calls are made: `provider` is asked at the beginning of each call that says nothing itself, by whoever makes it,
+    /// and should be quick. Where it returns none the call is part of no trace.
+    pub fn traceparent(
+        mut self,
+        provider: impl Fn() -> Option<Traceparent> + Send + Sync + 'static,
+    ) -> Self {
+        self.traces = Some(Provider::new(provider));
+        self
+    }
+
     /// The client. It connects when it is first asked.
     ///
     /// # Errors
@@ -135,6 +148,7 @@ impl Builder {
         let reach = Reach {
             endpoints: Endpoints::new(servers),
             credentials: self.credentials,
+            traces: self.traces,
         };
         let core = Core {
             reach: Arc::new(reach),

@@ -16,6 +16,7 @@ use crate::hedge::Hedging;
 use crate::link::{self, Link, Proof, Reach};
 use crate::options::Options;
 use crate::retry::{self, Budget, Next, Repeat, Retry};
+use crate::trace::Provider;
 
 /// What all calls of a client share.
 #[derive(Debug)]
@@ -134,6 +135,15 @@ pub(crate) fn deadline_after(time: Duration) -> Instant {
 }
 
 impl Core {
+    /// What a call says about itself, with the trace that it is part of.
+    pub(crate) fn traced(&self, mut options: Options) -> Options {
+        if options.traceparent.is_none() {
+            let provider = self.reach.traces.as_ref();
+            options.traceparent = provider.and_then(Provider::ask);
+        }
+        options
+    }
+
     /// Makes one call with `send`, as often as `manner` and what fails allow.
     pub(crate) async fn call<Q, A, F, Sent>(
         &self,

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::name::{self, NameError};
 use crate::options::{Options, Principal};
+use crate::trace::Traceparent;
 
 /// A question: may this subject do this to that resource?
 #[derive(Debug, Clone, PartialEq)]
@@ -101,6 +102,13 @@ impl Check {
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.options.deadline = Some(deadline);
+        self
+    }
+
+    /// As part of the trace of that span, instead of what the client's provider says.
+    #[must_use]
+    pub fn with_traceparent(mut self, traceparent: Traceparent) -> Self {
+        self.options.traceparent = Some(traceparent);
         self
     }
 

@@ -89,21 +89,21 @@ impl Client {
         lookup: LookupResources,
     ) -> Results<wire::LookupResourcesRequest> {
         let (request, options) = lookup.into_parts();
-        Results::new(Arc::clone(&self.core), options, request)
+        Results::new(Arc::clone(&self.core), self.core.traced(options), request)
     }
 
     /// Looks up the subjects that have a permission on a resource.
     #[must_use]
     pub fn lookup_subjects(&self, lookup: LookupSubjects) -> Results<wire::LookupSubjectsRequest> {
         let (request, options) = lookup.into_parts();
-        Results::new(Arc::clone(&self.core), options, request)
+        Results::new(Arc::clone(&self.core), self.core.traced(options), request)
     }
 
     /// Reads relationships as they are stored.
     #[must_use]
     pub fn read(&self, read: Read) -> Results<wire::ReadRelationshipsRequest> {
         let (request, options) = read.into_parts();
-        Results::new(Arc::clone(&self.core), options, request)
+        Results::new(Arc::clone(&self.core), self.core.traced(options), request)
     }
 
     /// Writes relationships, all or none, and returns the token to read them with.
@@ -116,12 +116,13 @@ impl Client {
             Some(_) => Repeat::Harmless,
             None => Repeat::Once,
         };
-        let manner = self.writing(repeat, &write.options);
+        let options = self.core.traced(write.options);
+        let manner = self.writing(repeat, &options);
         let answer = self
             .core
             .call(
                 manner,
-                &write.options,
+                &options,
                 &write.request,
                 |link, request| async move {
                     PermissionsServiceClient::new(link)
@@ -138,12 +139,13 @@ impl Client {
     /// # Errors
     /// As [`Self::write`].
     pub async fn delete(&self, delete: Delete) -> Result<Deleted, Error> {
-        let manner = self.writing(Repeat::Once, &delete.options);
+        let options = self.core.traced(delete.options);
+        let manner = self.writing(Repeat::Once, &options);
         let answer = self
             .core
             .call(
                 manner,
-                &delete.options,
+                &options,
                 &delete.request,
                 |link, request| async move {
                     PermissionsServiceClient::new(link)

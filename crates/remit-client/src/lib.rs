@@ -48,6 +48,7 @@
 //! | `consistency`, `session` | how fresh; reading one's own writes |
 //! | `batch`, `retry`, `hedge`, `call` | checks that go together; asking again; asking twice; one call with all of that |
 //! | `connection`, `endpoints`, `link`, `credentials` | where the servers are, how they fare, the way of one attempt, who calls |
+//! | `trace` | which trace a call is part of |
 //! | `authorize`, `axum` | services behind checks |
 //! | `services` | the calls as they are generated, with nothing added |
 //!
@@ -78,6 +79,7 @@ mod results;
 mod retry;
 mod services;
 mod session;
+mod trace;
 
 pub use authorize::{Authorize, AuthorizeLayer, Refusal, Unasked};
 #[cfg(feature = "axum")]
@@ -103,3 +105,4 @@ pub use results::{Question, Results};
 pub use retry::Retry;
 pub use services::Authenticated;
 pub use session::{Session, TOKEN_HEADER};
+pub use trace::{Traceparent, TraceparentError};

@@ -16,12 +16,14 @@ use tower::Service;
 use crate::credentials::Credentials;
 use crate::endpoints::{Endpoints, Target};
 use crate::error::ErrorKind;
+use crate::trace::Provider;
 
 /// What every attempt shares.
 #[derive(Debug)]
 pub(crate) struct Reach {
     pub(crate) endpoints: Endpoints,
     pub(crate) credentials: Credentials,
+    pub(crate) traces: Option<Provider>,
 }
 
 /// What the generated clients send their calls through: each goes to the next endpoint, with the credential.
@@ -231,7 +233,11 @@ impl Service<Request<Body>> for Link {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    /// A call that is made by hand is asked about its trace here, where its caller is; others have been.
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if let (None, Some(traces)) = (&self.target, &self.reach.traces) {
+            traces.put(request.headers_mut());
+        }
         Box::pin(self.clone().send(request))
     }
 }

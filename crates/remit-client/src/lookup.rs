@@ -16,6 +16,7 @@ use crate::link::Link;
 use crate::name::{self, NameError};
 use crate::options::{Options, Principal};
 use crate::results::Question;
+use crate::trace::Traceparent;
 
 /// Which resources of a definition does a subject have a permission on?
 #[derive(Debug, Clone, PartialEq)]
@@ -96,6 +97,13 @@ macro_rules! common {
         #[must_use]
         pub fn with_deadline(mut self, deadline: Duration) -> Self {
             self.options.deadline = Some(deadline);
+            self
+        }
+
+        /// As part of the trace of that span, instead of what the client's provider says.
+        #[must_use]
+        pub fn with_traceparent(mut self, traceparent: Traceparent) -> Self {
+            self.options.traceparent = Some(traceparent);
             self
         }
     };

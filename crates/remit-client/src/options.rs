@@ -1,4 +1,4 @@
-//! What each call may say about itself: how fresh, how long, in whose name.
+//! What each call may say about itself: how fresh, how long, in whose name, as part of which trace.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use crate::consistency::Consistency;
 use crate::name::{self, NameError};
 use crate::random;
+use crate::trace::{TRACEPARENT, Traceparent};
 
 /// The header that says in whose name a call is made.
 const ON_BEHALF_OF: &str = "remit-on-behalf-of";
@@ -23,6 +24,7 @@ pub(crate) struct Options {
     pub(crate) deadline: Option<Duration>,
     pub(crate) principal: Option<Principal>,
     pub(crate) idempotency_key: Option<IdempotencyKey>,
+    pub(crate) traceparent: Option<Traceparent>,
 }
 
 /// A text by which a Remit server knows a write again, for as long as it keeps the log: the same write with the same key is applied
@@ -85,6 +87,9 @@ impl Options {
         }
         if let Some(key) = &self.idempotency_key {
             metadata.insert(IDEMPOTENCY_KEY, key.0.clone());
+        }
+        if let Some(traceparent) = &self.traceparent {
+            metadata.insert(TRACEPARENT, traceparent.value());
         }
     }
 

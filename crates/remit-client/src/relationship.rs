@@ -16,6 +16,7 @@ use crate::link::Link;
 use crate::name::{self, NameError};
 use crate::options::{IdempotencyKey, Options, Principal};
 use crate::results::Question;
+use crate::trace::Traceparent;
 
 /// One relationship: `document:readme#viewer@user:ann`, perhaps on a condition, perhaps until an instant.
 #[derive(Debug, Clone, PartialEq)]
@@ -217,6 +218,13 @@ macro_rules! once {
             #[must_use]
             pub fn with_deadline(mut self, deadline: Duration) -> Self {
                 self.options.deadline = Some(deadline);
+                self
+            }
+
+            /// As part of the trace of that span, instead of what the client's provider says.
+            #[must_use]
+            pub fn with_traceparent(mut self, traceparent: Traceparent) -> Self {
+                self.options.traceparent = Some(traceparent);
                 self
             }
 

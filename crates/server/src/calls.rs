@@ -21,7 +21,7 @@ use tonic::service::Routes;
 use tower::Service;
 
 use crate::config::Authentication;
-use crate::connections::{CameBy, Peer};
+use crate::connections::{Arrival, Peer};
 use crate::deadline::Deadline;
 use crate::ending::{End, end_at};
 use crate::guard;
@@ -133,8 +133,8 @@ where
             Ok(caller) => caller,
             Err(refused) => return refused,
         };
-        let came_by = request.extensions_mut().remove::<CameBy>();
-        let (lag, unread_for) = came_by
+        let arrival = request.extensions_mut().remove::<Arrival>();
+        let (lag, unread_for) = arrival
             .as_ref()
             .map(|it| (it.at.elapsed(), it.unread_for))
             .unwrap_or_default();
@@ -158,7 +158,7 @@ where
             let asked = (path, caller.name());
             let room =
                 self.overload
-                    .admit(asked, came_by.as_ref(), (waited, deadline.left()), request);
+                    .admit(asked, arrival.as_ref(), (waited, deadline.left()), request);
             match room.await {
                 // Held until the answer begins.
                 Ok((_pass, request)) => self.services.call(request).await,

@@ -1,9 +1,10 @@
 //! Connections: accepted, protected, served, and let end.
 //!
-//! Those that are too many are closed at once (`places`); what the others bring is read in turns (`pace`); one that is silent, does not take what
+//! Those that are too many are closed at once (`places`); handshakes have turns (`handshakes`); what the others bring is read in turns (`pace`); one that is silent, does not take what
 //! it asked for, or has not asked for long, is ended (`line`); and what it began to send has to come (`incoming`).
 
 mod backlog;
+mod handshakes;
 mod incoming;
 mod line;
 mod pace;
@@ -43,8 +44,9 @@ use line::Fault;
 use pace::Paced;
 use unread::Unread;
 
+pub(crate) use handshakes::Handshakes;
 pub(crate) use incoming::BodyBytes;
-pub(crate) use line::{CameBy, Line, Patience};
+pub(crate) use line::{Arrival, Line, Patience};
 pub(crate) use pace::{Giving, Pacer};
 pub(crate) use places::Places;
 
@@ -60,8 +62,6 @@ const HEADERS_BYTES_MAX: u32 = 16 << 10;
 const SEND_BYTES_MAX: usize = 128 << 10;
 /// What is kept of a connection of HTTP/1, in bytes.
 const BUFFER_BYTES_MAX: usize = 128 << 10;
-/// How long a client may take to greet.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How long a client may take to send the head of a request of HTTP/1.
 const HEAD_MAX: Duration = Duration::from_secs(30);
 /// How long to wait before accepting again once the process has no files left.
@@ -139,6 +139,7 @@ fn no_http() -> Response<Body> {
 pub(crate) struct Shared {
     pub(crate) overload: Arc<Overload>,
     pub(crate) places: Arc<Places>,
+    pub(crate) handshakes: Arc<Handshakes>,
     /// None where what comes is read as it comes.
     pub(crate) pacer: Option<Arc<Pacer>>,
     /// Whether connections are to go elsewhere.
@@ -222,7 +223,13 @@ async fn connection(
         return speak(stream, (peer, line, None), front, shared).await;
     };
     let acceptor = tls.acceptor(front.protocols());
-    match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
+    let time_max = shared.overload.settings().greeting_max;
+    let is_held_up = || line.turn().is_asked_for();
+    let accepting = acceptor.accept(stream);
+    let made = shared
+        .handshakes
+        .make(peer.ip(), time_max, is_held_up, accepting);
+    match made.await {
         Ok(Ok(stream)) => {
             line.note_handshake();
             let certificates = stream.get_ref().1.peer_certificates();
@@ -231,7 +238,10 @@ async fn connection(
             speak(stream, (peer, line, certificate), front, shared).await;
         }
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+        Err(why) => {
+            shared.overload.note_connection(why.text());
+            tracing::debug!(%peer, %why, "there was no TLS handshake");
+        }
     }
 }
 
@@ -260,12 +270,12 @@ async fn speak(
     let service = service_fn(move |request: Request<Incoming>| {
         let has_streams = request.version() >= Version::HTTP_2;
         let is_last = !has_streams && *draining.borrow();
-        let (came_by, unread) = (CameBy::now(&of_line), Unread::new());
+        let (arrival, unread) = (Arrival::now(&of_line), Unread::new());
         let mut request = request.map(|body| {
             let body = unread.keep(body);
-            Body::new(incoming::Incoming::new(body, stall_max, &came_by.bytes))
+            Body::new(incoming::Incoming::new(body, stall_max, &arrival.bytes))
         });
-        request.extensions_mut().insert(came_by);
+        request.extensions_mut().insert(arrival);
         if let Some(certificate) = &certificate {
             request.extensions_mut().insert(Arc::clone(certificate));
         }

@@ -25,7 +25,7 @@ use prometheus_client::registry::Registry;
 use tokio::task::AbortHandle;
 use tonic::body::Body;
 
-use crate::connections::{BodyBytes, CameBy, Line, Patience, Places};
+use crate::connections::{Arrival, BodyBytes, Handshakes, Line, Patience, Places};
 use account::Accounts;
 use counters::{Counters, OverloadCollector};
 use gate::{Gate, Place, Room};
@@ -37,6 +37,7 @@ use class::Kind;
 pub use limits::{Limits, LimitsError};
 use memory::State as MemoryState;
 pub use memory::{Gauge, MemorySettings};
+pub(crate) use queue::Queue;
 use refusal::Refusal;
 pub(crate) use refusal::RefusedOverHttp;
 pub(crate) use size::Announced;
@@ -50,9 +51,11 @@ pub struct Settings {
     pub connections_max: usize,
     /// Connections at once from one address that is not this machine's; none for no such limit.
     pub connections_per_peer_max: Option<usize>,
+    /// Handshakes of TLS under way, those of metrics aside; more wait.
+    pub handshakes_max: usize,
     /// Calls that one connection may have under way; more wait at the client.
     pub connection_calls_max: u32,
-    /// How long a connection may take to say what it speaks.
+    /// How long a connection may take for its handshake, and then to say what it speaks.
     pub greeting_max: Duration,
     /// How long a client may neither send what it began nor take what it asked for.
     pub stall_max: Duration,
@@ -77,6 +80,7 @@ pub(crate) struct Overload {
     memory: Memory,
     counters: Counters,
     places: Arc<Places>,
+    handshakes: Arc<Handshakes>,
     /// The longest that a call waited for a processor lately, in microseconds.
     lag: AtomicU64,
 }
@@ -102,6 +106,7 @@ impl Default for Settings {
             limits: LimitsInForce::new(Limits::default()),
             connections_max: 10_000,
             connections_per_peer_max: None,
+            handshakes_max: 512,
             connection_calls_max: 1_024,
             greeting_max: Duration::from_secs(10),
             stall_max: Duration::from_secs(30),
@@ -143,6 +148,7 @@ impl Overload {
             memory: Memory::new(settings.memory.clone()),
             counters: Counters::default(),
             places: Places::new(settings.connections_max, settings.connections_per_peer_max),
+            handshakes: Handshakes::new(settings.handshakes_max),
             lag: AtomicU64::new(0),
             settings,
         })
@@ -170,6 +176,11 @@ impl Overload {
         &self.places
     }
 
+    /// The handshakes of connections, those of metrics aside.
+    pub(crate) fn handshakes(&self) -> &Arc<Handshakes> {
+        &self.handshakes
+    }
+
     pub(crate) fn note_connection(&self, reason: &'static str) {
         self.counters.note_connection(reason);
     }
@@ -190,7 +201,7 @@ impl Overload {
     pub(crate) async fn admit(
         self: &Arc<Self>,
         (path, name): (&str, &str),
-        came_by: Option<&CameBy>,
+        arrival: Option<&Arrival>,
         (waited, left): (Duration, Duration),
         request: Request<Body>,
     ) -> Result<(Option<Pass>, Request<Body>), Response<Body>> {
@@ -203,10 +214,10 @@ impl Overload {
         // Where more is sent than is read, a head comes long before its body.
         let came = began.elapsed();
         let (waited, left) = (waited.saturating_add(came), left.saturating_sub(came));
-        if let Some(refused) = self.too_late(class, came_by, (waited, left)) {
+        if let Some(refused) = self.too_late(class, arrival, (waited, left)) {
             return Err(refused);
         }
-        let account = self.account(name, came_by.map(|it| &*it.line));
+        let account = self.account(name, arrival.map(|it| &*it.line));
         let class = match (class, account.allowance().class) {
             (Class::Check, Class::Bulk) => Class::Bulk,
             (class, _) => class,
@@ -235,7 +246,7 @@ impl Overload {
             overload: Arc::clone(self),
             account,
             class,
-            bytes: came_by.map(|it| it.bytes.clone()).unwrap_or_default(),
+            bytes: arrival.map(|it| it.bytes.clone()).unwrap_or_default(),
             began: Instant::now(),
             _place: place,
         };
@@ -247,10 +258,10 @@ impl Overload {
     fn too_late(
         &self,
         class: Class,
-        came_by: Option<&CameBy>,
+        arrival: Option<&Arrival>,
         (waited, left): (Duration, Duration),
     ) -> Option<Response<Body>> {
-        let line = &came_by?.line;
+        let line = &arrival?.line;
         let patience = waited.saturating_add(left).min(wait_max(class));
         if !line.is_behind(waited, patience) {
             return None;

@@ -31,7 +31,7 @@ use crate::authzed::{ExperimentalApi, PermissionsApi, SchemaApi, WatchApi};
 use crate::authzen::{AuthZen, PublicUrl};
 use crate::calls::Calls;
 use crate::config::{Config, HttpAddress};
-use crate::connections::{self, Front, Giving, Pacer, Places, Shared};
+use crate::connections::{self, Front, Giving, Handshakes, Pacer, Places, Shared};
 use crate::edge::{ExtAuthz, Judge, ProxyApi};
 use crate::gateway::{Gateway, RoutesError};
 use crate::http_api::HttpApi;
@@ -260,6 +260,7 @@ impl Guard {
         let tending = overload.tend();
         let shared = Shared {
             places: Arc::clone(overload.places()),
+            handshakes: Arc::clone(overload.handshakes()),
             overload,
             pacer: Some(pacer),
             draining: is_draining,
@@ -277,6 +278,7 @@ impl Guard {
     pub(crate) fn of_metrics(&self) -> Shared {
         Shared {
             places: Places::new(METRICS_CONNECTIONS_MAX, None),
+            handshakes: Handshakes::worked_on(METRICS_CONNECTIONS_MAX, 1),
             pacer: None,
             ..self.shared.clone()
         }

@@ -17,6 +17,10 @@ pub(crate) struct Overload {
     /// from a few addresses.
     #[arg(long, env = "REMIT_CONNECTIONS_PER_ADDRESS_MAX", default_value_t = 0)]
     pub(crate) connections_per_address_max: u32,
+    /// Handshakes of TLS under way at the same time, those to the address of metrics aside; more wait, and take the places of those whose
+    /// clients take over a second.
+    #[arg(long, env = "REMIT_TLS_HANDSHAKES_MAX", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) tls_handshakes_max: u32,
     /// Calls that one connection may have under way, watches among them; more wait at the client.
     #[arg(long, env = "REMIT_CONNECTION_CALLS_MAX", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) connection_calls_max: u32,

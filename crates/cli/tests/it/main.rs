@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+#[cfg(test)]
+mod asking;
 // The attribute tells the lints that everything below is test code, helpers included.
 #[cfg(test)]
 mod audit;
@@ -84,7 +86,18 @@ fn serve_at(folder: &Path, store: &str, address: &str) -> Served {
 }
 
 fn serve_with(folder: &Path, store: &str, address: &str, keys: &[&str]) -> Served {
-    let mut child = Command::new(REMIT)
+    serve_by(Command::new(REMIT), folder, store, address, keys)
+}
+
+/// Starts a server by a command that says in which surroundings.
+fn serve_by(
+    mut command: Command,
+    folder: &Path,
+    store: &str,
+    address: &str,
+    keys: &[&str],
+) -> Served {
+    let mut child = command
         .args(["serve", "--grpc-addr", address, "--store", store])
         .args(["--http-addr", address, "--metrics-addr", "127.0.0.1:0"])
         .args(keys)

@@ -15,7 +15,7 @@
 )]
 
 mod clients;
-mod clock;
+pub(crate) mod clock;
 mod cluster;
 mod digests;
 mod driver;

@@ -15,7 +15,9 @@ use remit_client::proto::authzed::api::v1 as wire;
 use remit_client::{Client, Connection, Transport};
 use testkit::postgres::Server;
 use wire::consistency::Requirement;
+use wire::relationship_update::Operation;
 
+use crate::asking::{is_allow, may_view, viewer};
 use crate::{REMIT, SCHEMA, Served};
 
 /// How long a busy machine may take for anything here.
@@ -100,34 +102,9 @@ async fn connect(address: &str) -> Result<Client, Box<dyn std::error::Error + Se
     Ok(Client::connect(&described).await?)
 }
 
-fn object(kind: &str, id: &str) -> wire::ObjectReference {
-    wire::ObjectReference {
-        object_type: kind.to_owned(),
-        object_id: id.to_owned(),
-    }
-}
-
-fn ann() -> wire::SubjectReference {
-    wire::SubjectReference {
-        object: Some(object("user", "ann")),
-        optional_relation: String::new(),
-    }
-}
-
 /// Creates `doc:ID#viewer@user:ann` under an idempotency key, so that it can be sent again.
 async fn create(client: &Client, id: &str) -> Result<wire::ZedToken, tonic::Status> {
-    let request = wire::WriteRelationshipsRequest {
-        updates: vec![wire::RelationshipUpdate {
-            operation: wire::relationship_update::Operation::Create.into(),
-            relationship: Some(wire::Relationship {
-                resource: Some(object("doc", id)),
-                relation: "viewer".to_owned(),
-                subject: Some(ann()),
-                ..Default::default()
-            }),
-        }],
-        ..Default::default()
-    };
+    let request = viewer(Operation::Create, id, None);
     let mut request = tonic::Request::new(request);
     request.set_timeout(Duration::from_secs(10));
     let key = id.parse().unwrap();
@@ -141,19 +118,11 @@ async fn is_allowed(
     id: &str,
     freshness: Requirement,
 ) -> Result<bool, tonic::Status> {
-    let request = wire::CheckPermissionRequest {
-        consistency: Some(wire::Consistency {
-            requirement: Some(freshness),
-        }),
-        resource: Some(object("doc", id)),
-        permission: "view".to_owned(),
-        subject: Some(ann()),
-        ..Default::default()
-    };
+    let request = may_view(id, Some(freshness));
     let mut request = tonic::Request::new(request);
     request.set_timeout(Duration::from_secs(10));
     let answer = client.permissions().check_permission(request).await?;
-    Ok(answer.into_inner().permissionship == 2)
+    Ok(is_allow(&answer.into_inner()))
 }
 
 /// What the calls came to.

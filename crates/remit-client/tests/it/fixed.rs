@@ -25,6 +25,7 @@ pub(crate) struct Seen {
     pub(crate) principal: Option<String>,
     pub(crate) authorization: Option<String>,
     pub(crate) idempotency_key: Option<String>,
+    pub(crate) traceparent: Option<String>,
     pub(crate) has_deadline: bool,
 }
 
@@ -135,6 +136,7 @@ impl Service {
         seen.principal = text("remit-on-behalf-of");
         seen.authorization = text("authorization");
         seen.idempotency_key = text("remit-idempotency-key");
+        seen.traceparent = text("traceparent");
         seen.has_deadline = text("grpc-timeout").is_some();
         let authorization = seen.authorization.clone();
         let items: Vec<String> = seen.items.iter().map(id).collect();

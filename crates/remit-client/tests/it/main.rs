@@ -19,3 +19,4 @@ mod retries;
 mod running;
 mod sessions;
 mod streams;
+mod traces;

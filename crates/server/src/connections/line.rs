@@ -71,7 +71,7 @@ pub(crate) enum Fault {
 
 /// A call that came by a line, as far as the line is concerned.
 #[derive(Debug, Clone)]
-pub(crate) struct CameBy {
+pub(crate) struct Arrival {
     pub(crate) line: Arc<Line>,
     pub(crate) at: Instant,
     /// How long it had waited before that to be read.
@@ -241,7 +241,7 @@ impl Line {
     }
 }
 
-impl CameBy {
+impl Arrival {
     pub(super) fn now(line: &Arc<Line>) -> Self {
         Self {
             line: Arc::clone(line),

@@ -138,46 +138,61 @@ impl Collector for OverloadCollector {
                 ConstGauge::new(number(value)).encode(metric.encode_family(&labels)?)?;
             }
         }
-        let (used, may) = overload.memory_bytes();
-        let state = match overload.memory_state() {
-            MemoryState::Enough => 0,
-            MemoryState::Low => 1,
-            MemoryState::Critical => 2,
-        };
-        let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-        let whole = [
-            (
-                "remit_overload_connections",
-                "Connections, those of metrics aside",
-                overload.connections(),
-            ),
-            (
-                "remit_overload_callers",
-                "Callers that an account is kept of",
-                overload.callers(),
-            ),
-            (
-                "remit_overload_memory_state",
-                "0 with enough memory, 1 short of it, 2 with nearly none",
-                state,
-            ),
-            (
-                "remit_overload_memory_used_bytes",
-                "Memory that this process has",
-                bytes(used),
-            ),
-            (
-                "remit_overload_memory_limit_bytes",
-                "Memory that this process may have",
-                bytes(may),
-            ),
-        ];
-        for (name, help, value) in whole {
+        for (name, help, value) in totals(&overload) {
             let gauge = ConstGauge::new(number(value));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
         Ok(())
     }
+}
+
+/// What is no number of a class: name, meaning, value.
+fn totals(overload: &Overload) -> [(&'static str, &'static str, usize); 7] {
+    let (used, may) = overload.memory_bytes();
+    let state = match overload.memory_state() {
+        MemoryState::Enough => 0,
+        MemoryState::Low => 1,
+        MemoryState::Critical => 2,
+    };
+    let (under_way, waiting) = overload.handshakes().counts();
+    let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    [
+        (
+            "remit_overload_connections",
+            "Connections, those of metrics aside",
+            overload.connections(),
+        ),
+        (
+            "remit_overload_handshakes",
+            "Handshakes of TLS under way, those of metrics aside",
+            under_way,
+        ),
+        (
+            "remit_overload_handshakes_waiting",
+            "Handshakes of TLS that wait for one of those to end",
+            waiting,
+        ),
+        (
+            "remit_overload_callers",
+            "Callers that an account is kept of",
+            overload.callers(),
+        ),
+        (
+            "remit_overload_memory_state",
+            "0 with enough memory, 1 short of it, 2 with nearly none",
+            state,
+        ),
+        (
+            "remit_overload_memory_used_bytes",
+            "Memory that this process has",
+            bytes(used),
+        ),
+        (
+            "remit_overload_memory_limit_bytes",
+            "Memory that this process may have",
+            bytes(may),
+        ),
+    ]
 }
 
 impl fmt::Debug for OverloadCollector {

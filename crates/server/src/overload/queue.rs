@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Those that wait.
 #[derive(Debug)]
-pub(super) struct Queue<T> {
+pub(crate) struct Queue<T> {
     callers: VecDeque<u64>,
     of: HashMap<u64, VecDeque<(u64, T)>>,
     count: usize,
@@ -31,7 +31,7 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.count
     }
 
@@ -58,7 +58,7 @@ impl<T> Queue<T> {
     }
 
     /// Lets `item` wait; the ticket takes it out again.
-    pub(super) fn push(&mut self, caller: u64, item: T, now: Duration) -> u64 {
+    pub(crate) fn push(&mut self, caller: u64, item: T, now: Duration) -> u64 {
         if self.count == 0 {
             self.left_at = now;
         }
@@ -73,7 +73,7 @@ impl<T> Queue<T> {
     }
 
     /// The next: of the first caller in turn that `may`, or of the first if none may, so that nothing stands idle.
-    pub(super) fn pop(&mut self, may: impl Fn(&T) -> bool, now: Duration) -> Option<T> {
+    pub(crate) fn pop(&mut self, may: impl Fn(&T) -> bool, now: Duration) -> Option<T> {
         let is_next = |caller: &u64| {
             let first = self.of.get(caller).and_then(|items| items.front());
             first.is_some_and(|(_, item)| may(item))
@@ -95,13 +95,13 @@ impl<T> Queue<T> {
     }
 
     /// Takes out who waits no longer; whether it was there.
-    pub(super) fn remove(&mut self, caller: u64, ticket: u64) -> bool {
+    pub(crate) fn remove(&mut self, caller: u64, ticket: u64) -> bool {
         let Some(items) = self.of.get_mut(&caller) else {
             return false;
         };
-        let before = items.len();
-        items.retain(|(of, _)| *of != ticket);
-        let is_removed = items.len() < before;
+        // Tickets come in order, and whoever gives up has mostly waited longest.
+        let place = items.binary_search_by_key(&ticket, |(of, _)| *of);
+        let is_removed = place.is_ok_and(|place| items.remove(place).is_some());
         if items.is_empty() {
             self.of.remove(&caller);
             self.callers.retain(|of| *of != caller);

@@ -16,6 +16,7 @@ mod edge;
 mod expand;
 mod gateway;
 mod golden;
+mod handshakes;
 mod http_client;
 mod idempotency;
 mod kubernetes;

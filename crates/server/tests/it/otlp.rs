@@ -12,9 +12,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use remit_client::Client;
 use remit_client::proto::authzed::api::v1 as wire;
 use remit_client::proto::authzed::api::v1::consistency::Requirement;
+use remit_client::{Check, Client, LookupResources, Relationship, Traceparent, Write};
 use server::TraceSettings;
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status};
@@ -199,6 +199,54 @@ async fn a_callers_trace_goes_on_here() {
     }
     let keys = collector.keys.lock().unwrap().clone();
     assert!(!keys.is_empty() && keys.iter().all(|key| key == "collector-key"));
+}
+
+/// As a service asks that traces its requests: the calls of the client, without a request made by hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_asks_is_part_of_its_callers_trace() {
+    let (collector, address) = collector(Manner::Takes).await;
+    let (running, client) = traced_to(address, 0.0).await;
+    let span = |number: u64| {
+        let text = format!("00-{TRACE}-{number:016x}-01");
+        Traceparent::new(&text).unwrap()
+    };
+    let view = || Check::new("doc:a", "view", "user:ann").unwrap();
+    assert!(client.check(view()).await.unwrap().is_allowed());
+    let traced = view().with_traceparent(span(1));
+    assert!(client.check(traced).await.unwrap().is_allowed());
+    let two = [view(), view(), view()].map(|check| check.with_traceparent(span(2)));
+    for decision in client.check_all(two).await {
+        assert!(decision.unwrap().is_allowed());
+    }
+    let row = Relationship::new("doc:b#viewer@user:ann").unwrap();
+    let write = Write::new().touch(row).with_traceparent(span(3));
+    client.write(write).await.unwrap();
+    let all = LookupResources::new("doc", "view", "user:ann").unwrap();
+    let all = client.lookup_resources(all.with_traceparent(span(4)));
+    assert_eq!(all.collect(10).await.unwrap().len(), 2);
+    running.stop().await;
+    let spans = collector.spans.lock().unwrap().clone();
+    let trace = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128.to_be_bytes();
+    assert!(spans.iter().all(|span| span.trace_id == trace), "{spans:?}");
+    let from = |number: u64| {
+        let of_call = |span: &&Span| span.parent_span_id == number.to_be_bytes();
+        let mut names: Vec<_> = spans.iter().filter(of_call).collect();
+        names.sort_by_key(|span| span.start_time_unix_nano);
+        let names = names
+            .into_iter()
+            .map(|span| span.name.rsplit_once('/').unwrap().1);
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(from(1), ["CheckPermission"]);
+    // How many of them go together depends on how soon the first is sent.
+    let together = from(2);
+    assert!((1..=3).contains(&together.len()), "{together:?}");
+    assert!(
+        together.iter().all(|name| name.starts_with("Check")),
+        "{together:?}"
+    );
+    assert_eq!(from(3), ["WriteRelationships"]);
+    assert_eq!(from(4), ["LookupResources"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

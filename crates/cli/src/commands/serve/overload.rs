@@ -13,6 +13,7 @@ pub(super) fn settings(given: &Overload, limits: Arc<LimitsInForce>) -> Settings
         limits,
         connections_max: given.connections_max as usize,
         connections_per_peer_max: (per_address > 0).then_some(per_address),
+        handshakes_max: given.tls_handshakes_max as usize,
         connection_calls_max: given.connection_calls_max,
         stall_max: Duration::from_secs(given.stall_seconds_max),
         idle_max: Duration::from_secs(given.idle_seconds_max),

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
-use super::{Plain, Traffic, address_in, eventually};
+use super::Traffic;
+use crate::asking::{Plain, address_in, eventually};
 use crate::{SCHEMA, run, serve_with};
 
 /// How long the first certificate is good; what happens before it runs out has to fit in.

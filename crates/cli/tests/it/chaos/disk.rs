@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use testkit::rng::Rng;
 
-use super::{EVENTUALLY, Plain, Traffic, address_in, eventually};
+use super::Traffic;
+use crate::asking::{EVENTUALLY, Plain, address_in, eventually};
 use crate::{SCHEMA, Served, run, serve};
 
 /// What a disk does, as `strace` puts it, and whether writes fail of it.

@@ -8,14 +8,14 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A clock; the process that has it asks a file how far it is off, each time that it looks.
-pub(super) struct Clock {
+pub(crate) struct Clock {
     folder: TempDir,
     library: PathBuf,
 }
 
 impl Clock {
     /// A right clock; none where there is no libfaketime.
-    pub(super) fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let clock = Self {
             folder,
@@ -26,7 +26,7 @@ impl Clock {
     }
 
     /// Whether there can be clocks; says so if not.
-    pub(super) fn is_there() -> bool {
+    pub(crate) fn is_there() -> bool {
         let is_there = library().is_some();
         if !is_there {
             // Not by a macro, whose output a test that passes keeps to itself.
@@ -39,7 +39,7 @@ impl Clock {
     }
 
     /// Has a process that is about to be started go by this clock.
-    pub(super) fn give_to(&self, command: &mut Command) {
+    pub(crate) fn give_to(&self, command: &mut Command) {
         command
             .env("LD_PRELOAD", &self.library)
             .env("FAKETIME_TIMESTAMP_FILE", self.file())
@@ -48,7 +48,7 @@ impl Clock {
     }
 
     /// Sets the clock so far off the right time.
-    pub(super) fn set(&self, millis: i64) {
+    pub(crate) fn set(&self, millis: i64) {
         let new = self.folder.path().join("new");
         let seconds = millis as f64 / 1e3;
         fs::write(&new, format!("{seconds:+.3}\n")).unwrap();
