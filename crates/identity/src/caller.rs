@@ -24,6 +24,8 @@ pub struct Caller {
 struct Inner {
     subject: ObjectRef,
     name: String,
+    /// The name with that of whom the caller asks for, where it asks for another.
+    name_with_principal: Option<String>,
     groups: Vec<ObjectRef>,
     credential: Credential,
     valid_until: Option<Timestamp>,
@@ -91,6 +93,7 @@ impl Caller {
         let inner = Inner {
             subject,
             name,
+            name_with_principal: None,
             groups,
             credential,
             valid_until,
@@ -197,7 +200,7 @@ impl Caller {
     #[must_use]
     pub fn on_behalf_of(&self, principal: ObjectRef) -> Self {
         let inner = Inner {
-            name: format!("{} for {principal}", self.inner.name),
+            name_with_principal: Some(format!("{} for {principal}", self.inner.name)),
             on_behalf_of: Some(principal),
             ..self.inner.as_ref().clone()
         };
@@ -224,6 +227,13 @@ impl Caller {
     /// Never the key or the token.
     #[must_use]
     pub fn name(&self) -> &str {
+        let with_principal = self.inner.name_with_principal.as_ref();
+        with_principal.unwrap_or(&self.inner.name)
+    }
+
+    /// The caller's own name, without that of whom it asks for: what it may ask for goes by this, since it chooses the other.
+    #[must_use]
+    pub fn own_name(&self) -> &str {
         &self.inner.name
     }
 

@@ -155,7 +155,7 @@ where
         request.extensions_mut().insert(known);
         let started = Instant::now();
         let handled = async {
-            let asked = (path, caller.name());
+            let asked = (path, caller.own_name());
             let room =
                 self.overload
                     .admit(asked, arrival.as_ref(), (waited, deadline.left()), request);

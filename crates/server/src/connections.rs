@@ -11,7 +11,6 @@ mod pace;
 mod places;
 mod unread;
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -212,7 +211,9 @@ async fn connection(
         return;
     }
     let line = Line::new();
-    line.comes_from(RandomState::new().hash_one(peer));
+    if let Some(pacer) = &shared.pacer {
+        line.comes_from(pacer.key_of(peer.ip()));
+    }
     let stream = Paced::new(
         stream,
         unread_bytes,

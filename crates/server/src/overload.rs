@@ -26,7 +26,7 @@ use tokio::task::AbortHandle;
 use tonic::body::Body;
 
 use crate::connections::{Arrival, BodyBytes, Handshakes, Line, Patience, Places};
-use account::Accounts;
+use account::{Accounts, Asked};
 use counters::{Counters, OverloadCollector};
 use gate::{Gate, Place, Room};
 use memory::Memory;
@@ -94,6 +94,7 @@ pub(crate) struct Pass {
     bytes: BodyBytes,
     began: Instant,
     _place: Place,
+    _asked: Asked,
 }
 
 /// Ends what the guard does beside calls when it is dropped.
@@ -211,9 +212,15 @@ impl Overload {
             Kind::Of(class) => (class, size::begun(request).await),
             Kind::BySize => size::class_of(request).await,
         };
-        // Where more is sent than is read, a head comes long before its body.
         let came = began.elapsed();
-        let (waited, left) = (waited.saturating_add(came), left.saturating_sub(came));
+        let left = left.saturating_sub(came);
+        // Where more is sent than is read, a head comes long before its body. Who is slow to send by itself waits for nobody.
+        let has_backlog = arrival.is_some_and(|it| it.line.has_backlog());
+        let waited = if has_backlog {
+            waited.saturating_add(came)
+        } else {
+            waited
+        };
         if let Some(refused) = self.too_late(class, arrival, (waited, left)) {
             return Err(refused);
         }
@@ -230,11 +237,8 @@ impl Overload {
         if !self.memory.state().admits(class, is_import) {
             return Err(refused(Refusal::Memory));
         }
-        // What may run is no right to run it: streams, which stay, are counted where they are.
-        let running = account.running(class).load(Ordering::Relaxed);
-        if running >= account.allowance().concurrency {
-            return Err(refused(Refusal::Concurrency));
-        }
+        let asked = account.ask(class);
+        let asked = asked.ok_or_else(|| refused(Refusal::Concurrency))?;
         let taken = account.take(class.units(), self.began.elapsed());
         taken.map_err(|after| refused(Refusal::Rate { after }))?;
         let entered = self.gate(class).enter(&account, left).await;
@@ -249,6 +253,7 @@ impl Overload {
             bytes: arrival.map(|it| it.bytes.clone()).unwrap_or_default(),
             began: Instant::now(),
             _place: place,
+            _asked: asked,
         };
         Ok((Some(pass), request))
     }
@@ -361,6 +366,11 @@ fn room(class: Class) -> Room {
     };
     Room {
         running_max,
+        // What is large has a processor for itself; what is small holds its place while it waits for its caller.
+        running_of_one_max: match class {
+            Class::Check | Class::Write | Class::Stream => running_max / 2,
+            Class::Bulk => usize::MAX,
+        },
         waiting_max,
         wait_max: wait_max(class),
     }

@@ -151,6 +151,11 @@ impl Line {
         self.unread_for.store(waited, Ordering::Relaxed);
     }
 
+    /// Whether what was read last had to wait for that.
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.unread_for.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether its calls are refused for having waited.
     pub(super) fn refuses(&self) -> bool {
         self.is_behind.load(Ordering::Relaxed)

@@ -8,7 +8,9 @@
 //! With room to spare a turn comes at once. A connection that does not use its slice up never waits.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +39,7 @@ pub(crate) struct Pacer {
     is_asked: Notify,
     /// Turns of a round: one for each processor.
     round_turns: usize,
+    keys: RandomState,
 }
 
 /// What waits, by whose it is.
@@ -82,9 +85,15 @@ impl Pacer {
             rounds: AtomicU64::new(0),
             is_asked: Notify::new(),
             round_turns: processors,
+            keys: RandomState::new(),
         });
         let giving = tokio::spawn(Arc::clone(&pacer).give());
         (pacer, Giving(giving.abort_handle()))
+    }
+
+    /// By what the turns of an address are counted of which nobody has said yet who calls.
+    pub(super) fn key_of(&self, address: IpAddr) -> u64 {
+        self.keys.hash_one(address.to_canonical())
     }
 
     async fn give(self: Arc<Self>) {
@@ -342,6 +351,7 @@ mod tests {
             rounds: AtomicU64::new(0),
             is_asked: Notify::new(),
             round_turns: 1,
+            keys: RandomState::new(),
         });
         let backlog = vec![7; SLICE_BYTES * 2];
         let stream = |bytes: &'static [u8]| {

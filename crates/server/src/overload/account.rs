@@ -27,7 +27,13 @@ pub(crate) struct Account {
     /// Until when all that was taken is paid for, in nanoseconds after the server began.
     paid_until: AtomicU64,
     running: [AtomicUsize; 4],
+    /// Calls that were let in, whether they run or wait.
+    asked: [AtomicUsize; 4],
 }
+
+/// A call that counts among those of its caller until this is dropped.
+#[derive(Debug)]
+pub(super) struct Asked(Arc<Account>, Class);
 
 /// All callers that were seen lately.
 #[derive(Debug)]
@@ -47,6 +53,7 @@ impl Account {
             allowance: ArcSwap::from_pointee((limits.0, limits.1.of(name))),
             paid_until: AtomicU64::new(0),
             running: Default::default(),
+            asked: Default::default(),
         }
     }
 
@@ -60,13 +67,16 @@ impl Account {
     }
 
     pub(super) fn running(&self, class: Class) -> &AtomicUsize {
-        let [check, write, bulk, stream] = &self.running;
-        match class {
-            Class::Check => check,
-            Class::Write => write,
-            Class::Bulk => bulk,
-            Class::Stream => stream,
-        }
+        of_class(&self.running, class)
+    }
+
+    /// Lets one more call of the class in, if the caller has not as many as it may.
+    pub(super) fn ask(self: &Arc<Self>, class: Class) -> Option<Asked> {
+        let most = self.allowance().concurrency;
+        let more = |asked: usize| (asked < most).then(|| asked + 1);
+        let asked = of_class(&self.asked, class);
+        let is_let_in = asked.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        is_let_in.is_ok().then(|| Asked(Arc::clone(self), class))
     }
 
     fn running_in_all(&self) -> usize {
@@ -77,6 +87,9 @@ impl Account {
     /// Takes `units` at `now`; how long to wait where there are not as many.
     pub(super) fn take(&self, units: u64, now: Duration) -> Result<(), Duration> {
         let allowance = self.allowance();
+        if allowance.rate.is_none() {
+            return Ok(());
+        }
         let now = nanos(now);
         let burst = nanos(allowance.burst());
         let cost = allowance.cost_nanos(units);
@@ -99,6 +112,9 @@ impl Account {
             return;
         }
         let allowance = self.allowance();
+        if allowance.rate.is_none() {
+            return;
+        }
         let (now, cost) = (nanos(now), allowance.cost_nanos(units));
         let most = now.saturating_add(nanos(allowance.burst().saturating_add(DEBT_MAX)));
         let owed = |paid: u64| Some(paid.max(now).saturating_add(cost).min(most.max(paid)));
@@ -170,6 +186,23 @@ impl Accounts {
     }
 }
 
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let Self(account, class) = self;
+        of_class(&account.asked, *class).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn of_class(counts: &[AtomicUsize; 4], class: Class) -> &AtomicUsize {
+    let [check, write, bulk, stream] = counts;
+    match class {
+        Class::Check => check,
+        Class::Write => write,
+        Class::Bulk => bulk,
+        Class::Stream => stream,
+    }
+}
+
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -224,9 +257,30 @@ mod tests {
         let bob = accounts.of("bob", Some(&ann), now);
         assert_ne!(ann.key(), bob.key());
         accounts.replace(Limits::read("callers: [{name: 'a*', rate: 7}]").unwrap());
-        assert_eq!(accounts.of("ann", Some(&ann), now).allowance().rate, 7);
-        assert_ne!(accounts.of("bob", None, now).allowance().rate, 7);
+        assert_eq!(
+            accounts.of("ann", Some(&ann), now).allowance().rate,
+            Some(7)
+        );
+        assert_ne!(accounts.of("bob", None, now).allowance().rate, Some(7));
         assert_eq!(accounts.count(), 2);
+    }
+
+    #[test]
+    fn calls_that_wait_count_among_those_of_their_caller() {
+        let account = accounts("default: {concurrency: 2}").of("ann", None, Duration::ZERO);
+        let first = account.ask(Class::Bulk).unwrap();
+        let _second = account.ask(Class::Bulk).unwrap();
+        assert!(account.ask(Class::Bulk).is_none(), "none of them runs yet");
+        assert!(account.ask(Class::Check).is_some(), "another class");
+        drop(first);
+        assert!(account.ask(Class::Bulk).is_some());
+    }
+
+    #[test]
+    fn whoever_has_no_rate_owes_nothing() {
+        let account = accounts("{}").of("ann", None, Duration::ZERO);
+        account.owe(u64::MAX, Duration::ZERO);
+        assert_eq!(account.take(1_000_000, Duration::ZERO), Ok(()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The door of one class: so many calls run, so many more wait, and the rest is told at once.
 //!
 //! A call that finds a free place takes it with two additions and no lock. Where none is free, callers take turns, and one that runs half of
-//! all is passed over while another waits. A wait that would last longer than the call may take is not begun.
+//! all is passed over while another waits; it may be that one never runs more. A wait that would last longer than the call may take is not begun.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +18,8 @@ use super::refusal::Refusal;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     pub(super) running_max: usize,
+    /// Of those, how many may be one caller's: calls can be made to last.
+    pub(super) running_of_one_max: usize,
     pub(super) waiting_max: usize,
     pub(super) wait_max: Duration,
 }
@@ -81,6 +83,8 @@ impl Gate {
             Ok(place) => return Ok((place, None)),
             Err(waits) => waits,
         };
+        // There may be places that none of those before it may take.
+        self.call();
         let place = tokio::time::timeout(self.room.wait_max, called).await;
         drop(waiting);
         match place {
@@ -102,7 +106,7 @@ impl Gate {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
             refusal
         };
-        if queue.len() == 0 && self.try_start(account) {
+        if !queue.has(|waiter| self.may_run(&waiter.account)) && self.try_start(account) {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
             return Ok(Ok(self.place(account)));
         }
@@ -159,7 +163,10 @@ impl Gate {
                 let running = waiter.account.running(self.class);
                 running.load(Ordering::Relaxed) < share
             };
-            let Some(next) = queue.pop(has_room, self.began.elapsed()) else {
+            let now = self.began.elapsed();
+            let next = queue.pop(has_room, now);
+            let next = next.or_else(|| queue.pop(|waiter| self.may_run(&waiter.account), now));
+            let Some(next) = next else {
                 self.running.fetch_sub(1, Ordering::SeqCst);
                 return;
             };
@@ -176,8 +183,13 @@ impl Gate {
         }
     }
 
+    /// Whether the caller runs less than one may.
+    fn may_run(&self, account: &Account) -> bool {
+        account.running(self.class).load(Ordering::Relaxed) < self.room.running_of_one_max
+    }
+
     fn try_start(&self, account: &Account) -> bool {
-        let is_started = self.try_run();
+        let is_started = self.may_run(account) && self.try_run();
         if is_started {
             account.running(self.class).fetch_add(1, Ordering::Relaxed);
         }
@@ -238,10 +250,39 @@ mod tests {
     fn gate(running_max: usize, waiting_max: usize) -> Arc<Gate> {
         let room = Room {
             running_max,
+            running_of_one_max: usize::MAX,
             waiting_max,
             wait_max: LONG,
         };
         Gate::new(Class::Bulk, room)
+    }
+
+    #[tokio::test]
+    async fn one_caller_never_has_all_places_of_calls_that_it_can_make_last() {
+        let room = Room {
+            running_max: 4,
+            running_of_one_max: 2,
+            waiting_max: 10,
+            wait_max: LONG,
+        };
+        let gate = Gate::new(Class::Check, room);
+        let [storm, polite] = callers();
+        let held = [(); 2].map(|()| Box::pin(gate.enter(&storm, LONG)));
+        let mut places = Vec::new();
+        for entering in held {
+            places.push(entering.await.unwrap().0);
+        }
+        let mut third = Box::pin(gate.enter(&storm, LONG));
+        assert!(polled(&mut third).await.is_pending(), "places are free");
+        // Whoever waits for a place that it may not have is in nobody's way.
+        for _ in 0..2 {
+            let (place, waited) = gate.enter(&polite, LONG).await.unwrap();
+            assert_eq!(waited, None);
+            drop(place);
+            assert!(polled(&mut third).await.is_pending());
+        }
+        places.pop();
+        drop(third.await.unwrap());
     }
 
     fn callers() -> [Arc<Account>; 2] {

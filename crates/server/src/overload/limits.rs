@@ -10,8 +10,6 @@ use super::class::Class;
 const RULES_MAX: usize = 1_000;
 /// A unit, which is what a check costs, is not told more finely than this.
 const RATE_MAX: u64 = 100_000_000;
-/// What a processor answers in a second is less than this: who is not named by a rule is held back by sharing, and not by a rate.
-const RATE_PER_PROCESSOR: u64 = 200_000;
 
 /// How much callers may ask for.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -29,8 +27,8 @@ struct Rule {
 /// How much one caller may ask for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Allowance {
-    /// Units a second.
-    pub(super) rate: u64,
+    /// Units a second; none for a caller that is held back by sharing alone.
+    pub(super) rate: Option<u64>,
     /// Units at once, after a quiet time.
     pub(super) burst: u64,
     /// Calls under way at once; streams, which stay, are not among them.
@@ -109,11 +107,9 @@ enum WrittenClass {
 
 impl Default for Allowance {
     fn default() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let rate = RATE_PER_PROCESSOR.saturating_mul(processors as u64);
         Self {
-            rate,
-            burst: rate,
+            rate: None,
+            burst: 1,
             concurrency: 100_000,
             class: Class::Check,
         }
@@ -179,7 +175,7 @@ impl Allowance {
         let concurrency = bounded("concurrency", written.concurrency, 1_000_000)?;
         let concurrency = concurrency.and_then(|it| usize::try_from(it).ok());
         Ok(Self {
-            rate: rate.unwrap_or(self.rate),
+            rate: rate.or(self.rate),
             burst: burst.unwrap_or(self.burst),
             concurrency: concurrency.unwrap_or(self.concurrency),
             class: match written.class {
@@ -191,7 +187,8 @@ impl Allowance {
     }
 
     pub(super) fn cost_nanos(&self, units: u64) -> u64 {
-        units.saturating_mul(1_000_000_000) / self.rate.max(1)
+        let nanos = units.saturating_mul(1_000_000_000);
+        self.rate.map_or(0, |rate| nanos / rate.max(1))
     }
 
     pub(super) fn burst(&self) -> Duration {
@@ -232,10 +229,16 @@ callers:
 ";
         let limits = Limits::read(text).unwrap();
         let batch = limits.of("batch-night");
-        assert_eq!((batch.rate, batch.burst, batch.concurrency), (50, 5, 9));
+        assert_eq!(
+            (batch.rate, batch.burst, batch.concurrency),
+            (Some(50), 5, 9)
+        );
         assert_eq!(batch.class, Class::Bulk);
         let other = limits.of("web");
-        assert_eq!((other.rate, other.burst, other.concurrency), (70, 70, 9));
+        assert_eq!(
+            (other.rate, other.burst, other.concurrency),
+            (Some(70), 70, 9)
+        );
         assert_eq!(Limits::read("{}").unwrap(), Limits::default());
     }
 

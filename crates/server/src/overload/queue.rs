@@ -72,13 +72,19 @@ impl<T> Queue<T> {
         self.ticket
     }
 
-    /// The next: of the first caller in turn that `may`, or of the first if none may, so that nothing stands idle.
+    /// Whether any of those that are next of their callers `may`.
+    pub(crate) fn has(&self, may: impl Fn(&T) -> bool) -> bool {
+        let mut first = self.of.values().filter_map(|items| items.front());
+        first.any(|(_, item)| may(item))
+    }
+
+    /// The next: of the first caller in turn that `may`.
     pub(crate) fn pop(&mut self, may: impl Fn(&T) -> bool, now: Duration) -> Option<T> {
         let is_next = |caller: &u64| {
             let first = self.of.get(caller).and_then(|items| items.front());
             first.is_some_and(|(_, item)| may(item))
         };
-        let place = self.callers.iter().position(is_next).unwrap_or_default();
+        let place = self.callers.iter().position(is_next)?;
         let caller = self.callers.remove(place)?;
         let items = self.of.get_mut(&caller)?;
         let item = items.pop_front();
@@ -133,14 +139,16 @@ mod tests {
     }
 
     #[test]
-    fn who_has_its_share_lets_others_go_first_unless_nobody_else_waits() {
+    fn who_has_its_share_lets_others_go_first() {
         let mut queue = Queue::default();
         queue.push(1, 1, NOW);
         queue.push(1, 1, NOW);
         queue.push(2, 2, NOW);
         let not_one = |item: &i32| *item != 1;
         assert_eq!(queue.pop(not_one, NOW), Some(2));
-        assert_eq!(queue.pop(not_one, NOW), Some(1));
+        assert!(!queue.has(not_one) && queue.has(|_| true));
+        assert_eq!(queue.pop(not_one, NOW), None);
+        assert_eq!(queue.pop(|_| true, NOW), Some(1));
     }
 
     #[test]
