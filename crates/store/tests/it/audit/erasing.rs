@@ -1,0 +1,209 @@
+//! Parts are erased while the log is read: that is no fault of it, and whoever reads it may not say so.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+
+use model::Revision;
+use store::audit::{AuditState, Entry, Hash, Place};
+use store::{LogEntry, LogError, LogQuery, ScanHeader, ScanRow, StoreIdentity, StoredSchema};
+
+use super::*;
+
+/// Entries that are read together here.
+const PAGE: usize = 7;
+
+/// A source that is read in small pages, before each of which something may be done to it.
+struct InUse<'a> {
+    source: &'a SqliteSource,
+    /// Told from which entry on is read.
+    meanwhile: RefCell<&'a mut dyn FnMut(u64)>,
+}
+
+impl Source for InUse<'_> {
+    fn identity(&self) -> StoreIdentity {
+        Source::identity(self.source)
+    }
+
+    fn scan(
+        &self,
+        sink: &mut dyn FnMut(&ScanHeader, ScanRow<'_>) -> ControlFlow<()>,
+    ) -> Result<ScanHeader, StoreError> {
+        self.source.scan(sink)
+    }
+
+    fn log(&self, query: LogQuery) -> Result<Vec<LogEntry>, LogError> {
+        self.source.log(query)
+    }
+
+    fn schema(&self, at: Revision) -> Result<Option<StoredSchema>, LogError> {
+        self.source.schema(at)
+    }
+
+    fn audit_state(&self) -> Result<Option<AuditState>, StoreError> {
+        self.source.audit_state()
+    }
+
+    fn audit_entries(&self, query: AuditQuery) -> Result<Vec<Entry>, StoreError> {
+        (self.meanwhile.borrow_mut())(query.from);
+        self.source.audit_entries(AuditQuery {
+            entries_max: query.entries_max.min(PAGE),
+            ..query
+        })
+    }
+
+    fn audit_hashes(&self, places: Vec<Place>) -> Result<Vec<Hash>, StoreError> {
+        self.source.audit_hashes(places)
+    }
+
+    fn audit_checkpoints(
+        &self,
+        after: u64,
+        count_max: usize,
+    ) -> Result<Vec<StoredCheckpoint>, StoreError> {
+        self.source.audit_checkpoints(after, count_max)
+    }
+}
+
+/// A store with 40 commits, of which each wrote a relationship.
+fn of_forty(path: &Path) -> SqliteStore {
+    let store = SqliteStore::open(path).unwrap();
+    for number in 0..40 {
+        let row = format!("document:d{number}#viewer@user:u{number}");
+        commit(&store, vec![create(&row)]);
+    }
+    store
+}
+
+fn erase(store: &dyn Store, indices: &[u64]) {
+    let of = |index: &u64| ErasedParts {
+        index: *index,
+        parts: vec![4],
+    };
+    let erased = indices.iter().map(of).collect();
+    commit(store, vec![ChangeRequest::Erase(erased)]);
+}
+
+/// What is erased when it is read from which entry on: entries that were not read yet, that were read, and both.
+const MEANWHILE: [&[(u64, &[u64])]; 6] = [
+    &[(21, &[30])],
+    &[(21, &[5])],
+    &[(21, &[5, 30])],
+    &[(7, &[1]), (14, &[2, 39]), (21, &[38, 3])],
+    // While it is read on because of the first one.
+    &[(35, &[36]), (42, &[39, 4])],
+    &[(0, &[39, 0]), (35, &[0, 38]), (42, &[1])],
+];
+
+/// Erases what is to be erased once it is read from there on.
+fn erasing<'a>(store: &'a SqliteStore, plan: &[(u64, &'a [u64])]) -> impl FnMut(u64) + 'a {
+    let mut plan = plan.to_vec();
+    move |from| {
+        plan.retain(|(at, indices)| {
+            let is_due = from >= *at;
+            if is_due {
+                erase(store, indices);
+            }
+            !is_due
+        });
+    }
+}
+
+#[test]
+fn a_store_is_whole_though_it_is_erased_from_while_it_is_verified() {
+    for plan in MEANWHILE {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one.db");
+        let store = of_forty(&path);
+        let source = SqliteSource::open(&path).unwrap();
+        let mut meanwhile = erasing(&store, plan);
+        let in_use = InUse {
+            source: &source,
+            meanwhile: RefCell::new(&mut meanwhile),
+        };
+        let report = whole(&in_use, &[]);
+        assert!(report.size >= 40, "{plan:?}");
+    }
+}
+
+#[test]
+fn a_copy_is_whole_though_its_original_is_erased_from_meanwhile() {
+    for plan in MEANWHILE {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one.db");
+        let store = of_forty(&path);
+        let source = SqliteSource::open(&path).unwrap();
+        let mut meanwhile = erasing(&store, plan);
+        let in_use = InUse {
+            source: &source,
+            meanwhile: RefCell::new(&mut meanwhile),
+        };
+        let to = folder.path().join("copy.db");
+        let mut target = SqliteTarget::create(&to).unwrap();
+        copy(&in_use, &mut target, &mut |_| Next::Finish).unwrap();
+        drop(target);
+        let report = whole(&SqliteSource::open(&to).unwrap(), &[]);
+        assert!(report.size >= 40 && report.erased_count > 0, "{plan:?}");
+    }
+}
+
+#[test]
+fn a_part_that_was_torn_out_is_told_of_a_log_that_is_erased_from_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("one.db");
+    let store = of_forty(&path);
+    let source = SqliteSource::open(&path).unwrap();
+    let entry = |index| {
+        let query = AuditQuery {
+            from: index,
+            entries_max: 1,
+            bytes_max: 0,
+        };
+        source.audit_entries(query).unwrap().remove(0)
+    };
+    let put = |index: u64, body: Vec<u8>| {
+        let update = "UPDATE audit_entry SET body = ?1 WHERE idx = ?2";
+        let values = [Value::Blob(body), Value::Integer(index as i64)];
+        Connection::open(&path)
+            .unwrap()
+            .execute(update, values)
+            .unwrap();
+    };
+    // One was torn out, and one was erased and put back.
+    put(
+        10,
+        entry(10).body().unwrap().without(&[4]).unwrap().encode(),
+    );
+    let was = entry(12).body;
+    erase(&store, &[12]);
+    put(12, was);
+    let mut meanwhile = erasing(&store, &[(21, &[5, 30])]);
+    let in_use = InUse {
+        source: &source,
+        meanwhile: RefCell::new(&mut meanwhile),
+    };
+    let report = verified(&in_use, &[]);
+    let mut told = report
+        .findings
+        .iter()
+        .map(|it| (it.place.as_str(), it.what.as_str()));
+    assert_eq!(report.findings.len(), 2, "{report:?}");
+    assert!(
+        told.any(|(place, what)| place == "entry 10" && what.contains("part 4 is gone")),
+        "{report:?}"
+    );
+    let mut told = report
+        .findings
+        .iter()
+        .map(|it| (it.place.as_str(), it.what.as_str()));
+    assert!(
+        told.any(|(place, what)| place == "entry 12" && what.contains("part 4 is there")),
+        "{report:?}"
+    );
+    // A copy has it as it is, and says so too.
+    let to = folder.path().join("copy.db");
+    let mut target = SqliteTarget::create(&to).unwrap();
+    copy(&source, &mut target, &mut |_| Next::Finish).unwrap();
+    drop(target);
+    let copied = verified(&SqliteSource::open(&to).unwrap(), &[]);
+    assert_eq!(copied.finding_count, 2, "{copied:?}");
+}
