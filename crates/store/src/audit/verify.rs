@@ -314,6 +314,14 @@ impl Verifier {
                 format!("part {part} is there, and entry {by} says that it was erased"),
             );
         }
+        if size > 0 && !self.keys.is_empty() && self.report.signed_count == 0 {
+            self.find(
+                "the signatures",
+                format!(
+                    "no checkpoint is signed by one of the given keys, though there are {size} entries: the log was never signed, or its checkpoints were removed"
+                ),
+            );
+        }
         self.report.erased_count = erasures.gone();
         self.report.size = size;
         self.report.root = self.frontier.root();
