@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use model::Revision;
 use store::audit::{AuditState, Entry, Hash, Place};
@@ -243,4 +244,49 @@ fn a_log_that_is_erased_from_all_the_while_is_neither_copied_nor_judged() {
     });
     assert!(matches!(copied, Err(CopyError::Erasing(_))), "{copied:?}");
     assert!(caught_up > 1);
+}
+
+#[test]
+fn who_was_erased_while_somebody_read_the_file_is_gone_from_it_soon_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("one.db");
+    let name = b"zoe-maria-quist";
+    let row = format!("document:a#viewer@user:{}", String::from_utf8_lossy(name));
+    let holds = || {
+        let files = ["", "-wal"].map(|end| {
+            let path = PathBuf::from(format!("{}{end}", path.display()));
+            fs::read(path).unwrap_or_default()
+        });
+        let mut windows = files.iter().flat_map(|file| file.windows(name.len()));
+        windows.any(|window| window == name)
+    };
+    let store = SqliteStore::open(&path).unwrap();
+    commit(&store, vec![create(&row)]);
+    commit(&store, vec![delete(&row)]);
+    commit(&store, vec![create("document:b#viewer@user:ann")]);
+    let later = model::Timestamp::from_seconds(4_000_000_000, 0).unwrap();
+    block_on(store.trim(later)).unwrap();
+    let reader = Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let count = "SELECT count(*) FROM audit_entry";
+    let count: i64 = reader.query_row(count, [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 3);
+    erase(&store, &[0, 1]);
+    assert!(holds(), "somebody reads it still");
+    reader.execute_batch("COMMIT").unwrap();
+    // The store is idle: nothing but its own second try does it.
+    let begun = Instant::now();
+    while holds() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(120),
+            "it is there still"
+        );
+        std::thread::yield_now();
+    }
+    block_on(store.close()).unwrap();
+    drop(store);
+    assert_eq!(
+        whole(&SqliteSource::open(&path).unwrap(), &[]).erased_count,
+        2
+    );
 }
