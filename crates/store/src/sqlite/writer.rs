@@ -159,13 +159,7 @@ impl Writer {
 
     fn commit_group(&mut self, group: Vec<CommitJob>) {
         match self.try_group(&group) {
-            Ok(results) => {
-                if group.iter().zip(&results).any(erases) {
-                    self.forget_at = Some(Instant::now());
-                }
-                self.forget();
-                answer_all(group, results);
-            }
+            Ok(results) => answer_all(group, results),
             Err(error) => self.commit_each(group, error),
         }
     }
@@ -251,6 +245,10 @@ impl Writer {
         self.published.raise(head);
         drop(connection);
         self.published.revision.send_replace(head.revision);
+        if group.iter().zip(&results).any(erases) {
+            self.forget_at = Some(Instant::now());
+        }
+        self.forget();
         Ok(results)
     }
 
