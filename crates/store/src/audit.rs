@@ -12,11 +12,13 @@
 //! | [`entry`] | an entry: its header, its parts, their commitments, its leaf |
 //! | [`tree`] | the tree: roots, proofs, tiles; pure |
 //! | [`note`] | signed notes, checkpoints, keys |
+//! | [`erasures`] | what was erased, told from what was torn out, while more is erased |
 //! | [`verify`] | whether a log is whole: entry after entry, then what is found |
 //! | [`export`] | a log as lines of JSON, and back |
 //! | [`proof`] | one entry, proven to somebody who has nothing but a public key |
 
 pub mod entry;
+pub mod erasures;
 pub mod export;
 pub mod note;
 pub mod proof;

@@ -7,6 +7,7 @@
 use model::Revision;
 
 use self::audit::AuditCopy;
+use crate::audit::erasures::StillErasing;
 use crate::audit::{AuditQuery, AuditState, Entry, Hash, Place, StoredCheckpoint};
 use crate::commit::LogEntry;
 use crate::digest::Digest;
@@ -158,6 +159,9 @@ pub enum CopyError {
         /// The revision.
         revision: Revision,
     },
+    /// Its audit log was erased from all the while; copy again.
+    #[error("the audit log of the original cannot be copied yet")]
+    Erasing(#[source] StillErasing),
     /// The copy holds something already.
     #[error("`{place}` is there, and a copy overwrites nothing")]
     Exists {
@@ -218,7 +222,7 @@ pub enum CopyProgress {
 pub enum Next {
     /// Ask for more, at once: who is told waits as long as it likes.
     Follow,
-    /// Finish.
+    /// Finish; more is copied first if parts of the audit log were erased meanwhile.
     Finish,
 }
 
@@ -253,6 +257,7 @@ pub fn copy(
     target.state(&header, before.as_ref())?;
     let (mut at, mut hash) = (first, None);
     let mut audit = AuditCopy::begin(source, target)?;
+    let mut is_over = false;
     loop {
         let entries = source.log(query(at)).map_err(of_source)?;
         for entry in &entries {
@@ -278,7 +283,8 @@ pub fn copy(
             continue;
         }
         audit.follow(source, target, at.max(header.head.revision), progress)?;
-        if progress(CopyProgress::CaughtUp(at)) == Next::Finish {
+        is_over |= progress(CopyProgress::CaughtUp(at)) == Next::Finish;
+        if is_over && !audit.goes_on()? {
             break;
         }
     }

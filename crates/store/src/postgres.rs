@@ -46,6 +46,7 @@ mod migrate;
 mod open;
 mod overlay;
 mod read;
+mod rights;
 mod scan;
 mod session;
 mod shared;

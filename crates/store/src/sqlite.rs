@@ -195,6 +195,7 @@ impl SqliteStore {
             },
             published: Arc::clone(&published),
             has_failed: false,
+            forget_at: None,
             readers,
             file_lock,
         };

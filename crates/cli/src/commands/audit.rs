@@ -1,6 +1,7 @@
 //! `remit audit`: what was done, searched, taken out, verified, proven, and erased.
 
 mod export;
+mod log;
 mod search;
 mod verify;
 

@@ -158,4 +158,25 @@ fn a_database_is_looked_at_as_the_role_that_serves() {
         assert!(found.iter().all(|found| found == "ok"), "{check}: {told}");
     }
     assert_eq!(results(&told, "database, rights"), Vec::<String>::new());
+    assert!(told.contains("the audit log"), "{told}");
+    // Each of them is needed by some commit, or by trimming.
+    for right in [
+        "INSERT ON remit.audit_entry",
+        "UPDATE (body) ON remit.audit_entry",
+        "INSERT ON remit.audit_node",
+        "INSERT ON remit.audit_checkpoint",
+        "UPDATE ON remit.record",
+        "DELETE ON remit.record",
+        "DELETE ON remit.log_entry",
+        "DELETE ON remit.schema_version",
+        "SELECT ON remit.audit_entry",
+        "UPDATE ON remit.head",
+    ] {
+        server.query(&url, &format!("REVOKE {right} FROM serving"));
+        let (_, told) = doctor(at, &["--store", &serving]);
+        let found = results(&told, "database, rights");
+        assert_eq!(found, ["fail"], "without {right}: {told}");
+        assert!(!told.contains("reads and commits"), "{told}");
+        server.query(&url, &format!("GRANT {right} TO serving"));
+    }
 }

@@ -3,13 +3,16 @@
 //! What still holds, a relationship or a lock, is not erased from under it: it is deleted first, which is an act of its own. The log of
 //! commits keeps what it has until it is trimmed.
 
+use std::sync::Arc;
+
 use identity::Caller;
 use model::{
     ObjectRef, RelationshipFilter, ResourceIdFilter, SubjectFilter, SubjectId,
     SubjectRelationFilter, Token,
 };
-use store::audit::{AuditQuery, ErasedParts};
+use store::audit::{AuditQuery, Entry, ErasedParts, Part};
 use store::{AuditLog, ChangeRequest};
+use tokio::task::spawn_blocking;
 
 use super::{log, unreadable};
 use crate::access::{Action, Permit, Target};
@@ -66,7 +69,8 @@ pub struct Erased {
 /// What an erasure would erase.
 ///
 /// # Errors
-/// [`Kind::Forbidden`] for a caller that may not erase; as [`super::state`].
+/// [`Kind::Forbidden`] for a caller that may not erase; [`Kind::InvalidArgument`] if what stays on record of the erasure would name
+/// whom it erases; as [`super::state`].
 /// # Cost
 /// All of the log is read.
 pub async fn find(node: &Node, caller: &Caller, erasure: &Erasure) -> Result<Found, Error> {
@@ -76,8 +80,10 @@ pub async fn find(node: &Node, caller: &Caller, erasure: &Erasure) -> Result<Fou
         held: held(&node.current.load_full(), &erasure.subject),
         ..Found::default()
     };
+    let until = log.state().await.map_err(unreadable)?.size;
+    let erasure = Arc::new(erasure.clone());
     let mut from = 0;
-    while let Some((batch, next)) = named(log, erasure, from).await? {
+    while let Some((batch, next)) = named(log, &erasure, (from, until)).await? {
         found.entries += batch.len() as u64;
         found.parts += parts(&batch);
         from = next;
@@ -86,6 +92,8 @@ pub async fn find(node: &Node, caller: &Caller, erasure: &Erasure) -> Result<Fou
 }
 
 /// Erases, a part of the log with each commit: one that is interrupted is begun anew, and does what is left.
+///
+/// What is committed after it began is not looked at.
 ///
 /// # Errors
 /// As [`find`]; [`Kind::FailedPrecondition`] while a relationship or a lock names the subject.
@@ -97,14 +105,16 @@ pub async fn erase(node: &Node, caller: &Caller, erasure: &Erasure) -> Result<Er
         parts: 0,
         at: None,
     };
+    // Not what comes meanwhile, its own entries among it.
+    let until = log.state().await.map_err(unreadable)?.size;
+    let erasure = Arc::new(erasure.clone());
     let mut from = 0;
-    // What was committed meanwhile comes at the end, and names it no more once the last look found nothing.
-    while let Some((batch, next)) = named(log, erasure, from).await? {
+    while let Some((batch, next)) = named(log, &erasure, (from, until)).await? {
         from = next;
         if batch.is_empty() {
             continue;
         }
-        let metadata = Some(format!("{{\"reason\":{}}}", quoted(&erasure.reason)));
+        let metadata = Some(metadata(&erasure));
         let committed = write::commit_at_head(node, caller, (Vec::new(), metadata), |head| {
             let permit = Permit::at(node, caller, head.clone())?;
             permit.require(Action::Erase, Target::System)?;
@@ -140,32 +150,67 @@ fn check(node: &Node, caller: &Caller, erasure: &Erasure) -> Result<(), Error> {
             "a text that is erased wherever it is has at least {TEXT_BYTES_MIN} bytes"
         ));
     }
-    let names = |text: &str| erasure.reason.contains(text);
-    if names(&erasure.subject.to_string()) || text.is_some_and(names) {
+    let has = |text: &str| erasure.reason.contains(text);
+    if has(&erasure.subject.to_string()) || text.is_some_and(has) {
         return invalid(
             "the reason stays on record, so it may not name whom is erased; name a ticket"
                 .to_owned(),
         );
     }
+    let provenance = write::provenance(caller, Some(metadata(erasure)));
+    for (part, called) in [
+        (Part::Actor(provenance.actor), "who does it"),
+        (Part::Reason(provenance.reason), "its reason"),
+        (Part::Metadata(provenance.metadata), "its metadata"),
+        (Part::Origin(provenance.origin), "where it comes from"),
+    ] {
+        if names(&part, erasure) {
+            return invalid(format!(
+                "the erasure stays on record, and {called} would name there whom is erased: erase as another, from elsewhere, or by another text"
+            ));
+        }
+    }
     Ok(())
 }
 
-/// The parts of the next entries from `from` on that name it, and where to go on; none at the end of the log.
+/// Why, as the entry of the erasure has it.
+fn metadata(erasure: &Erasure) -> String {
+    format!("{{\"reason\":{}}}", quoted(&erasure.reason))
+}
+
+fn names(part: &Part, erasure: &Erasure) -> bool {
+    let text = erasure.text.as_deref();
+    part.names(&erasure.subject) || text.is_some_and(|text| part.holds(text))
+}
+
+/// The parts of the next entries from `from` on that name it, and where to go on; none at the end.
 async fn named(
     log: &dyn AuditLog,
-    erasure: &Erasure,
-    from: u64,
+    erasure: &Arc<Erasure>,
+    (from, until): (u64, u64),
 ) -> Result<Option<(Vec<ErasedParts>, u64)>, Error> {
     let query = AuditQuery {
         from,
         entries_max: ENTRIES_MAX.min(COMMIT_ENTRIES_MAX),
         bytes_max: BYTES_MAX,
     };
-    let entries = log.entries(query).await.map_err(unreadable)?;
+    let mut entries = log.entries(query).await.map_err(unreadable)?;
+    entries.retain(|entry| entry.index < until);
     if entries.is_empty() {
         return Ok(None);
     }
-    let (mut batch, mut next, mut count) = (Vec::new(), from, 0);
+    let erasure = Arc::clone(erasure);
+    // Entries may be large, and there are many.
+    let looking = spawn_blocking(move || named_by(&entries, &erasure));
+    let found = looking.await.map_err(|error| {
+        Error::new(Kind::Internal, "the look through the audit log failed").caused_by(error)
+    })?;
+    Ok(Some(found))
+}
+
+/// The parts of these entries that name it, and the index after the last one that was looked at.
+fn named_by(entries: &[Entry], erasure: &Erasure) -> (Vec<ErasedParts>, u64) {
+    let (mut batch, mut next, mut count) = (Vec::new(), 0, 0);
     for entry in entries {
         if count >= COMMIT_PARTS_MAX {
             break;
@@ -174,10 +219,7 @@ async fn named(
         let Ok(body) = entry.body() else {
             continue;
         };
-        let text = erasure.text.as_deref();
-        let named = body.parts().filter(|(_, part)| {
-            part.names(&erasure.subject) || text.is_some_and(|text| part.holds(text))
-        });
+        let named = body.parts().filter(|(_, part)| names(part, erasure));
         let parts: Vec<u32> = named.map(|(number, _)| number).collect();
         count += parts.len();
         if !parts.is_empty() {
@@ -187,7 +229,7 @@ async fn named(
             });
         }
     }
-    Ok(Some((batch, next)))
+    (batch, next)
 }
 
 fn parts(batch: &[ErasedParts]) -> u64 {

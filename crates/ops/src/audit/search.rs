@@ -1,9 +1,12 @@
 //! Searching the log. There is no index but that of its order: a page looks at so many entries, and says where to go on.
 
+use std::sync::Arc;
+
 use identity::Caller;
 use model::{ObjectRef, Relationship, Revision, SubjectId, Timestamp};
 use store::AuditLog;
 use store::audit::{AuditQuery, Body, Entry, Header, Kind as ActKind, Part};
+use tokio::task::spawn_blocking;
 
 use super::{log, require, unreadable};
 use crate::error::{Error, Kind, Reason};
@@ -89,31 +92,32 @@ pub async fn search(node: &Node, caller: &Caller, query: &Query) -> Result<Page,
             Order::OldestFirst => low = low.max(at),
         }
     }
+    let query = Arc::new(query.clone());
     let mut page = Page::default();
     let (mut looked_at, mut bytes) = (0, 0);
     while low < high && looked_at < LOOKED_AT_MAX {
         let step = step(log, query.order, (low, high)).await?;
-        if step.is_empty() {
-            break;
+        looked_at += step.count;
+        let room = Room {
+            entries: page_size - page.entries.len(),
+            bytes: PAGE_BYTES_MAX - bytes,
+        };
+        let found = {
+            let query = Arc::clone(&query);
+            // Entries may be large, and there are many.
+            let looking = spawn_blocking(move || look(&query, step, room));
+            looking.await.map_err(|error| {
+                Error::new(Kind::Internal, "the search of the audit log failed").caused_by(error)
+            })?
+        };
+        match query.order {
+            Order::NewestFirst => high = found.at,
+            Order::OldestFirst => low = found.at,
         }
-        for entry in step {
-            match query.order {
-                Order::NewestFirst => high = entry.index,
-                Order::OldestFirst => low = entry.index.saturating_add(1),
-            }
-            looked_at += 1;
-            // What cannot be read matches nothing here, and is found by verifying.
-            let (Ok(header), Ok(body)) = (entry.header(), entry.body()) else {
-                continue;
-            };
-            if matches(query, &header, &body) {
-                bytes += entry.body.len();
-                page.entries.push((entry, header, body));
-            }
-            if page.entries.len() >= page_size || bytes >= PAGE_BYTES_MAX {
-                page.next = next(query.order, (low, high));
-                return Ok(page);
-            }
+        bytes += found.bytes;
+        page.entries.extend(found.entries);
+        if page.entries.len() >= page_size || bytes >= PAGE_BYTES_MAX {
+            break;
         }
     }
     page.next = next(query.order, (low, high));
@@ -128,34 +132,96 @@ fn next(order: Order, (low, high): (u64, u64)) -> Option<String> {
     (low < high).then(|| at.to_string())
 }
 
-/// The next entries, the one that comes first in front.
-async fn step(
-    log: &dyn AuditLog,
-    order: Order,
-    (low, high): (u64, u64),
-) -> Result<Vec<Entry>, Error> {
-    let count = STEP.min(high - low);
+/// Some of the range that is searched.
+struct Step {
+    /// Its entries, the one that comes first in front. What was taken from the log by force is not among them.
+    entries: Vec<Entry>,
+    /// How many indices it is.
+    count: u64,
+    /// What is left of the range once all of it was looked at: its end, or its beginning if the oldest come first.
+    rest: u64,
+}
+
+/// How much may be found.
+struct Room {
+    entries: usize,
+    bytes: usize,
+}
+
+/// What was found in a step.
+struct Found {
+    entries: Vec<(Entry, Header, Body)>,
+    bytes: usize,
+    /// What is left of the range.
+    at: u64,
+}
+
+/// Looks at the entries of a step until there is no more room.
+fn look(query: &Query, step: Step, room: Room) -> Found {
+    let mut found = Found {
+        entries: Vec::new(),
+        bytes: 0,
+        at: step.rest,
+    };
+    for entry in step.entries {
+        let index = entry.index;
+        // What cannot be read matches nothing here, and is found by verifying.
+        let (Ok(header), Ok(body)) = (entry.header(), entry.body()) else {
+            continue;
+        };
+        if !matches(query, &header, &body) {
+            continue;
+        }
+        found.bytes += entry.body.len();
+        found.entries.push((entry, header, body));
+        if found.entries.len() >= room.entries || found.bytes >= room.bytes {
+            found.at = match query.order {
+                Order::NewestFirst => index,
+                Order::OldestFirst => index.saturating_add(1),
+            };
+            break;
+        }
+    }
+    found
+}
+
+/// The next step of what is left of the range, which is not empty.
+async fn step(log: &dyn AuditLog, order: Order, (low, high): (u64, u64)) -> Result<Step, Error> {
+    let mut count = STEP.min(high - low);
     let read = |from: u64, count: u64| AuditQuery {
         from,
         entries_max: usize::try_from(count).unwrap_or(usize::MAX),
         bytes_max: STEP_BYTES_MAX,
     };
     match order {
-        Order::OldestFirst => log.entries(read(low, count)).await.map_err(unreadable),
-        Order::NewestFirst => {
-            // Fewer come where they are large: then those before the last, one by one if need be.
-            let mut count = count;
-            loop {
-                let entries = log.entries(read(high - count, count)).await;
-                let mut entries = entries.map_err(unreadable)?;
-                let is_whole = entries.len() as u64 == count || count == 1;
-                if is_whole {
-                    entries.reverse();
-                    return Ok(entries);
-                }
-                count = count.div_ceil(2);
-            }
+        Order::OldestFirst => {
+            let mut entries = log.entries(read(low, count)).await.map_err(unreadable)?;
+            let last = entries.last().map_or(high, |last| last.index);
+            let rest = last.saturating_add(1).min(high);
+            entries.retain(|entry| entry.index < high);
+            Ok(Step {
+                entries,
+                count: rest - low,
+                rest,
+            })
         }
+        Order::NewestFirst => loop {
+            // Fewer come where they are large: then those before the last, one by one if need be.
+            let from = high - count;
+            let mut entries = log.entries(read(from, count)).await.map_err(unreadable)?;
+            let is_up_to_high = entries.last().is_some_and(|last| last.index + 1 >= high);
+            if is_up_to_high || entries.len() as u64 == count || count == 1 {
+                // Where entries were taken from the log, others come that are not asked for.
+                entries.retain(|entry| entry.index < high);
+                entries.reverse();
+                return Ok(Step {
+                    entries,
+                    count,
+                    rest: from,
+                });
+            }
+            count = count.div_ceil(2);
+        },
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::audit::tree::Question;
-use store::audit::{Checkpoint, Hash, SignedNote, SigningKey, StoredCheckpoint};
+use store::audit::{Checkpoint, Hash, NoteError, SignedNote, SigningKey, StoredCheckpoint};
 use store::{AuditLog, StoreError};
 use tokio::sync::watch;
 
@@ -94,7 +94,7 @@ impl Signer {
         let stored = log.last_checkpoint().await.map_err(failed)?;
         // After the checkpoint, so that it is no smaller than that.
         let size = log.state().await.map_err(failed)?.size;
-        let stored = stored.map(|stored| parsed(&stored)).transpose()?;
+        let stored = stored.map(|stored| parsed(&stored, key)).transpose()?;
         for signed in stored.iter().chain(&self.last) {
             if signed.size > size || root(log, signed.size).await? != signed.root {
                 return Err(SigningError::Forked {
@@ -115,7 +115,7 @@ impl Signer {
         });
         let kept = kept.await.map_err(failed)?;
         // Another node may have been first: then it has to have signed the same.
-        if parsed(&kept)?.root != checkpoint.root {
+        if parsed(&kept, key)?.root != checkpoint.root {
             return Err(SigningError::Forked { signed: size, size });
         }
         self.last = Some(checkpoint);
@@ -123,8 +123,14 @@ impl Signer {
     }
 }
 
-fn parsed(stored: &StoredCheckpoint) -> Result<Checkpoint, SigningError> {
-    Ok(Checkpoint::parse(&SignedNote::parse(&stored.note)?.text)?)
+/// The checkpoint that is stored. What another key is said to have signed is taken as it is, since keys are rotated and taken away.
+fn parsed(stored: &StoredCheckpoint, key: &SigningKey) -> Result<Checkpoint, SigningError> {
+    let note = SignedNote::parse(&stored.note)?;
+    if note.is_forged(std::slice::from_ref(key.public())) {
+        let why = "its signature is not that of the key that it names";
+        return Err(SigningError::Checkpoint(NoteError::Note(why)));
+    }
+    Ok(Checkpoint::parse(&note.text)?)
 }
 
 async fn root(log: &dyn AuditLog, size: u64) -> Result<Hash, SigningError> {

@@ -1,8 +1,9 @@
 //! The audit log by its operations: signing, searching, erasing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::{SystemClock, Timestamp};
+use model::{Revision, SystemClock, Timestamp};
 use ops::audit::signing::{Signed, Signer, SigningError};
 use ops::audit::{self, Erasure, Order, Query};
 use ops::{Kind, Node, Settings};
@@ -89,14 +90,21 @@ async fn a_node_signs_what_continues_what_was_signed_and_nothing_else() {
     node.stop();
 }
 
+/// The indices of all that is found.
+async fn all(node: &Node, query: &Query) -> Vec<u64> {
+    pages(node, query).await.0
+}
+
 /// The indices of all that is found, and how many pages that took.
 async fn found(running: &Running, query: &Query) -> (Vec<u64>, usize) {
+    pages(&running.node, query).await
+}
+
+async fn pages(node: &Node, query: &Query) -> (Vec<u64>, usize) {
     let (mut indices, mut pages) = (Vec::new(), 0);
     let mut query = query.clone();
     loop {
-        let page = audit::search(&running.node, &caller(), &query)
-            .await
-            .unwrap();
+        let page = audit::search(node, &caller(), &query).await.unwrap();
         indices.extend(page.entries.iter().map(|(entry, _, _)| entry.index));
         pages += 1;
         if page.next.is_none() {
@@ -212,4 +220,105 @@ async fn an_erasure_takes_all_that_names_it_and_is_done_once() {
         assert_eq!(refused.unwrap_err().kind, Kind::InvalidArgument);
     }
     running.node.stop();
+}
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_that_would_name_whom_it_erases_is_refused() {
+    let running = start(ops::watch::Settings::default()).await;
+    running.write(&["+doc:a#viewer@user:zoe"]).await;
+    running.write(&["-doc:a#viewer@user:zoe"]).await;
+    let caller = caller().from_peer("203.0.113.7:443".parse().unwrap());
+    let of = |subject: &str, text: Option<&str>| Erasure {
+        subject: subject.parse().unwrap(),
+        text: text.map(str::to_owned),
+        reason: "TICKET-7".to_owned(),
+    };
+    let size = || async { audit::state(&running.node, &caller).await.unwrap().size };
+    let before = size().await;
+    let actor = caller.name().to_owned();
+    for (text, told) in [
+        ("203.0.113.7", "where it comes from"),
+        ("reason", "its metadata"),
+        (actor.as_str(), "who does it"),
+    ] {
+        let erasure = of("user:zoe", Some(text));
+        let asked = audit::find(&running.node, &caller, &erasure).await;
+        let asked = asked.map(|_| ()).unwrap_err();
+        assert_eq!(asked.kind, Kind::InvalidArgument);
+        let erasing = audit::erase(&running.node, &caller, &erasure);
+        let refused = tokio::time::timeout(PATIENCE, erasing).await;
+        let refused = refused.expect("it reads its own entries").unwrap_err();
+        assert_eq!(refused.kind, Kind::InvalidArgument, "{text}");
+        assert!(refused.message.contains(told), "{}", refused.message);
+    }
+    assert_eq!(size().await, before);
+    let erasure = of("user:zoe", Some("203.0.113.8"));
+    let erased = audit::erase(&running.node, &caller, &erasure).await;
+    assert_eq!(erased.unwrap().entries, 2);
+    running.node.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_ends_on_a_log_that_entries_were_taken_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("one.db");
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).unwrap());
+    let node = Node::start(store, Arc::new(SystemClock), Settings::default());
+    let node = node.await.unwrap();
+    for number in 0..40 {
+        let subject = format!("user:u{number}").parse().unwrap();
+        ops::lock::lock(&node, &caller(), &subject, "lost a laptop")
+            .await
+            .unwrap();
+    }
+    let connection = Connection::open(&path).unwrap();
+    for (sql, gone) in [
+        ("DELETE FROM audit_entry WHERE idx = 0", vec![0]),
+        (
+            "DELETE FROM audit_entry WHERE idx IN (17, 18, 19)",
+            vec![0, 17, 18, 19],
+        ),
+        (
+            "DELETE FROM audit_entry WHERE idx < 20",
+            (0..20).collect::<Vec<u64>>(),
+        ),
+    ] {
+        connection.execute(sql, []).unwrap();
+        for (order, page_size) in [
+            (Order::NewestFirst, 0),
+            (Order::OldestFirst, 0),
+            (Order::NewestFirst, 1),
+            (Order::NewestFirst, 7),
+            (Order::OldestFirst, 7),
+        ] {
+            for (first, last) in [(1, 40), (19, 20), (1, 19), (18, 18)] {
+                let query = Query {
+                    order,
+                    page_size,
+                    first: Some(Revision(first)),
+                    last: Some(Revision(last)),
+                    ..Query::default()
+                };
+                let found = tokio::time::timeout(PATIENCE, all(&node, &query)).await;
+                let mut found = found.expect("it never ends");
+                if order == Order::NewestFirst {
+                    found.reverse();
+                }
+                let expected = (first - 1..last).filter(|index| !gone.contains(index));
+                assert_eq!(found, expected.collect::<Vec<_>>(), "{sql}: {query:?}");
+            }
+            let nobody = Query {
+                actor: Some("nobody".to_owned()),
+                order,
+                page_size,
+                ..Query::default()
+            };
+            let found = tokio::time::timeout(PATIENCE, all(&node, &nobody)).await;
+            assert_eq!(found.expect("it never ends"), Vec::<u64>::new());
+        }
+    }
+    node.stop();
 }

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{HistoryId, Revision, StoreId};
 
-use super::entry::{Body, Entry, Header, Part, leaf};
+use super::entry::{Body, Entry, Header, leaf};
+use super::erasures::{Erasures, StillErasing};
 use super::note::{Checkpoint, SignedNote, VerifyingKey};
 use super::tree::{Frontier, Hash, Place};
 
@@ -69,10 +70,7 @@ pub struct Verifier {
     expected: BTreeMap<u64, Vec<(String, Hash)>>,
     last: Option<(Header, Revision)>,
     store: Option<StoreId>,
-    /// Parts that are gone, and that no entry was met yet which says so.
-    unexplained: BTreeSet<(u64, u32)>,
-    /// Parts that are said to be erased before they were met as such.
-    claimed: BTreeSet<(u64, u32)>,
+    erasures: Erasures,
     report: Report,
 }
 
@@ -86,8 +84,7 @@ impl Verifier {
             expected: BTreeMap::new(),
             last: None,
             store: None,
-            unexplained: BTreeSet::new(),
-            claimed: BTreeSet::new(),
+            erasures: Erasures::default(),
             report: Report {
                 size: 0,
                 root: Hash::of_nothing(),
@@ -231,31 +228,39 @@ impl Verifier {
                 format!("it says that it has {says} parts and has {has}"),
             );
         }
-        for part in body.erased() {
-            self.report.erased_count += 1;
-            self.unexplained.insert((index, part));
+        self.erasures.meet(index, body);
+    }
+
+    /// Whether entries that came meanwhile are to be taken in too, up to the end of the log as it is now: they may say who erased
+    /// what is gone. For a log that is in use; not asked of a file.
+    ///
+    /// # Errors
+    /// [`StillErasing`] if that was so too often.
+    pub fn reads_on(&mut self) -> Result<bool, StillErasing> {
+        self.erasures.read_on()
+    }
+
+    /// The entries that [`Self::entry_again`] is to be told, if the log is in use: what is said to be erased from them was there, and
+    /// may have been erased since they were read.
+    #[must_use]
+    pub fn to_read_again(&self) -> BTreeSet<u64> {
+        self.erasures.to_read_again()
+    }
+
+    /// Takes in an entry that was taken in before, as it is now.
+    pub fn entry_again(&mut self, entry: &Entry) {
+        // What cannot be read now leaves the finding that it was read again for.
+        let (Ok(header), Ok(body)) = (entry.header(), entry.body()) else {
+            return;
+        };
+        let index = entry.index;
+        if header.index != index || leaf(&entry.header, &body) != entry.leaf {
+            self.find(
+                format!("entry {index}"),
+                "what it says was altered while the log was verified",
+            );
         }
-        let mut claims = Vec::new();
-        for (_, part) in body.parts() {
-            if let Part::Erased(erased) = part {
-                let pairs = erased.iter().flat_map(|of_entry| {
-                    let numbers = of_entry.parts.iter();
-                    numbers.map(|part| (of_entry.index, *part))
-                });
-                claims.extend(pairs);
-            }
-        }
-        for claim in claims {
-            let is_first = self.claimed.insert(claim);
-            let is_gone = self.unexplained.remove(&claim);
-            if is_first && !is_gone {
-                let (of, part) = claim;
-                self.find(
-                    format!("entry {of}"),
-                    format!("part {part} is there, and entry {index} says that it was erased"),
-                );
-            }
-        }
+        self.erasures.meet_again(index, &body);
     }
 
     fn meet_roots(&mut self) {
@@ -296,12 +301,28 @@ impl Verifier {
                 );
             }
         }
-        for (index, part) in std::mem::take(&mut self.unexplained) {
+        let erasures = std::mem::take(&mut self.erasures);
+        for (index, part) in erasures.unexplained() {
             self.find(
                 format!("entry {index}"),
                 format!("part {part} is gone, and no entry says that it was erased"),
             );
         }
+        for ((index, part), by) in erasures.contradicted() {
+            self.find(
+                format!("entry {index}"),
+                format!("part {part} is there, and entry {by} says that it was erased"),
+            );
+        }
+        if size > 0 && !self.keys.is_empty() && self.report.signed_count == 0 {
+            self.find(
+                "the signatures",
+                format!(
+                    "no checkpoint is signed by one of the given keys, though there are {size} entries: the log was never signed, or its checkpoints were removed"
+                ),
+            );
+        }
+        self.report.erased_count = erasures.gone();
         self.report.size = size;
         self.report.root = self.frontier.root();
         self.report

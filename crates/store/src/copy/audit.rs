@@ -3,7 +3,8 @@
 use model::Revision;
 
 use super::{BYTES_MAX, CopyError, CopyProgress, ENTRIES_MAX, Next, Source, Target};
-use crate::audit::{AuditQuery, Entry, Part, StoredCheckpoint};
+use crate::audit::erasures::Erasures;
+use crate::audit::{AuditQuery, StoredCheckpoint};
 use crate::error::StoreError;
 
 /// How far the audit log was copied.
@@ -12,6 +13,8 @@ pub(super) struct AuditCopy {
     begin: Option<u64>,
     /// How many entries were copied.
     size: u64,
+    /// What was erased of them.
+    erasures: Erasures,
 }
 
 impl AuditCopy {
@@ -20,7 +23,20 @@ impl AuditCopy {
         if let Some(begin) = begin {
             target.audit_begin(begin)?;
         }
-        Ok(Self { begin, size: 0 })
+        Ok(Self {
+            begin,
+            size: 0,
+            erasures: Erasures::default(),
+        })
+    }
+
+    /// Whether more is to be copied before the copy can be finished: of what is gone, entries that are not copied yet may say who
+    /// erased it.
+    ///
+    /// # Errors
+    /// [`CopyError::Erasing`] if that was so too often.
+    pub(super) fn goes_on(&mut self) -> Result<bool, CopyError> {
+        self.erasures.read_on().map_err(CopyError::Erasing)
     }
 
     /// Copies the entries up to those of `until`, the newest commit that was copied.
@@ -47,36 +63,27 @@ impl AuditCopy {
             }
             target.audit_entries(&entries)?;
             for entry in &entries {
-                self.erase(source, target, entry)?;
+                // What cannot be read is copied as it is; verifying the copy says so, as with the original.
+                if let Ok(body) = entry.body() {
+                    self.erasures.meet(entry.index, &body);
+                }
             }
+            self.erase(source, target)?;
             self.size += entries.len() as u64;
             progress(CopyProgress::Audit(self.size));
         }
         Ok(())
     }
 
-    /// Takes over what an entry erased: what it was erased from may have been copied before.
-    fn erase(
-        &self,
-        source: &dyn Source,
-        target: &mut dyn Target,
-        entry: &Entry,
-    ) -> Result<(), CopyError> {
-        // What cannot be read is copied as it is; verifying the copy says so, as with the original.
-        let Ok(body) = entry.body() else {
-            return Ok(());
-        };
-        for (_, part) in body.parts() {
-            let Part::Erased(erased) = part else {
-                continue;
-            };
-            for of_entry in erased {
-                let entries = source.audit_entries(query(of_entry.index, 1))?;
-                let found = entries
-                    .first()
-                    .filter(|found| found.index == of_entry.index);
-                let found = found.ok_or_else(|| missing(of_entry.index))?;
-                target.audit_erased(found)?;
+    /// Takes over what is said to be erased from entries that were copied as they were before.
+    fn erase(&mut self, source: &dyn Source, target: &mut dyn Target) -> Result<(), CopyError> {
+        for index in self.erasures.to_read_again() {
+            let entries = source.audit_entries(query(index, 1))?;
+            let found = entries.first().filter(|found| found.index == index);
+            let found = found.ok_or_else(|| missing(index))?;
+            target.audit_erased(found)?;
+            if let Ok(body) = found.body() {
+                self.erasures.meet_again(index, &body);
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ use super::config::PostgresConfig;
 use super::connect::{Purpose, connect};
 use super::failure::Failure;
 use super::open::PostgresOpenError;
+use super::rights;
 use crate::error::StoreError;
 
 /// What was found.
@@ -37,8 +38,8 @@ pub struct PostgresReport {
     pub is_superuser: bool,
     /// Whether the role owns the tables, or could take them: it can change them then.
     pub owns_tables: bool,
-    /// Whether the role may commit.
-    pub may_commit: bool,
+    /// What the role has not of the rights that serving takes, such as `INSERT on log_entry`.
+    pub rights_missing: Vec<String>,
     /// Whether this connection is encrypted.
     pub is_encrypted: bool,
     /// Whether this connection comes over a network.
@@ -47,8 +48,10 @@ pub struct PostgresReport {
     pub standbys: Vec<PostgresStandby>,
     /// The size of the database, in bytes.
     pub database_bytes: i64,
-    /// The size of the log in it, in bytes.
+    /// The size of the log of commits in it, in bytes.
     pub log_bytes: i64,
+    /// The size of the audit log in it, in bytes.
+    pub audit_bytes: i64,
     /// How far the clock of the server is ahead of this machine's, in microseconds; as the middle of the question has it.
     pub clock_ahead_micros: i64,
     /// How long the question took: the offset is known to half of it.
@@ -78,13 +81,9 @@ const SERVER: &str = "SELECT current_setting('server_version_num')::int, pg_is_i
      pg_database_size(current_database())";
 
 const TABLES: &str = "SELECT coalesce(bool_or(pg_has_role(c.relowner, 'USAGE')), false), \
-     coalesce(sum(CASE c.relname WHEN 'log_entry' THEN pg_total_relation_size(c.oid) END), 0)::bigint \
+     coalesce(sum(CASE c.relname WHEN 'log_entry' THEN pg_total_relation_size(c.oid) END), 0)::bigint, \
+     coalesce(sum(CASE WHEN c.relname IN ('audit_entry', 'audit_node', 'audit_checkpoint') THEN pg_total_relation_size(c.oid) END), 0)::bigint \
      FROM pg_class c WHERE c.relnamespace = 'remit'::regnamespace AND c.relkind = 'r'";
-
-const RIGHTS: &str = "SELECT has_table_privilege('remit.head', 'UPDATE') \
-     AND has_table_privilege('remit.relationship', 'INSERT') AND has_table_privilege('remit.relationship', 'UPDATE') \
-     AND has_table_privilege('remit.relationship', 'DELETE') AND has_table_privilege('remit.record', 'INSERT') \
-     AND has_table_privilege('remit.log_entry', 'INSERT') AND has_table_privilege('remit.schema_version', 'INSERT')";
 
 const STANDBYS: &str = "SELECT coalesce(application_name, ''), coalesce(sync_state, '') IN ('sync', 'quorum'), \
      extract(epoch FROM replay_lag)::float8 FROM pg_stat_replication";
@@ -107,7 +106,7 @@ pub(super) async fn examine(
 async fn report(client: &Client, now: fn() -> i64) -> Result<PostgresReport, StoreError> {
     let server = client.query_one(SERVER, &[]).await?;
     let tables = client.query_one(TABLES, &[]).await?;
-    let rights = client.query_one(RIGHTS, &[]).await?;
+    let missing = client.query_one(&rights::missing(), &[]).await?;
     let standbys = client.query(STANDBYS, &[]).await?;
     let (before, begun) = (now(), Instant::now());
     let clock = client.query_one(CLOCK, &[]).await?;
@@ -130,7 +129,8 @@ async fn report(client: &Client, now: fn() -> i64) -> Result<PostgresReport, Sto
         database_bytes: column(&server, 12)?,
         owns_tables: column(&tables, 0)?,
         log_bytes: column(&tables, 1)?,
-        may_commit: column(&rights, 0)?,
+        audit_bytes: column(&tables, 2)?,
+        rights_missing: column(&missing, 0)?,
         standbys: standbys.iter().map(standby).collect::<Result<_, _>>()?,
         clock_ahead_micros: there.saturating_sub(before.saturating_add(half)),
         clock_asked_for,

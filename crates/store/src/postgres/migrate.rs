@@ -13,6 +13,7 @@ use super::config::PostgresConfig;
 use super::connect::{Purpose, connect};
 use super::failure::Failure;
 use super::open::PostgresOpenError;
+use super::rights;
 use super::shared::random_bytes;
 
 /// A step to the next form. A released one never changes.
@@ -238,13 +239,5 @@ async fn step(client: &mut Client, migration: &Migration, number: i32) -> Result
 async fn grant(client: &Client, role: &str) -> Result<(), Failure> {
     let row = client.query_one("SELECT quote_ident($1)", &[&role]).await?;
     let role: String = column(&row, 0)?;
-    let sql = format!(
-        "GRANT USAGE ON SCHEMA remit TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA remit TO {role}; \
-         GRANT UPDATE ON remit.head TO {role}; \
-         GRANT INSERT, UPDATE, DELETE ON remit.relationship, remit.record TO {role}; \
-         GRANT INSERT, DELETE ON remit.log_entry, remit.schema_version TO {role}; \
-         GRANT INSERT ON remit.audit_entry, remit.audit_node, remit.audit_checkpoint TO {role}; \
-         GRANT UPDATE (body) ON remit.audit_entry TO {role}"
-    );
-    Ok(client.batch_execute(&sql).await?)
+    Ok(client.batch_execute(&rights::grants(&role)).await?)
 }

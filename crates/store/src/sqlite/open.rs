@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use model::{HistoryId, StoreId};
 use rusqlite::{Connection, OpenFlags, params};
@@ -33,6 +34,9 @@ const MIGRATIONS: &[&str] = &[
 /// How much of the log's end is verified when a file is opened.
 const TAIL_ENTRIES_MAX: usize = 64;
 const TAIL_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How long a connection waits for what another holds, as the statements that open one say too.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Prepared statements that a connection keeps: the fixed ones, and the usual patterns of deletions and preconditions.
 const STATEMENTS_MAX: usize = 64;

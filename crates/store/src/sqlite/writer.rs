@@ -9,9 +9,10 @@
 //! reader may see the commit between the two, for it is durable then; it publishes the head first where the writer has
 //! not yet.
 
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use model::{Revision, Timestamp};
 use rusqlite::{Connection, params};
@@ -20,10 +21,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use super::apply::apply;
 use super::codec::{revision, revision_sql};
 use super::file_lock::FileLock;
+use super::open::BUSY_TIMEOUT;
 use super::{audit, lock};
 use crate::audit::StoredCheckpoint;
 use crate::audit::write::Log;
-use crate::commit::{CommitRequest, Committed};
+use crate::commit::{ChangeRequest, CommitRequest, Committed};
 use crate::error::{CommitError, StoreError};
 use crate::store::{Head, Trimmed};
 
@@ -34,6 +36,9 @@ const GROUP_COMMITS_MAX: usize = 1_024;
 const GROUP_CHANGES_MAX: usize = 50_000;
 /// Entries that one step of trimming removes.
 const TRIM_STEP_ENTRIES: i64 = 256;
+/// How long commits wait for those who read the write-ahead log when it is to be emptied, and after how long that is tried again.
+const FORGET_WAIT_MAX: Duration = Duration::from_millis(50);
+const FORGET_AGAIN: Duration = Duration::from_secs(5);
 
 /// What the writer is asked.
 #[expect(
@@ -94,6 +99,9 @@ pub(super) struct Writer {
     pub(super) published: Arc<Published>,
     /// A sync failed: what the disk holds beyond the last commit is unknown until the file is opened anew.
     pub(super) has_failed: bool,
+    /// Something was erased or trimmed, and the write-ahead log, or the file below it, may have it still: when that is to be
+    /// mended.
+    pub(super) forget_at: Option<Instant>,
     /// Joined before the end, so that the file is let go of last.
     pub(super) readers: Vec<JoinHandle<()>>,
     /// Keeps other processes out of the file.
@@ -104,7 +112,7 @@ impl Writer {
     /// Works until it is closed or every sender is gone.
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
         let mut next = None;
-        while let Some(command) = next.take().or_else(|| commands.recv().ok()) {
+        while let Some(command) = next.take().or_else(|| self.wait(commands)) {
             match command {
                 Command::Commit(job) => {
                     let group;
@@ -114,6 +122,9 @@ impl Writer {
                 Command::TrimStep { before, answer } => {
                     let step = self.trim_step(before);
                     self.has_failed |= step.as_ref().err().is_some_and(is_sync_failure);
+                    if step.as_ref().is_ok_and(|step| step.is_done) {
+                        self.forget();
+                    }
                     // Nobody waits any more: the step is done all the same.
                     let _ = answer.send(step);
                 }
@@ -132,6 +143,18 @@ impl Writer {
         if let Err(error) = self.close() {
             tracing::warn!(%error, "the store was not tidied up; it will be when it is next opened");
         }
+    }
+
+    /// The next command, or none once nobody can give one.
+    fn wait(&mut self, commands: &Receiver<Command>) -> Option<Command> {
+        while let Some(at) = self.forget_at.filter(|_| !self.has_failed) {
+            match commands.recv_timeout(at.saturating_duration_since(Instant::now())) {
+                Ok(command) => return Some(command),
+                Err(RecvTimeoutError::Timeout) => self.forget(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        commands.recv().ok()
     }
 
     fn commit_group(&mut self, group: Vec<CommitJob>) {
@@ -156,6 +179,33 @@ impl Writer {
                 vec![job],
                 results.unwrap_or_else(|error| vec![Err(error.into())]),
             );
+        }
+    }
+
+    /// Moves the write-ahead log into the file and empties it, if that is due. While somebody reads it, that is for later.
+    fn forget(&mut self) {
+        let is_due = self.forget_at.is_some_and(|at| at <= Instant::now());
+        if !is_due || self.has_failed {
+            return;
+        }
+        self.forget_at = None;
+        let connection = lock(&self.connection);
+        let emptied = connection.busy_timeout(FORGET_WAIT_MAX).and_then(|()| {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, bool>(0)
+            })
+        });
+        let restored = connection.busy_timeout(BUSY_TIMEOUT);
+        drop(connection);
+        match emptied.and_then(|is_busy| restored.map(|()| is_busy)) {
+            Ok(false) => {}
+            Ok(true) => self.forget_at = Instant::now().checked_add(FORGET_AGAIN),
+            Err(error) => {
+                self.forget_at = Instant::now().checked_add(FORGET_AGAIN);
+                let error = StoreError::from(error);
+                self.has_failed |= is_sync_failure(&error);
+                tracing::warn!(%error, "what was erased is in the write-ahead log still; it is tried again");
+            }
         }
     }
 
@@ -195,6 +245,10 @@ impl Writer {
         self.published.raise(head);
         drop(connection);
         self.published.revision.send_replace(head.revision);
+        if group.iter().zip(&results).any(erases) {
+            self.forget_at = Some(Instant::now());
+        }
+        self.forget();
         Ok(results)
     }
 
@@ -241,6 +295,9 @@ impl Writer {
         let oldest: Option<i64> =
             transaction.query_row("SELECT min(revision) FROM log_entry", [], |row| row.get(0))?;
         transaction.commit()?;
+        if entries > 0 {
+            self.forget_at = Some(Instant::now());
+        }
         let trimmed = Trimmed {
             entries: revision(entries)?.0,
             oldest: revision(oldest.unwrap_or_default())?,
@@ -319,6 +376,12 @@ fn apply_group(
     }
     execute("COMMIT")?;
     Ok((results, head))
+}
+
+/// Whether a commit was made that erased.
+fn erases((job, result): (&CommitJob, &Result<Committed, CommitError>)) -> bool {
+    let mut changes = job.request.changes.iter();
+    result.is_ok() && changes.any(|change| matches!(change, ChangeRequest::Erase(_)))
 }
 
 fn answer_all(group: Vec<CommitJob>, results: Results) {

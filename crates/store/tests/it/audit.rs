@@ -23,6 +23,8 @@ use testkit::postgres::{Server, database_of};
 
 use crate::support::{block_on, request, update};
 
+mod erasing;
+
 fn commit(store: &dyn Store, changes: Vec<ChangeRequest>) {
     let mut request = request(changes);
     request.base.schema_revision = block_on(store.head()).unwrap().schema_revision;
@@ -253,11 +255,12 @@ fn what_was_cut_off_added_or_put_elsewhere_is_found() {
         .execute_batch(cut)
         .unwrap();
     let source = SqliteSource::open(&other).unwrap();
-    whole(&source, &keys);
+    whole(&source, &[]);
     let mut verifier = Verifier::new(keys.to_vec());
     verifier.checkpoint("the one that was kept", None, &kept[1].note);
     let report = verify_store(&source, verifier, &mut |_| {}).unwrap();
     assert!(report.findings[0].what.contains("cut off"), "{report:?}");
+    assert_eq!(report.finding_count, 1, "{report:?}");
 }
 
 #[test]
@@ -335,6 +338,81 @@ fn who_was_erased_is_nowhere_in_the_file() {
     assert!(!holds(&path), "the name is in the file still");
     let report = whole(&SqliteSource::open(&path).unwrap(), &[]);
     assert_eq!((report.size, report.erased_count), (801, 800));
+}
+
+#[test]
+fn who_was_erased_is_nowhere_in_the_files_of_a_store_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("one.db");
+    let name = b"zoe-maria-quist";
+    let row = format!("document:a#viewer@user:{}", String::from_utf8_lossy(name));
+    let holds = || {
+        let files = ["", "-wal"].map(|end| {
+            let path = PathBuf::from(format!("{}{end}", path.display()));
+            fs::read(path).unwrap_or_default()
+        });
+        let mut windows = files.iter().flat_map(|file| file.windows(name.len()));
+        windows.any(|window| window == name)
+    };
+    let later = model::Timestamp::from_seconds(4_000_000_000, 0).unwrap();
+    let of = |index| ErasedParts {
+        index,
+        parts: vec![4],
+    };
+    let store = SqliteStore::open(&path).unwrap();
+    // Whichever comes last.
+    for (round, is_trimmed_last) in [(0, true), (1, false)] {
+        let index = block_on(audit(&store).state()).unwrap().size;
+        commit(&store, vec![create(&row)]);
+        commit(&store, vec![delete(&row)]);
+        // The newest commit is kept when the others are trimmed.
+        commit(
+            &store,
+            vec![create(&format!("document:b{round}#viewer@user:ann"))],
+        );
+        assert!(holds());
+        let erase = || {
+            let erased = vec![of(index), of(index + 1)];
+            commit(&store, vec![ChangeRequest::Erase(erased)]);
+        };
+        if is_trimmed_last {
+            erase();
+        }
+        block_on(store.trim(later)).unwrap();
+        if !is_trimmed_last {
+            erase();
+        }
+        assert!(!holds(), "the name is in a file still: {round}");
+    }
+    block_on(store.close()).unwrap();
+}
+
+#[test]
+fn a_log_that_nobody_signed_is_none_that_the_keys_vouch_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = key();
+    let keys = [key.public().clone()];
+    let path = filled(folder.path(), &key);
+    whole(&SqliteSource::open(&path).unwrap(), &keys);
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute("DELETE FROM audit_checkpoint", [])
+        .unwrap();
+    drop(connection);
+    let source = SqliteSource::open(&path).unwrap();
+    let report = verified(&source, &keys);
+    assert_eq!(report.findings.len(), 1, "{report:?}");
+    assert!(
+        report.findings[0].what.contains("no checkpoint"),
+        "{report:?}"
+    );
+    whole(&source, &[]);
+    let empty = SqliteStore::open(&folder.path().join("empty.db")).unwrap();
+    block_on(empty.close()).unwrap();
+    whole(
+        &SqliteSource::open(&folder.path().join("empty.db")).unwrap(),
+        &keys,
+    );
 }
 
 /// An export of the log, with its checkpoints.

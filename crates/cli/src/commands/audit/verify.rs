@@ -11,7 +11,8 @@ use store::audit::export::Line;
 use store::audit::proof::Proof;
 use store::audit::verify::{Report, Verifier, verify_store};
 
-use super::{entries, export, hash_of, keys, read, state};
+use super::log::Log;
+use super::{keys, read};
 use crate::arguments::AuditVerify;
 use crate::client;
 use crate::commands::store::source;
@@ -52,7 +53,10 @@ pub(super) async fn run(arguments: AuditVerify) -> anyhow::Result<Outcome> {
             });
             verifying.await.context("verifying was given up")??
         }
-        (None, None) => of_server(&arguments, verifier, &tell).await?,
+        (None, None) => {
+            let client = client::connect(&arguments.connection).await?;
+            of_server(&client, verifier, &tell).await?
+        }
     };
     progress.finish_and_clear();
     say(&report, has_keys, arguments.connection.json)?;
@@ -63,7 +67,11 @@ pub(super) async fn run(arguments: AuditVerify) -> anyhow::Result<Outcome> {
     })
 }
 
-fn of_file(path: &Path, mut verifier: Verifier, tell: &dyn Fn(u64)) -> anyhow::Result<Report> {
+pub(super) fn of_file(
+    path: &Path,
+    mut verifier: Verifier,
+    tell: &dyn Fn(u64),
+) -> anyhow::Result<Report> {
     let file = File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let mut file = BufReader::new(file);
     let mut expected = None;
@@ -111,33 +119,40 @@ fn of_file(path: &Path, mut verifier: Verifier, tell: &dyn Fn(u64)) -> anyhow::R
     Ok(verifier.finish())
 }
 
-async fn of_server(
-    arguments: &AuditVerify,
+/// Verifies the log of a server, which may be in use.
+pub(super) async fn of_server(
+    log: &impl Log,
     mut verifier: Verifier,
     tell: &dyn Fn(u64),
 ) -> anyhow::Result<Report> {
-    let client = client::connect(&arguments.connection).await?;
-    let state = state(&client).await?;
-    for kept in export::checkpoints(&client, state.size).await? {
+    let (mut size, mut root) = log.state().await?;
+    for kept in log.checkpoints(size).await? {
         let called = format!("checkpoint of {} entries", kept.size);
         verifier.checkpoint(&called, Some(kept.size), &kept.note);
     }
-    verifier.root(
-        "the root that the server tells",
-        state.size,
-        hash_of(&state.root)?,
-    );
-    while verifier.size() < state.size {
-        let page = entries(&client, verifier.size(), 0).await?;
-        if page.is_empty() {
-            break;
+    loop {
+        verifier.root("the root that the server tells", size, root);
+        while verifier.size() < size {
+            let before = verifier.size();
+            let page = log.entries(before, 0).await?;
+            for entry in page.iter().filter(|entry| entry.index < size) {
+                verifier.entry(entry, |_, _| {});
+            }
+            if verifier.size() == before {
+                break;
+            }
+            tell(verifier.size());
         }
-        for entry in page.iter().filter(|entry| entry.index < state.size) {
-            verifier.entry(entry, |_, _| {});
+        for index in verifier.to_read_again() {
+            if let Some(entry) = log.entry(index).await? {
+                verifier.entry_again(&entry);
+            }
         }
-        tell(verifier.size());
+        if !verifier.reads_on()? {
+            return Ok(verifier.finish());
+        }
+        (size, root) = log.state().await?;
     }
-    Ok(verifier.finish())
 }
 
 fn say(report: &Report, has_keys: bool, is_json: bool) -> anyhow::Result<()> {

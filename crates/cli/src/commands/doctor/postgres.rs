@@ -151,9 +151,10 @@ fn settings(report: &PostgresReport) -> Vec<Finding> {
         )
     });
     let found = format!(
-        "{} MiB, of which the log takes {} MiB",
+        "{} MiB, of which the log of commits takes {} MiB and the audit log {} MiB",
         report.database_bytes >> 20,
-        report.log_bytes >> 20
+        report.log_bytes >> 20,
+        report.audit_bytes >> 20
     );
     findings.push(Finding::ok("database, size", found));
     findings
@@ -169,12 +170,14 @@ fn role(report: &PostgresReport) -> Vec<Finding> {
         let found = "the role owns the tables, and could change them";
         let advice = "serve as another role: `remit store migrate --serving-role ROLE`";
         findings.push(Finding::warn("database, role", found, advice));
-    } else {
+    } else if report.rights_missing.is_empty() {
         let found = "the role reads and commits, and can change no table";
         findings.push(Finding::ok("database, role", found));
     }
-    if !report.may_commit {
-        let found = "the role may not commit";
+    if !report.rights_missing.is_empty() {
+        let missing = report.rights_missing.join(", ");
+        let found =
+            format!("the role lacks rights without which commits or housekeeping fail: {missing}");
         let advice = "as the owner: `remit store migrate --serving-role ROLE`";
         findings.push(Finding::fail("database, rights", found, advice));
     }

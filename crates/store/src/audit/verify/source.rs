@@ -7,6 +7,7 @@ use model::Revision;
 
 use super::{Report, Verifier};
 use crate::audit::entry::{Entry, Kind, Part, parts_of};
+use crate::audit::erasures::StillErasing;
 use crate::audit::{AuditQuery, AuditState, Hash, Place};
 use crate::commit::LogEntry;
 use crate::copy::Source;
@@ -40,28 +41,62 @@ pub fn verify_store(
         }
     }
     let mut log = CommitLog::begin(state.begin);
-    // What comes meanwhile is verified too, but not for ever.
-    let until = self::state(source)?.size;
+    loop {
+        // What comes meanwhile is verified too, but not for ever.
+        let until = self::state(source)?.size;
+        read(source, (&mut verifier, &mut log), until, progress)?;
+        for index in verifier.to_read_again() {
+            let entries = source.audit_entries(query(index, 1))?;
+            let found = entries.iter().find(|entry| entry.index == index);
+            found
+                .into_iter()
+                .for_each(|entry| verifier.entry_again(entry));
+        }
+        if !verifier.reads_on().map_err(still_erasing)? {
+            break;
+        }
+    }
+    log.end(source, &mut verifier, state.begin)?;
+    Ok(verifier.finish())
+}
+
+/// Takes in the entries up to `until`, and maybe some after it.
+fn read(
+    source: &dyn Source,
+    (verifier, log): (&mut Verifier, &mut CommitLog),
+    until: u64,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), LogError> {
     while verifier.size() < until {
-        let from = verifier.size();
-        let entries = source.audit_entries(AuditQuery {
-            from,
-            entries_max: ENTRIES_MAX,
-            bytes_max: BYTES_MAX,
-        })?;
+        let entries = source.audit_entries(query(verifier.size(), ENTRIES_MAX))?;
         if entries.is_empty() {
             break;
         }
         let mut kept = Vec::new();
         for entry in &entries {
-            log.compare(source, &mut verifier, entry)?;
+            log.compare(source, verifier, entry)?;
             verifier.entry(entry, |place, hash| kept.push((place, hash)));
         }
-        compare_hashes(source, &mut verifier, kept)?;
+        compare_hashes(source, verifier, kept)?;
         progress(verifier.size());
     }
-    log.end(source, &mut verifier, state.begin)?;
-    Ok(verifier.finish())
+    Ok(())
+}
+
+fn query(from: u64, entries_max: usize) -> AuditQuery {
+    AuditQuery {
+        from,
+        entries_max,
+        bytes_max: BYTES_MAX,
+    }
+}
+
+fn still_erasing(error: StillErasing) -> LogError {
+    let error = StoreError::Unavailable {
+        detail: "it is being erased from",
+        source: error.into(),
+    };
+    error.into()
 }
 
 fn state(source: &dyn Source) -> Result<AuditState, StoreError> {
