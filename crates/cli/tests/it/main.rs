@@ -14,6 +14,7 @@ mod decisions;
 mod doctor;
 mod drills;
 mod edge;
+mod exposure;
 mod identity;
 mod keys;
 mod kubernetes;
