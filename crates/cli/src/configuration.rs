@@ -277,6 +277,12 @@ mod tests {
         let broken = told("store = \n");
         assert!(broken.starts_with("`remit.toml` is no TOML: "), "{broken}");
         assert!(broken.contains("line 1"), "{broken}");
+        let secret = told("depth-max = 7\npreshared-key = [\"a:hush\"\n");
+        assert!(
+            secret.contains("line 2") || secret.contains("line 3"),
+            "{secret}"
+        );
+        assert!(!secret.contains("hush"), "{secret}");
     }
 
     #[test]
