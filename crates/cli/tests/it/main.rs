@@ -15,6 +15,8 @@ mod doctor;
 mod drills;
 mod edge;
 mod exposure;
+#[cfg(test)]
+mod faults;
 mod identity;
 mod keys;
 mod kubernetes;
