@@ -81,7 +81,7 @@ fn check(arguments: &ConfigCheck, effective: &Effective) -> anyhow::Result<Outco
             .map(drop)
             .context("it is no log filter"),
     );
-    note("addresses", serve::check_exposure(serve));
+    note("addresses", serve::exposure::check(serve));
     for (what, result) in Sources::of(serve).faults() {
         note(what, result);
     }

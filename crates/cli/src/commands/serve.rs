@@ -4,6 +4,7 @@ mod audit;
 pub(crate) mod credentials;
 mod decisions;
 mod demo;
+pub(crate) mod exposure;
 mod loading;
 mod log;
 mod overload;
@@ -13,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use model::{Clock, Limits, SystemClock};
 use ops::{LoadProgress, Node, Settings, replica, watch};
 use server::{Addresses, Authentication, Config, HttpAddress, Listening, Tls};
@@ -31,7 +32,7 @@ const DEFAULT_STORE: &str = "remit.db";
 
 pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     let set_log = log::start(&arguments.log, arguments.log_format)?;
-    check_exposure(&arguments)?;
+    exposure::check(&arguments)?;
     overload::raise_file_limit(&arguments.overload);
     // Listened for from the start: a node that loads is not to be ended by it.
     let sources = Sources::of(&arguments);
@@ -173,24 +174,6 @@ async fn say_ready(node: Arc<Node>, places: Places, arguments: Box<Serve>) {
         let without_key = arguments.insecure_no_auth;
         demo::say_what_to_try(places.grpc, places.http, has_tls, without_key);
     }
-}
-
-/// Refuses to be reachable without protection, unless that is said aloud.
-pub(crate) fn check_exposure(arguments: &Serve) -> anyhow::Result<()> {
-    let others = [arguments.http_addr.get(), arguments.metrics_addr.get()];
-    let mut addresses = std::iter::once(arguments.grpc_addr).chain(others.into_iter().flatten());
-    let Some(address) = addresses.find(|address| !address.ip().is_loopback()) else {
-        return Ok(());
-    };
-    if arguments.insecure_no_auth {
-        bail!("`--insecure-no-auth` serves loopback addresses alone, not {address}");
-    }
-    if arguments.tls_cert.is_none() && !arguments.allow_plaintext {
-        bail!(
-            "{address} can be reached by others: give `--tls-cert` and `--tls-key`, or `--allow-plaintext`"
-        );
-    }
-    Ok(())
 }
 
 fn addresses(arguments: &Serve) -> Addresses {

@@ -14,6 +14,7 @@ mod decisions;
 mod doctor;
 mod drills;
 mod edge;
+#[cfg(test)]
 mod exposure;
 #[cfg(test)]
 mod faults;
