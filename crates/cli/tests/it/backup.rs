@@ -138,7 +138,11 @@ fn nothing_is_restored_beside_what_is_left_of_another_store() {
 fn an_interruption_leaves_nothing_in_the_clear() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    drop(filled(at, "sqlite:one.db"));
+    let served = filled(at, "sqlite:one.db");
+    // More than is encrypted together.
+    crate::files(at);
+    done(at, &["import", "rows.txt"]);
+    drop(served);
     let recipient = done(at, &["backup", "key", "own.key"]);
     fs::write(at.join("own.recipients"), recipient).unwrap();
     let store = ["--store", "sqlite:one.db", "--encrypt-to", "own.recipients"];
