@@ -70,8 +70,12 @@ impl ConfigurationFile {
 
     fn parse(path: &Path, text: &str) -> Result<Self, ConfigurationError> {
         let shown = path.display();
-        let table = DeTable::parse(text)
-            .map_err(|error| ConfigurationError(format!("`{shown}` is no TOML: {error}")))?;
+        let table = DeTable::parse(text).map_err(|error| {
+            // Never with the line itself, as the error shows it: there may be a key in it, and this goes to the log.
+            let line = line_of(text, error.span().unwrap_or_default().start);
+            let why = error.message();
+            ConfigurationError(format!("`{shown}` is no TOML: line {line}: {why}"))
+        })?;
         let mut values = BTreeMap::new();
         for (key, value) in table.get_ref() {
             let line = line_of(text, key.span().start);
