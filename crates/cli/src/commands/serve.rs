@@ -2,7 +2,7 @@
 
 mod audit;
 pub(crate) mod credentials;
-mod decisions;
+pub(crate) mod decisions;
 mod demo;
 pub(crate) mod exposure;
 mod loading;
@@ -36,6 +36,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     overload::raise_file_limit(&arguments.overload);
     // Listened for from the start: a node that loads is not to be ended by it.
     let sources = Sources::of(&arguments);
+    credentials::refuse_faults(&arguments)?;
     let configured = Configured::begin()?;
     let is_read_again = sources.has_files() || configured.is_some();
     let hangups = is_read_again.then(|| signal(SignalKind::hangup()));
@@ -72,7 +73,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     in_use.decision_log = log.clone();
     in_use.limits = sources.limits()?;
     tend(&node, &arguments);
-    audit::sign(&node, &arguments.audit)?;
+    in_use.audit_keys = audit::sign(&node, sources.audit_keys()?, &arguments.audit);
     let of_server = (addresses, tls, authentication);
     let config = config(&arguments, &in_use, of_server)?;
     let listening = starting.loaded(Arc::clone(&node), config).await?;
