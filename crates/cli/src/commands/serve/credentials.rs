@@ -101,16 +101,24 @@ impl Sources {
 
     /// Whether there is a file that could be read again.
     pub(super) fn has_files(&self) -> bool {
-        let files = [
-            &self.key_file,
-            &self.token_key_file,
-            &self.settings,
-            &self.edge_rules,
-            &self.decision_log,
-            &self.limits,
-            &self.audit_keys,
-        ];
-        self.tls.is_some() || files.into_iter().any(Option::is_some)
+        self.files().next().is_some()
+    }
+
+    /// The files that are named.
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let tls = self.tls.iter().flat_map(|files| {
+            let authorities = files.client_authorities.iter();
+            [&files.certificate, &files.key]
+                .into_iter()
+                .chain(authorities)
+        });
+        let keys = self.key_file.iter().chain(&self.token_key_file);
+        keys.chain(&self.settings)
+            .chain(&self.edge_rules)
+            .chain(&self.decision_log)
+            .chain(&self.limits)
+            .chain(&self.audit_keys)
+            .chain(tls)
     }
 
     /// Who may call; an empty store gets a first key, on record, if nothing says who.
@@ -351,21 +359,7 @@ impl Sources {
 
     /// By what it is told that a file changed.
     fn marks(&self, in_use: &InUse) -> Vec<Mark> {
-        let tls = self.tls.iter().flat_map(|files| {
-            let authorities = files.client_authorities.iter();
-            [&files.certificate, &files.key]
-                .into_iter()
-                .chain(authorities)
-        });
-        let keys = self.key_file.iter().chain(&self.token_key_file);
-        let named = keys
-            .chain(&self.settings)
-            .chain(&self.edge_rules)
-            .chain(&self.decision_log)
-            .chain(&self.limits)
-            .chain(&self.audit_keys)
-            .chain(tls);
-        let files = named.chain(&in_use.settings_files);
+        let files = self.files().chain(&in_use.settings_files);
         files.map(mark).collect()
     }
 }
