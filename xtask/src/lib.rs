@@ -8,6 +8,7 @@ pub mod codegen;
 pub mod command;
 pub mod deploy;
 pub mod fuzz;
+pub mod history;
 pub mod mutants;
 pub mod release;
 pub mod supply;

@@ -5,13 +5,13 @@
 //! sources and the compiler are those of the lock file and of `rust-toolchain.toml`.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
 use crate::command::{run_command, target};
+use crate::history::{Times, git, take_out};
 use crate::root;
 use crate::supply::bill;
 
@@ -55,9 +55,8 @@ fn build(folder: &Path, dist: &Path) -> anyhow::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }
-    fs::create_dir_all(&source)?;
     fs::create_dir_all(dist)?;
-    take_out(&source)?;
+    take_out("HEAD", &source, Times::OfCommit)?;
     let epoch = git(&["log", "-1", "--format=%ct"])?;
     let home = cargo_home()?;
     let names = [(&source, "/remit"), (&built, "/built"), (&home, "/cargo")];
@@ -94,42 +93,6 @@ fn build(folder: &Path, dist: &Path) -> anyhow::Result<()> {
     ensure!(sums.status.success(), "the sums cannot be worked out");
     fs::write(dist.join(SUMS), sums.stdout)?;
     Ok(())
-}
-
-/// Writes the tree of the commit that is checked out into `folder`.
-fn take_out(folder: &Path) -> anyhow::Result<()> {
-    let archive = Command::new("git")
-        .args(["archive", "HEAD"])
-        .current_dir(root())
-        .output()?;
-    ensure!(
-        archive.status.success(),
-        "`git archive HEAD` failed: is this a checkout?"
-    );
-    let mut tar = Command::new("tar")
-        .args(["--extract", "--directory"])
-        .arg(folder)
-        .stdin(Stdio::piped())
-        .spawn()?;
-    tar.stdin
-        .take()
-        .context("tar takes no input")?
-        .write_all(&archive.stdout)?;
-    ensure!(tar.wait()?.success(), "the tree cannot be written");
-    Ok(())
-}
-
-fn git(arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new("git")
-        .args(arguments)
-        .current_dir(root())
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "`git {}` failed",
-        arguments.join(" ")
-    );
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// Where cargo keeps the sources of what is depended on: it is the folder above this program's `cargo` registry.

@@ -6,12 +6,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::command::{run_command, target};
-use crate::root;
+use crate::history::{Times, git_if, take_out};
 
 /// The files whose change makes another product.
 const PRODUCT: [&str; 2] = ["crates", "Cargo.lock"];
@@ -43,33 +43,21 @@ pub fn upgrade() -> anyhow::Result<()> {
 )]
 fn previous() -> anyhow::Result<Option<String>> {
     if let Ok(asked) = std::env::var("UPGRADE_FROM") {
-        let commit = git(&["rev-parse", "--verify", &format!("{asked}^{{commit}}")])?;
+        let commit = git_if(&["rev-parse", "--verify", &format!("{asked}^{{commit}}")])?;
         return commit
             .with_context(|| format!("there is no commit `{asked}`"))
             .map(Some);
     }
-    let tagged = git(&["describe", "--tags", "--abbrev=0", "HEAD^"])?;
+    let tagged = git_if(&["describe", "--tags", "--abbrev=0", "HEAD^"])?;
     if let Some(tag) = tagged {
-        return git(&["rev-parse", &format!("{tag}^{{commit}}")]);
+        return git_if(&["rev-parse", &format!("{tag}^{{commit}}")]);
     }
     // The commit that made the product what it is; what was before it is its parent.
     let newest = [&["log", "-1", "--format=%H", "--"][..], &PRODUCT].concat();
-    let Some(newest) = git(&newest)?.filter(|commit| !commit.is_empty()) else {
+    let Some(newest) = git_if(&newest)?.filter(|commit| !commit.is_empty()) else {
         return Ok(None);
     };
-    git(&["rev-parse", "--verify", "--quiet", &format!("{newest}^")])
-}
-
-/// What git says, if it can.
-fn git(arguments: &[&str]) -> anyhow::Result<Option<String>> {
-    let output = Command::new("git")
-        .args(arguments)
-        .current_dir(root())
-        .stderr(Stdio::null())
-        .output();
-    let output = output.context("git cannot be run")?;
-    let told = String::from_utf8(output.stdout)?.trim().to_owned();
-    Ok(output.status.success().then_some(told))
+    git_if(&["rev-parse", "--verify", "--quiet", &format!("{newest}^")])
 }
 
 /// The binary of a commit, built if it is not there.
@@ -80,7 +68,7 @@ fn built(commit: &str) -> anyhow::Result<PathBuf> {
         return Ok(binary);
     }
     let source = folder.join("source");
-    take_out(commit, &source)?;
+    take_out(commit, &source, Times::Now)?;
     let built = folder.join("target");
     run_command(
         Command::new("cargo")
@@ -96,34 +84,6 @@ fn built(commit: &str) -> anyhow::Result<PathBuf> {
     fs::copy(built.join("debug/remit"), &partial)?;
     fs::rename(&partial, &binary)?;
     Ok(binary)
-}
-
-/// The files of a commit, in the place of those that were there before.
-fn take_out(commit: &str, source: &Path) -> anyhow::Result<()> {
-    if source.exists() {
-        fs::remove_dir_all(source)?;
-    }
-    fs::create_dir_all(source)?;
-    let mut archive = Command::new("git")
-        .args(["archive", commit])
-        .current_dir(root())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("git cannot be run")?;
-    let files = archive.stdout.take().context("git says nothing")?;
-    let taken = Command::new("tar")
-        // As if they were written now: what was built of another commit is older than they are.
-        .args(["--extract", "--touch", "--directory"])
-        .arg(source)
-        .stdin(files)
-        .status()
-        .context("tar cannot be run")?;
-    let archived = archive.wait()?;
-    ensure!(
-        archived.success() && taken.success(),
-        "the files of {commit} cannot be had"
-    );
-    Ok(())
 }
 
 /// Removes the binaries of other commits: one is enough, and they are large.

@@ -12,13 +12,19 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use crate::arguments::Connection;
+use crate::configuration::ConfigurationError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects as the flags say.
 pub(crate) async fn connect(connection: &Connection) -> anyhow::Result<Client> {
     let transport = match (&connection.tls_ca, connection.insecure) {
-        (_, true) => Transport::Plaintext,
+        // The parser of flags says nothing of it where one of them is of the configuration file.
+        (Some(_), true) => {
+            let what = "`--tls-ca` cannot be used with `--insecure`".to_owned();
+            return Err(ConfigurationError(what).into());
+        }
+        (None, true) => Transport::Plaintext,
         (Some(file), false) => Transport::Tls {
             authorities_pem: fs::read_to_string(file)
                 .with_context(|| format!("cannot read `{}`", file.display()))?,

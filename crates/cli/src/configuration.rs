@@ -70,8 +70,12 @@ impl ConfigurationFile {
 
     fn parse(path: &Path, text: &str) -> Result<Self, ConfigurationError> {
         let shown = path.display();
-        let table = DeTable::parse(text)
-            .map_err(|error| ConfigurationError(format!("`{shown}` is no TOML: {error}")))?;
+        let table = DeTable::parse(text).map_err(|error| {
+            // Never with the line itself, as the error shows it: there may be a key in it, and this goes to the log.
+            let line = line_of(text, error.span().unwrap_or_default().start);
+            let why = error.message();
+            ConfigurationError(format!("`{shown}` is no TOML: line {line}: {why}"))
+        })?;
         let mut values = BTreeMap::new();
         for (key, value) in table.get_ref() {
             let line = line_of(text, key.span().start);
@@ -277,6 +281,12 @@ mod tests {
         let broken = told("store = \n");
         assert!(broken.starts_with("`remit.toml` is no TOML: "), "{broken}");
         assert!(broken.contains("line 1"), "{broken}");
+        let secret = told("depth-max = 7\npreshared-key = [\"a:hush\"\n");
+        assert!(
+            secret.contains("line 2") || secret.contains("line 3"),
+            "{secret}"
+        );
+        assert!(!secret.contains("hush"), "{secret}");
     }
 
     #[test]

@@ -30,12 +30,21 @@ impl From<Outcome> for ExitCode {
 
 /// Tells why a command failed, with every cause. What is wrong with the configuration is wrong usage.
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(told(error))
+}
+
+/// As [`failed`], and waits for nothing that is still at work.
+pub(crate) fn at_once(error: &anyhow::Error) -> ! {
+    std::process::exit(i32::from(told(error)))
+}
+
+fn told(error: &anyhow::Error) -> u8 {
     eprintln!("error: {error}");
     if error.is::<ConfigurationError>() {
-        return ExitCode::from(MISUSED);
+        return MISUSED;
     }
     for cause in error.chain().skip(1) {
         eprintln!("  because: {cause}");
     }
-    ExitCode::from(FAILED)
+    FAILED
 }

@@ -10,6 +10,7 @@ mod output;
 mod place;
 mod records;
 mod sealed;
+mod temporary;
 
 use std::process::ExitCode;
 

@@ -1,11 +1,11 @@
 //! Files that are encrypted, in the format of age: to public keys, so that who makes a backup cannot read those of yesterday, or with a
 //! passphrase. Both directions stream, and what was cut short or changed on the way does not open.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::iter;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use age::secrecy::{ExposeSecret as _, SecretString};
@@ -170,33 +170,6 @@ pub(crate) fn private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     options.open(path)
-}
-
-/// A file in the clear that is gone when this is.
-pub(crate) struct Temporary(pub(crate) PathBuf);
-
-impl Temporary {
-    /// `path` with a suffix. What an earlier attempt left there is removed.
-    pub(crate) fn beside(path: &Path, suffix: &str) -> anyhow::Result<Self> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        let path = PathBuf::from(name);
-        match fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot remove `{}`", path.display()));
-            }
-        }
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // It may have its final name by now.
-        let _gone = fs::remove_file(&self.0);
-    }
 }
 
 /// A new secret key, as a file has it, and what to encrypt to for it.

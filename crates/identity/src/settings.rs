@@ -73,9 +73,13 @@ impl Settings {
         };
         let bytes = read(file)?;
         let text = String::from_utf8_lossy(&bytes);
-        let parsed = toml::from_str(&text).map_err(|source| SettingsError::Toml {
-            file: file.to_owned(),
-            source: Box::new(source),
+        let parsed = toml::from_str(&text).map_err(|error: toml::de::Error| {
+            let before = text.get(..error.span().unwrap_or_default().start);
+            SettingsError::Toml {
+                file: file.to_owned(),
+                line: before.unwrap_or_default().matches('\n').count() + 1,
+                message: error.message().to_owned(),
+            }
         });
         let File {
             resource,

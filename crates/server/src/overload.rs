@@ -36,7 +36,7 @@ pub use class::Class;
 use class::Kind;
 pub use limits::{Limits, LimitsError};
 use memory::State as MemoryState;
-pub use memory::{Gauge, MemorySettings};
+pub use memory::{Gauge, MemorySettings, allowed_bytes};
 pub(crate) use queue::Queue;
 use refusal::Refusal;
 pub(crate) use refusal::RefusedOverHttp;

@@ -23,6 +23,7 @@ use tower::Service as _;
 use crate::calls::Answer;
 use crate::config::{Authentication, Config, HttpAddress, Tls};
 use crate::connections::{self, Front, is_grpc};
+use crate::edge::is_for_proxies;
 use crate::metrics::{self, PATHS, told};
 use crate::overload;
 use crate::serve::{Ends, Guard, Listening, SERVICES, ServeError};
@@ -203,6 +204,10 @@ impl Waiting {
     }
 
     pub(crate) fn answer(&self, protocols: Protocols, request: Request<Body>) -> Answer {
+        // At the port of gRPC, too: its failures have code 200, by which a proxy lets pass what it asks about.
+        if is_for_proxies(request.uri().path()) {
+            return Box::pin(std::future::ready(Ok(self.not_yet())));
+        }
         let is_call = match protocols {
             Protocols::Grpc => true,
             Protocols::GrpcAndHttp => is_grpc(&request),

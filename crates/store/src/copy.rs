@@ -12,6 +12,7 @@ use crate::audit::{AuditQuery, AuditState, Entry, Hash, Place, StoredCheckpoint}
 use crate::commit::LogEntry;
 use crate::digest::Digest;
 use crate::error::{LogError, Source as Cause, StoreError};
+use crate::sqlite::OpenError;
 use crate::store::{LogQuery, ScanHeader, ScanRow, StoreIdentity, StoredSchema};
 
 mod audit;
@@ -168,6 +169,9 @@ pub enum CopyError {
         /// Where it was to be.
         place: String,
     },
+    /// There is the log of a file that is not there any more.
+    #[error(transparent)]
+    LeftOver(OpenError),
     /// The copy cannot be written.
     #[error("the copy cannot be written")]
     Target(#[source] Cause),

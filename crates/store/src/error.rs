@@ -3,6 +3,7 @@
 use model::{NameError, Precondition, RelationshipFilter, RelationshipKey, Revision};
 
 use crate::commit::IdempotencyKey;
+use crate::sqlite::OpenError;
 
 /// What a store's own causes are kept as.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -179,6 +180,9 @@ pub enum BackupError {
         /// The path.
         path: String,
     },
+    /// There is the log of a file that is not there any more.
+    #[error(transparent)]
+    LeftOver(OpenError),
     /// The copy could not be written.
     #[error("cannot write the backup `{path}`")]
     Write {

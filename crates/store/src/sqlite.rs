@@ -7,6 +7,7 @@
 //! Another process is kept out by a lock on the file `PATH.lock`, so that the head can be answered from memory. The
 //! database itself stays open to `sqlite3` and to tools that copy it.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
@@ -145,6 +146,22 @@ impl SqliteStore {
         progress: &mut dyn FnMut(BackupProgress),
     ) -> Result<StoreIdentity, RestoreError> {
         Ok(backup::backup(&open::open_source(from)?, to, progress)?)
+    }
+
+    /// Refuses a name for a new file beside which the log of an earlier one is left: SQLite would take it for that of the new one.
+    ///
+    /// # Errors
+    /// [`OpenError::LeftOver`] with the file that is to be moved away.
+    pub fn refuse_left_over(path: &Path) -> Result<(), OpenError> {
+        open::refuse_left_over(path)
+    }
+
+    /// Gives a complete file its name, and has both on the disk. What had the name is gone.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn publish(from: &Path, to: &Path) -> io::Result<()> {
+        open::publish(from, to)
     }
 
     fn start(opened: Opened) -> Result<Self, OpenError> {

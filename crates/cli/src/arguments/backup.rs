@@ -17,8 +17,8 @@ use clap::{Args, Subcommand};
 
 The copy is one file, of a history of its own, for `remit restore`. It is read again before it gets its name: its log from the first entry
 on, and that it holds what the store did at that revision. An encrypted one is of the format of age (age-encryption.org). While it is made
-there is a copy in the clear beside it, FILE.copy, which only its owner can read, and which is removed; one that a crash left behind is
-removed by the next backup to the same name."
+there is a copy in the clear beside it, FILE.copy, which only its owner can read, and which is removed, by SIGTERM and Ctrl-C too; one that a
+crash left behind is removed by the next backup to the same name."
 )]
 pub(crate) struct Backup {
     #[command(subcommand)]

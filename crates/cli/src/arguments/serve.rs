@@ -67,21 +67,11 @@ pub(crate) struct Serve {
     pub(crate) preshared_key_file: Option<PathBuf>,
     /// A file of token keys, one a line, by which callers are minted tokens that are good for less (`remit token`); the first
     /// mints, all verify. The same on every node; read again on SIGHUP and when it changes.
-    #[arg(
-        long,
-        env = "REMIT_TOKEN_KEY_FILE",
-        value_name = "FILE",
-        conflicts_with = "insecure_no_auth"
-    )]
+    #[arg(long, env = "REMIT_TOKEN_KEY_FILE", value_name = "FILE")]
     pub(crate) token_key_file: Option<PathBuf>,
     /// A file (TOML) that names the issuers of tokens and the trust domains of workloads that are let in, docs/identity.md;
     /// read again, with the files that it names, on SIGHUP and when one of them changes.
-    #[arg(
-        long,
-        env = "REMIT_IDENTITY",
-        value_name = "FILE",
-        conflicts_with = "insecure_no_auth"
-    )]
+    #[arg(long, env = "REMIT_IDENTITY", value_name = "FILE")]
     pub(crate) identity: Option<PathBuf>,
     /// A file (YAML) of rules by which requests are judged that proxies ask about (Envoy, nginx, Caddy, Traefik), docs/edge.md;
     /// read again on SIGHUP and when it changes.
@@ -90,29 +80,14 @@ pub(crate) struct Serve {
     /// Ask no key of anybody. On loopback addresses only.
     #[arg(long, env = "REMIT_INSECURE_NO_AUTH")]
     pub(crate) insecure_no_auth: bool,
-    /// The server's certificate chain (PEM); read again on SIGHUP and when it changes, like its key and the authorities.
-    #[arg(
-        long,
-        env = "REMIT_TLS_CERT",
-        value_name = "FILE",
-        requires = "tls_key"
-    )]
+    /// The server's certificate chain (PEM), with `--tls-key`; read again on SIGHUP and when it changes, like its key and the authorities.
+    #[arg(long, env = "REMIT_TLS_CERT", value_name = "FILE")]
     pub(crate) tls_cert: Option<PathBuf>,
-    /// The private key of the certificate (PEM).
-    #[arg(
-        long,
-        env = "REMIT_TLS_KEY",
-        value_name = "FILE",
-        requires = "tls_cert"
-    )]
+    /// The private key of the certificate (PEM), with `--tls-cert`.
+    #[arg(long, env = "REMIT_TLS_KEY", value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
     /// Demand from callers a certificate of these authorities (PEM), or one of a workload of a trust domain in `--identity`.
-    #[arg(
-        long,
-        env = "REMIT_TLS_CLIENT_CA",
-        value_name = "FILE",
-        requires = "tls_cert"
-    )]
+    #[arg(long, env = "REMIT_TLS_CLIENT_CA", value_name = "FILE")]
     pub(crate) tls_client_ca: Option<PathBuf>,
     /// Serve without TLS on an address that others can reach.
     #[arg(long, env = "REMIT_ALLOW_PLAINTEXT")]

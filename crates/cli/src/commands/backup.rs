@@ -1,6 +1,5 @@
 //! `remit backup`: a copy of a store while it is in use, verified before it gets its name, encrypted if that is asked for.
 
-use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -14,17 +13,17 @@ use crate::arguments::{Backup, BackupCommand, BackupVerify, Unsealing};
 use crate::exit::Outcome;
 use crate::output;
 use crate::place::Place;
-use crate::sealed::{self, Seal, Temporary, Unseal};
+use crate::sealed::{self, Seal, Unseal};
+use crate::temporary::{self, Temporary};
 
 pub(crate) async fn run(arguments: Backup) -> anyhow::Result<Outcome> {
     // Stores and files are read and written for long.
-    tokio::task::spawn_blocking(move || match &arguments.command {
+    temporary::interruptible(move || match &arguments.command {
         Some(BackupCommand::Verify(arguments)) => verify(arguments),
         Some(BackupCommand::Key { file }) => key(file),
         None => backup(&arguments),
     })
     .await
-    .context("the backup was given up")?
 }
 
 fn backup(arguments: &Backup) -> anyhow::Result<Outcome> {
@@ -35,25 +34,28 @@ fn backup(arguments: &Backup) -> anyhow::Result<Outcome> {
     let is_verified = !arguments.no_verify;
     let verified = match (&place, &seal) {
         (Place::Memory, _) => bail!("a store in memory is another process's own"),
-        (Place::Sqlite(path), None) => of_file(path, file, is_verified)?,
+        (Place::Sqlite(path), None) => {
+            let _written = Temporary::beside(file, ".partial")?;
+            of_file(path, file, is_verified)?
+        }
         (Place::Sqlite(_) | Place::Postgres(_), _) => {
             let clear = Temporary::beside(file, ".copy")?;
             let verified = match &place {
-                Place::Sqlite(path) => of_file(path, &clear.0, is_verified)?,
-                Place::Postgres(config) => of_database(config, &clear.0, is_verified)?,
+                Place::Sqlite(path) => of_file(path, clear.path(), is_verified)?,
+                Place::Postgres(config) => of_database(config, clear.path(), is_verified)?,
                 Place::Memory => None,
             };
             let partial = match &seal {
                 Some(seal) => {
                     let partial = Temporary::beside(file, ".partial")?;
                     let bar = bytes("encrypting")?;
-                    sealed::seal(&clear.0, &partial.0, seal, &bar)?;
+                    sealed::seal(clear.path(), partial.path(), seal, &bar)?;
                     bar.finish_and_clear();
                     partial
                 }
                 None => clear,
             };
-            name(&partial.0, file)?;
+            name(partial.path(), file)?;
             verified
         }
     };
@@ -162,19 +164,16 @@ pub(crate) fn bytes(what: &'static str) -> anyhow::Result<ProgressBar> {
 
 /// Gives a complete file its name, and has that on the disk.
 fn name(partial: &Path, file: &Path) -> anyhow::Result<()> {
-    let cannot = || format!("cannot write `{}`", file.display());
     refuse_existing(file)?;
-    fs::rename(partial, file).with_context(cannot)?;
-    let folder = file.parent().filter(|it| !it.as_os_str().is_empty());
-    let folder = File::open(folder.unwrap_or(Path::new("."))).with_context(cannot)?;
-    folder.sync_all().with_context(cannot)
+    let named = SqliteStore::publish(partial, file);
+    named.with_context(|| format!("cannot write `{}`", file.display()))
 }
 
 fn refuse_existing(file: &Path) -> anyhow::Result<()> {
     if file.exists() {
         bail!("`{}` exists, a backup overwrites nothing", file.display());
     }
-    Ok(())
+    Ok(SqliteStore::refuse_left_over(file)?)
 }
 
 fn verify(arguments: &BackupVerify) -> anyhow::Result<Outcome> {
@@ -238,14 +237,15 @@ impl Opened {
         };
         let clear = Temporary::beside(beside, ".opened")?;
         let bar = bytes("decrypting")?;
-        sealed::unseal(file, &clear.0, &key, &bar)?;
+        sealed::unseal(file, clear.path(), &key, &bar)?;
         bar.finish_and_clear();
         Ok(Self::Decrypted(clear))
     }
 
     pub(crate) fn path(&self) -> &Path {
         match self {
-            Self::Clear(path) | Self::Decrypted(Temporary(path)) => path,
+            Self::Clear(path) => path,
+            Self::Decrypted(temporary) => temporary.path(),
         }
     }
 }

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{self, ConfigCheck, ConfigCommand, ConfigReference, ConfigShow, Serve};
 use crate::commands::serve;
-use crate::commands::serve::credentials::Sources;
+use crate::commands::serve::credentials;
 use crate::configuration::{ConfigurationError, ConfigurationFile};
 use crate::exit::Outcome;
 use crate::output;
@@ -81,8 +81,8 @@ fn check(arguments: &ConfigCheck, effective: &Effective) -> anyhow::Result<Outco
             .map(drop)
             .context("it is no log filter"),
     );
-    note("addresses", serve::check_exposure(serve));
-    for (what, result) in Sources::of(serve).faults() {
+    note("addresses", serve::exposure::check(serve));
+    for (what, result) in credentials::look(serve) {
         note(what, result);
     }
     if !faults.is_empty() {

@@ -125,7 +125,7 @@ async fn examine(arguments: Doctor) -> anyhow::Result<Vec<Finding>> {
 fn exposure(arguments: &Doctor) -> Vec<Finding> {
     const CHECK: &str = "exposure";
     let serve = &arguments.serve;
-    if let Err(error) = serve::check_exposure(serve) {
+    if let Err(error) = serve::exposure::check(serve) {
         let advice = "`remit serve` refuses to start like this";
         return vec![Finding::failed(CHECK, &error, advice)];
     }

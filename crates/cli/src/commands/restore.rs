@@ -10,11 +10,11 @@ use crate::arguments::Restore;
 use crate::exit::Outcome;
 use crate::output;
 use crate::place::Place;
+use crate::temporary::{self, Temporary};
 
 pub(crate) async fn run(arguments: Restore) -> anyhow::Result<Outcome> {
     // Stores and files are read and written for long.
-    let restoring = tokio::task::spawn_blocking(move || restore(&arguments));
-    restoring.await.context("the restore was given up")?
+    temporary::interruptible(move || restore(&arguments)).await
 }
 
 fn restore(arguments: &Restore) -> anyhow::Result<Outcome> {
@@ -29,7 +29,10 @@ fn restore(arguments: &Restore) -> anyhow::Result<Outcome> {
                 path.display()
             )
         }
-        Place::Sqlite(path) => path,
+        Place::Sqlite(path) => {
+            SqliteStore::refuse_left_over(path)?;
+            path
+        }
         Place::Postgres(_) => &arguments.file,
     };
     let opened = Opened::of(&arguments.file, &arguments.key, beside)?;
@@ -39,6 +42,7 @@ fn restore(arguments: &Restore) -> anyhow::Result<Outcome> {
         Place::Memory => String::new(),
         Place::Sqlite(path) => {
             let bar = ProgressBar::no_length();
+            let _written = Temporary::beside(path, ".partial")?;
             SqliteStore::restore(opened.path(), path, &mut |at| {
                 bar.set_length(at.pages);
                 bar.set_position(at.pages_done);

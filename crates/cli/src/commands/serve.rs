@@ -2,8 +2,9 @@
 
 mod audit;
 pub(crate) mod credentials;
-mod decisions;
+pub(crate) mod decisions;
 mod demo;
+pub(crate) mod exposure;
 mod loading;
 mod log;
 mod overload;
@@ -13,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use model::{Clock, Limits, SystemClock};
 use ops::{LoadProgress, Node, Settings, replica, watch};
 use server::{Addresses, Authentication, Config, HttpAddress, Listening, Tls};
@@ -31,10 +32,11 @@ const DEFAULT_STORE: &str = "remit.db";
 
 pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     let set_log = log::start(&arguments.log, arguments.log_format)?;
-    check_exposure(&arguments)?;
+    exposure::check(&arguments)?;
     overload::raise_file_limit(&arguments.overload);
     // Listened for from the start: a node that loads is not to be ended by it.
     let sources = Sources::of(&arguments);
+    credentials::refuse_faults(&arguments)?;
     let configured = Configured::begin()?;
     let is_read_again = sources.has_files() || configured.is_some();
     let hangups = is_read_again.then(|| signal(SignalKind::hangup()));
@@ -71,7 +73,7 @@ pub(crate) async fn run(arguments: Box<Serve>) -> anyhow::Result<Outcome> {
     in_use.decision_log = log.clone();
     in_use.limits = sources.limits()?;
     tend(&node, &arguments);
-    audit::sign(&node, &arguments.audit)?;
+    in_use.audit_keys = audit::sign(&node, sources.audit_keys()?, &arguments.audit);
     let of_server = (addresses, tls, authentication);
     let config = config(&arguments, &in_use, of_server)?;
     let listening = starting.loaded(Arc::clone(&node), config).await?;
@@ -173,24 +175,6 @@ async fn say_ready(node: Arc<Node>, places: Places, arguments: Box<Serve>) {
         let without_key = arguments.insecure_no_auth;
         demo::say_what_to_try(places.grpc, places.http, has_tls, without_key);
     }
-}
-
-/// Refuses to be reachable without protection, unless that is said aloud.
-pub(crate) fn check_exposure(arguments: &Serve) -> anyhow::Result<()> {
-    let others = [arguments.http_addr.get(), arguments.metrics_addr.get()];
-    let mut addresses = std::iter::once(arguments.grpc_addr).chain(others.into_iter().flatten());
-    let Some(address) = addresses.find(|address| !address.ip().is_loopback()) else {
-        return Ok(());
-    };
-    if arguments.insecure_no_auth {
-        bail!("`--insecure-no-auth` serves loopback addresses alone, not {address}");
-    }
-    if arguments.tls_cert.is_none() && !arguments.allow_plaintext {
-        bail!(
-            "{address} can be reached by others: give `--tls-cert` and `--tls-key`, or `--allow-plaintext`"
-        );
-    }
-    Ok(())
 }
 
 fn addresses(arguments: &Serve) -> Addresses {

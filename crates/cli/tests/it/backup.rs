@@ -1,12 +1,16 @@
 //! Copies of stores: what they hold, who can read them, what is told of those that are wrong, and what comes back of them.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use testkit::postgres::Server;
 
-use crate::{SCHEMA, run, serve};
+use crate::{REMIT, SCHEMA, run, serve};
 
 /// A store with some relationships, which a server has open.
 fn filled(at: &Path, store: &str) -> crate::Served {
@@ -106,6 +110,127 @@ fn a_copy_is_read_again_and_is_its_owners_alone() {
     assert!(told.contains("cannot be relied on"), "{told}");
     let told = refused(at, &["restore", "copy.db", "--store", "sqlite:new.db"]);
     assert!(told.contains("nothing was written"), "{told}");
+}
+
+/// The log that SQLite kept of a store that was moved away by its first name alone.
+#[test]
+fn nothing_is_restored_beside_what_is_left_of_another_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let served = filled(at, "sqlite:one.db");
+    done(at, &["backup", "copy.db", "--store", "sqlite:one.db"]);
+    let later = ["relationship", "write", "doc:e#viewer@user:eve"];
+    done(at, &later);
+    fs::copy(at.join("one.db-wal"), at.join("new.db-wal")).unwrap();
+    drop(served);
+    let restore = ["restore", "copy.db", "--store", "sqlite:new.db"];
+    let told = refused(at, &restore);
+    assert!(told.contains("`new.db-wal`"), "{told}");
+    fs::remove_file(at.join("new.db-wal")).unwrap();
+    done(at, &restore);
+    let _served = serve(at, "sqlite:new.db");
+    assert_eq!(run(at, &["check", "doc:d", "view", "user:dan"]).0, 0);
+    assert_eq!(run(at, &["check", "doc:e", "view", "user:eve"]).0, 1);
+}
+
+/// What is decrypted comes from a pipe, which stops in the middle.
+#[test]
+fn an_interruption_leaves_nothing_in_the_clear() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let served = filled(at, "sqlite:one.db");
+    // More than is encrypted together.
+    crate::files(at);
+    done(at, &["import", "rows.txt"]);
+    drop(served);
+    let recipient = done(at, &["backup", "key", "own.key"]);
+    fs::write(at.join("own.recipients"), recipient).unwrap();
+    let store = ["--store", "sqlite:one.db", "--encrypt-to", "own.recipients"];
+    done(at, &[&["backup", "copy.age"][..], &store].concat());
+    let sealed = fs::read(at.join("copy.age")).unwrap();
+    let before = names(at);
+    for signal in ["-TERM", "-INT"] {
+        for command in [
+            &["backup", "verify", "pipe"][..],
+            &["restore", "pipe", "--store", "sqlite:new.db"],
+        ] {
+            let pipe = at.join("pipe");
+            let made = Command::new("mkfifo").arg(&pipe).status();
+            assert!(made.unwrap().success());
+            // Kept open at both ends, so that nobody waits for the other to open it.
+            let mut fed = fs::OpenOptions::new();
+            let fed = fed.read(true).write(true).open(&pipe).unwrap();
+            let mut child = Command::new(REMIT)
+                .args(command)
+                .args(["--identity-file", "own.key"])
+                .current_dir(at)
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            // It looks at the beginning first, whether it is encrypted, and then at the whole.
+            let (begin, mut rest) = (b"age-encryption.org/v1", sealed.clone());
+            rest.truncate(sealed.len() - 17);
+            let mut feeding = fed.try_clone().unwrap();
+            std::thread::spawn(move || {
+                feeding.write_all(begin).unwrap();
+                feeding.write_all(&rest).unwrap();
+            });
+            let opened = if command[0] == "restore" {
+                at.join("new.db.opened")
+            } else {
+                at.join("pipe.opened")
+            };
+            let begun = Instant::now();
+            while !fs::metadata(&opened).is_ok_and(|it| it.len() > 0) {
+                assert!(begun.elapsed() < Duration::from_secs(60), "{command:?}");
+                std::thread::yield_now();
+            }
+            let process = child.id().to_string();
+            let sent = Command::new("kill").args([signal, &process]).status();
+            assert!(sent.unwrap().success());
+            let mut told = String::new();
+            let mut said = child.stderr.take().unwrap();
+            said.read_to_string(&mut told).unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(4), "{told}");
+            assert!(told.contains("interrupted"), "{told}");
+            drop(fed);
+            fs::remove_file(pipe).unwrap();
+            assert_eq!(names(at), before, "{command:?}");
+        }
+    }
+}
+
+/// The database stands still while it is copied.
+#[test]
+fn an_interrupted_backup_leaves_nothing_in_the_clear() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("pass"), "correct horse\n").unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!(
+        "postgres://remit@{}/remit?sslmode=disable",
+        silent.local_addr().unwrap()
+    );
+    let mut child = Command::new(REMIT)
+        .args(["backup", "copy.age", "--store", &url])
+        .args(["--passphrase-file", "pass"])
+        .current_dir(at)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It asks the database once it has begun.
+    let _asked = silent.accept().unwrap();
+    // As the copying would leave it.
+    fs::write(at.join("copy.age.copy.partial"), "in the clear").unwrap();
+    let process = child.id().to_string();
+    let sent = Command::new("kill").args(["-TERM", &process]).status();
+    assert!(sent.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+    let left: Vec<_> = names(at)
+        .into_iter()
+        .filter(|it| it.starts_with("copy"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -16,6 +16,10 @@ mod decisions;
 mod doctor;
 mod drills;
 mod edge;
+#[cfg(test)]
+mod exposure;
+#[cfg(test)]
+mod faults;
 mod identity;
 mod keys;
 mod kubernetes;

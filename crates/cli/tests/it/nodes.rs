@@ -23,7 +23,7 @@ mod faults;
 mod log;
 mod measure;
 mod network;
-mod proxy;
+pub(crate) mod proxy;
 pub(crate) mod wire;
 
 use std::path::{Path, PathBuf};

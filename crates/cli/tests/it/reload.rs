@@ -203,4 +203,9 @@ async fn what_can_change_does_and_no_call_fails_meanwhile() {
     );
     let told = server.reload(at, "log = \"=,=\"\n", "cannot be read again");
     assert!(told.contains("configuration file"), "{told}");
+    // A certificate without its key is none, here as at a start.
+    let told = server.reload(at, "tls-cert = \"cert.pem\"\n", "tls-cert");
+    assert!(told.contains("needs `--tls-key`"), "{told}");
+    let told = server.reload(at, "token = \"hush\n", "cannot be read again");
+    assert!(!told.contains("hush") && told.contains("line 4"), "{told}");
 }

@@ -5,11 +5,16 @@
     reason = "what another process does can only be asked for, again and again"
 )]
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use testkit::postgres::Server;
+
+use crate::nodes::proxy::Proxy;
 use crate::{REMIT, Served, run};
 
 /// How long it may take to listen on a busy machine. It gives the database up later than that.
@@ -72,4 +77,93 @@ fn a_server_answers_for_its_health_while_its_database_does_not() {
     let read = run(folder.path(), &[&["schema", "read"][..], &asked].concat());
     assert_eq!(read.0, 4);
     assert!(read.2.contains("the store is being opened"), "{}", read.2);
+}
+
+/// A database that nothing is heard of until it is let go on, and its URL.
+fn held(folder: &Path) -> (Server, Proxy, String) {
+    let server = Server::start(&["fsync=off"]);
+    let url = server.database();
+    let migrated = run(folder, &["store", "migrate", "--store", &url]);
+    assert_eq!(migrated.0, 0, "{}", migrated.2);
+    let proxy = Proxy::start(server.folder(), None);
+    proxy.hold();
+    let name = testkit::postgres::database_of(&url);
+    let through = format!("postgres://remit@{}/{name}", proxy.host());
+    (server, proxy, through)
+}
+
+/// Starts a server that waits for its database, and gives it once it listens.
+fn loading(folder: &Path, store: &str, arguments: &[&str]) -> (Served, SocketAddr) {
+    let grpc = free();
+    let started = Command::new(REMIT)
+        .args(["serve", "--store", store, "--http-addr", "none"])
+        .args(["--metrics-addr", "none", "--grpc-addr", &grpc.to_string()])
+        .args(arguments)
+        .current_dir(folder)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let served = Served(started);
+    let begun = Instant::now();
+    while TcpStream::connect(grpc).is_err() {
+        assert!(begun.elapsed() < LISTENS_MAX, "it does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    (served, grpc)
+}
+
+/// Waits until a server says that it serves, to a client that connects like this.
+fn serves(folder: &Path, served: &mut Served, asked: &[&str]) {
+    let begun = Instant::now();
+    let health = [&["node", "health"][..], asked].concat();
+    loop {
+        let (code, _, told) = run(folder, &health);
+        if code == 0 {
+            return;
+        }
+        assert_eq!(served.0.try_wait().unwrap(), None, "it has ended");
+        assert!(begun.elapsed() < LISTENS_MAX, "{told}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn what_changes_while_a_node_loads_is_in_effect_when_it_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let issue = |of_client: &str| {
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        fs::write(at.join("cert.pem"), made.cert.pem()).unwrap();
+        fs::write(at.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        fs::write(at.join(of_client), made.cert.pem()).unwrap();
+    };
+    issue("old.pem");
+    let (_server, proxy, store) = held(at);
+    let tls = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+    let arguments = [&tls[..], &["--insecure-no-auth"]].concat();
+    let (mut served, address) = loading(at, &store, &arguments);
+    issue("new.pem");
+    proxy.release();
+    let endpoint = address.to_string();
+    let asked = ["--endpoint", &endpoint, "--tls-ca", "new.pem"];
+    serves(at, &mut served, &asked);
+}
+
+#[test]
+fn a_hangup_does_not_end_a_node_that_loads_and_has_audit_keys_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let (code, key, told) = run(at, &["audit", "key", "audit.example.com"]);
+    assert_eq!(code, 0, "{told}");
+    fs::write(at.join("audit.key"), key).unwrap();
+    let (_server, proxy, store) = held(at);
+    let arguments = ["--audit-key-file", "audit.key", "--insecure-no-auth"];
+    let (mut served, address) = loading(at, &store, &arguments);
+    let process = served.0.id().to_string();
+    let sent = Command::new("kill").args(["-HUP", &process]).status();
+    assert!(sent.unwrap().success());
+    proxy.release();
+    let endpoint = address.to_string();
+    serves(at, &mut served, &["--endpoint", &endpoint, "--insecure"]);
 }

@@ -21,12 +21,14 @@ pub enum SettingsError {
         source: io::Error,
     },
     /// It is no TOML, or has a key that there is not.
-    #[error("`{}` is no file of settings", file.display())]
+    #[error("`{}` is no file of settings, line {line}: {message}", file.display())]
     Toml {
         /// The file.
         file: PathBuf,
-        /// Where and why.
-        source: Box<toml::de::Error>,
+        /// Where, from 1.
+        line: usize,
+        /// Why, without what the line says: the file may be another than was meant, and hold secrets.
+        message: String,
     },
     /// A key has a value that it cannot have.
     #[error("`{}`, {key}: {problem}", file.display())]

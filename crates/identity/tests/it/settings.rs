@@ -24,20 +24,12 @@ fn what_is_wrong_is_told_with_its_place() {
     check(
         &of_issuer("audiences = ['x']"),
         expect![[r#"
-        `/identity.toml` is no file of settings: TOML parse error at line 6, column 1
-          |
-        6 | audiences = ['x']
-          | ^^^^^^^^^
-        unknown field `audiences`, expected one of `name`, `issuer`, `audience`, `algorithms`, `typ`, `required_scope`, `required_claims`, `subject_claim`, `subject_type`, `subject_prefix`, `groups_claim`, `group_type`, `group_prefix`, `leeway_seconds`, `max_lifetime_seconds`, `jwks_file`, `jwks_uri`, `ca_file`, `allow_private_addresses`, `refresh_seconds`, `refetch_seconds`"#]],
+        `/identity.toml` is no file of settings, line 6: unknown field `audiences`, expected one of `name`, `issuer`, `audience`, `algorithms`, `typ`, `required_scope`, `required_claims`, `subject_claim`, `subject_type`, `subject_prefix`, `groups_claim`, `group_type`, `group_prefix`, `leeway_seconds`, `max_lifetime_seconds`, `jwks_file`, `jwks_uri`, `ca_file`, `allow_private_addresses`, `refresh_seconds`, `refetch_seconds`"#]],
     );
     check(
         &of_issuer("algorithms = ['HS256']"),
         expect![[r#"
-        `/identity.toml` is no file of settings: TOML parse error at line 6, column 15
-          |
-        6 | algorithms = ['HS256']
-          |               ^^^^^^^
-        unknown variant `HS256`, expected one of `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `ES256`, `ES384`, `EdDSA`"#]],
+        `/identity.toml` is no file of settings, line 6: unknown variant `HS256`, expected one of `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `ES256`, `ES384`, `EdDSA`"#]],
     );
     check(
         &of_issuer("algorithms = []"),

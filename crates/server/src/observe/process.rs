@@ -9,6 +9,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
+use crate::overload::allowed_bytes;
+
 /// Ticks of a second in `/proc`: a constant of the kernel's interface on every architecture that Remit runs on.
 const TICKS: f64 = 100.0;
 
@@ -78,8 +80,9 @@ fn system(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Files and connections that the process may have open";
         of(encoder, ("process_max_fds", None), help, files)?;
     }
-    if let Some(bytes) = memory_limit() {
-        let help = "Memory that the process may have, where it is in a group that has a limit";
+    if let Some(bytes) = allowed_bytes() {
+        let bytes = bytes as f64;
+        let help = "Memory that the process may have: by its control group, or most of the machine";
         let name = "remit_memory_limit";
         of(encoder, (name, Some(&Unit::Bytes)), help, bytes)?;
     }
@@ -146,21 +149,6 @@ fn begun_seconds(stat: &str) -> Option<f64> {
     let ticks: f64 = after_name(stat)?.get(19)?.parse().ok()?;
     let machine = fs::read_to_string("/proc/stat").ok()?;
     Some(field(&machine, "btime")? + ticks / TICKS)
-}
-
-/// What the group of the process may take of the memory, in either form that Linux tells it.
-fn memory_limit() -> Option<f64> {
-    /// Larger ones stand for none.
-    const NONE: f64 = (1_u64 << 60) as f64;
-    let files = [
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ];
-    let mut texts = files
-        .iter()
-        .filter_map(|file| fs::read_to_string(file).ok());
-    let bytes: f64 = texts.next()?.trim().parse().ok()?;
-    (bytes < NONE).then_some(bytes)
 }
 
 #[cfg(test)]

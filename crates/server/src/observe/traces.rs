@@ -22,7 +22,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
 use context::Parent;
-use export::Exporter;
+use export::{Exporter, Way};
 pub(super) use span::Call;
 
 /// Where traces go, and of how many calls.
@@ -48,6 +48,20 @@ impl std::fmt::Debug for TraceSettings {
             .field("endpoint", &self.endpoint)
             .field("ratio", &self.ratio)
             .finish_non_exhaustive()
+    }
+}
+
+impl TraceSettings {
+    /// Whether traces can be sent by these. Nobody is asked.
+    ///
+    /// # Errors
+    /// [`TracesError`] for what a server would not start with.
+    pub fn check(&self) -> Result<(), TracesError> {
+        let ratio = self.ratio;
+        if !(0.0..=1.0).contains(&ratio) {
+            return Err(TracesError::Ratio { ratio });
+        }
+        Way::of(self).map(drop)
     }
 }
 
@@ -113,10 +127,8 @@ impl Traces {
     /// # Errors
     /// [`TracesError`] for settings that cannot be used. That nobody listens at the collector's address is none.
     pub(super) fn start(settings: TraceSettings) -> Result<Self, TracesError> {
+        settings.check()?;
         let ratio = settings.ratio;
-        if !(0.0..=1.0).contains(&ratio) {
-            return Err(TracesError::Ratio { ratio });
-        }
         Ok(Self {
             threshold: (ratio * u64::MAX as f64) as u64,
             followed_per_second_max: settings.followed_per_second_max,

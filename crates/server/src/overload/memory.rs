@@ -173,8 +173,9 @@ fn resident_bytes() -> Option<u64> {
     kibibytes(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
 }
 
-/// What the process may have: by its control group, or most of the machine.
-fn allowed_bytes() -> Option<u64> {
+/// The bytes of memory that the process may have: by its control group, or most of the machine; none where the system does not tell.
+#[must_use]
+pub fn allowed_bytes() -> Option<u64> {
     let of_machine = fs::read_to_string("/proc/meminfo").ok();
     let of_machine = of_machine.and_then(|text| kibibytes(&text, "MemTotal:"));
     let of_machine = of_machine.map(|bytes| bytes / 100 * OF_MACHINE);

@@ -324,7 +324,9 @@ async fn without_rules_or_http_nothing_passes() {
     running.stop().await;
 }
 
-async fn http2(address: &str) -> hyper::client::conn::http2::SendRequest<crate::http_client::Body> {
+pub(crate) async fn http2(
+    address: &str,
+) -> hyper::client::conn::http2::SendRequest<crate::http_client::Body> {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let executor = hyper_util::rt::TokioExecutor::new();
     let io = hyper_util::rt::TokioIo::new(stream);

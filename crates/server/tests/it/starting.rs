@@ -14,13 +14,17 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::http_client::Http;
+use crate::http_client::{Http, text};
 
 async fn starting() -> Starting {
+    starting_with(HttpAddress::WithGrpc).await
+}
+
+async fn starting_with(http: HttpAddress) -> Starting {
     let any = "127.0.0.1:0".parse().unwrap();
     let addresses = Addresses {
         grpc: any,
-        http: HttpAddress::WithGrpc,
+        http,
         metrics: Some(any),
     };
     start(&addresses, None, Arc::new(LoadProgress::default()))
@@ -82,6 +86,33 @@ async fn a_node_that_loads_says_so_and_refuses_calls() {
         assert!(measured.contains(line), "no {line} in\n{measured}");
     }
     assert!(measured.contains("remit_load_seconds "), "{measured}");
+}
+
+/// Whatever a proxy is told by code 200 lets the request pass that it asks about, and so does a failure of gRPC.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_proxy_takes_what_a_node_tells_that_loads_for_a_pass() {
+    let any = "127.0.0.1:0".parse().unwrap();
+    for http in [
+        HttpAddress::Own(any),
+        HttpAddress::WithGrpc,
+        HttpAddress::Off,
+    ] {
+        let starting = starting_with(http).await;
+        let address = starting.address().to_string();
+        let mut grpc = crate::edge::http2(&address).await;
+        for path in ["/edge/envoy/open", "/edge/forward-auth", "/edge/"] {
+            for content in ["application/grpc", "text/plain"] {
+                let request = hyper::Request::get(format!("http://{address}{path}"));
+                let request = request.header("content-type", content);
+                let answer = grpc.send_request(request.body(text("")).unwrap()).await;
+                let answer = answer.unwrap();
+                assert_eq!(answer.status(), 503, "{path} {content} {http:?}");
+                assert_eq!(answer.headers()["retry-after"], "1");
+            }
+        }
+        let mut metrics = Http::connect(starting.metrics_address().unwrap()).await;
+        assert_eq!(metrics.get("/edge/envoy/open").await.code, 503);
+    }
 }
 
 /// Over one client that was there before, whose connection is let end, and with calls that come while that happens.

@@ -9,7 +9,7 @@ use std::path::Path;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::open::{beside, private, publish, verify_tail};
+use super::open::{beside, private, publish, refuse_left_over, verify_tail};
 use super::read::in_transaction;
 use super::verify::{self, Verified};
 use crate::error::{BackupError, Source, StoreError};
@@ -24,7 +24,10 @@ pub(super) fn backup(
     to: &Path,
     progress: &mut dyn FnMut(BackupProgress),
 ) -> Result<StoreIdentity, BackupError> {
-    backup_then(from, to, progress, |_, _, identity| Ok(identity))
+    named(to, |partial| {
+        let of_copy = |from: &Connection| copy(from, partial, progress);
+        within_one(from, of_copy)
+    })
 }
 
 /// As [`backup`]; the copy gets its name only once it was read as a whole and found to hold what the original does at that revision.
@@ -33,38 +36,46 @@ pub(super) fn backup_verified(
     to: &Path,
     progress: &mut dyn FnMut(BackupProgress),
 ) -> Result<Verified, BackupError> {
-    backup_then(from, to, progress, |from, copy, _| {
-        let expected = verify::digest(from)?;
-        verify::copy(copy, expected).map_err(|error| CopyError(Box::new(error)))
+    named(to, |partial| {
+        let expected = within_one(from, |from| {
+            copy(from, partial, progress)?;
+            Ok(verify::digest(from)?)
+        })?;
+        // After the transaction: SQLite's log can be begun anew meanwhile, however long this takes.
+        verify::copy(partial, expected).map_err(|error| CopyError(Box::new(error)))
     })
 }
 
-/// Copies, and names the copy once `then` has looked at it, within the transaction that was copied.
-fn backup_then<T>(
+/// Reads a store at one revision.
+fn within_one<T>(
     from: &Connection,
-    to: &Path,
-    progress: &mut dyn FnMut(BackupProgress),
-    then: impl FnOnce(&Connection, &Path, StoreIdentity) -> Result<T, CopyError>,
-) -> Result<T, BackupError> {
-    let exists = || BackupError::Exists {
-        path: to.display().to_string(),
-    };
-    if to.exists() {
-        return Err(exists());
-    }
-    let partial = &beside(to, ".partial");
-    let copied = in_transaction(from, |from| -> Result<_, CopyError> {
+    work: impl FnOnce(&Connection) -> Result<T, CopyError>,
+) -> Result<T, CopyError> {
+    in_transaction(from, |from| {
         // A read transaction begins with its first read.
         from.query_row("SELECT 1 FROM identity", [], |_| Ok(()))?;
-        let identity = copy(from, partial, progress)?;
-        then(from, partial, identity)
-    });
-    let published = copied.and_then(|copied| {
+        work(from)
+    })
+}
+
+/// Has a file written beside `to`, and gives it that name once it is whole.
+fn named<T>(
+    to: &Path,
+    write: impl FnOnce(&Path) -> Result<T, CopyError>,
+) -> Result<T, BackupError> {
+    let refuse_existing = || {
         if to.exists() {
-            return Err(CopyError(Box::new(exists())));
+            let path = to.display().to_string();
+            return Err(BackupError::Exists { path });
         }
+        refuse_left_over(to).map_err(BackupError::LeftOver)
+    };
+    refuse_existing()?;
+    let partial = &beside(to, ".partial");
+    let published = write(partial).and_then(|written| {
+        refuse_existing().map_err(|error| CopyError(Box::new(error)))?;
         publish(partial, to).map_err(|error| CopyError(Box::new(error)))?;
-        Ok(copied)
+        Ok(written)
     });
     published.map_err(|CopyError(source)| {
         // What is left of the attempt is of no use to anybody; the error that ended it is the one to tell.

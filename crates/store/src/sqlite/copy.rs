@@ -7,7 +7,9 @@ use model::{Relationship, Revision};
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::codec::{KEY_CONDITION, bind_key, bind_traits, revision_sql};
-use super::open::{OpenError, beside, migrate, open_source, private, publish, verify_tail};
+use super::open::{
+    OpenError, beside, migrate, open_source, private, publish, refuse_left_over, verify_tail,
+};
 use super::{apply, audit, read};
 use crate::audit::{AuditQuery, AuditState, Entry, Hash, Place, StoredCheckpoint};
 use crate::commit::draft::Decided;
@@ -121,13 +123,15 @@ impl SqliteTarget {
     /// Begins a store at `path`.
     ///
     /// # Errors
-    /// [`CopyError::Exists`] if there is a file, [`CopyError::Target`] if none can be made.
+    /// [`CopyError::Exists`] if there is a file, [`CopyError::LeftOver`] if there is the log of one, [`CopyError::Target`] if none can
+    /// be made.
     pub fn create(path: &Path) -> Result<Self, CopyError> {
         if path.exists() {
             return Err(CopyError::Exists {
                 place: path.display().to_string(),
             });
         }
+        refuse_left_over(path).map_err(CopyError::LeftOver)?;
         let partial = beside(path, ".partial");
         match std::fs::remove_file(&partial) {
             Ok(()) => {}
@@ -295,6 +299,7 @@ impl Target for SqliteTarget {
                 place: self.path.display().to_string(),
             });
         }
+        refuse_left_over(&self.path).map_err(CopyError::LeftOver)?;
         publish(&self.partial, &self.path).map_err(|error| CopyError::Target(Box::new(error)))
     }
 }

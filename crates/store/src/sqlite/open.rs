@@ -61,6 +61,14 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// The log of a database that is not there any more: SQLite would take it for that of the new one.
+    #[error(
+        "`{path}` is left of a store that was there before, and would be mixed into the new one: move it away"
+    )]
+    LeftOver {
+        /// The log.
+        path: PathBuf,
+    },
     /// It is a database of something else.
     #[error("`{path}` is a database of another application (application id {application_id:#x})")]
     NotOurs {
@@ -211,6 +219,19 @@ fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     }
 }
 
+/// Nothing may get the name `path` while a log of what had that name before is there.
+pub(super) fn refuse_left_over(path: &Path) -> Result<(), OpenError> {
+    for suffix in ["-wal", "-journal"] {
+        let path = beside(path, suffix);
+        match path.try_exists() {
+            Ok(false) => {}
+            Ok(true) => return Err(OpenError::LeftOver { path }),
+            Err(error) => return Err(io_error(&path, error)),
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
@@ -241,6 +262,7 @@ fn check_header(path: &Path, file: File) -> Result<(), OpenError> {
 }
 
 fn create(path: &Path) -> Result<(), OpenError> {
+    refuse_left_over(path)?;
     let new = &beside(path, ".new");
     for leftover in [new.clone(), beside(new, "-journal")] {
         match fs::remove_file(&leftover) {

@@ -51,6 +51,38 @@ fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
     file.write_all(bytes).unwrap();
 }
 
+/// SQLite would take it for the file's own, and write what it holds into the file.
+#[test]
+fn nothing_gets_a_name_beside_the_log_of_what_was_there_before() {
+    let (folder, path) = filled();
+    let new = folder.path().join("new.db");
+    for suffix in ["-wal", "-journal"] {
+        let left = folder.path().join(format!("new.db{suffix}"));
+        fs::write(&left, "what is left").unwrap();
+        let mut ignored = |_| {};
+        let opened = SqliteStore::open(&new)
+            .map(drop)
+            .map_err(|it| it.to_string());
+        let restored = SqliteStore::restore(&path, &new, &mut ignored);
+        let backed_up = SqliteStore::backup_file(&path, &new, &mut ignored);
+        let copied = store::SqliteTarget::create(&new);
+        for refused in [
+            opened,
+            restored.map(drop).map_err(|it| it.to_string()),
+            backed_up.map(drop).map_err(|it| it.to_string()),
+            copied.map(drop).map_err(|it| it.to_string()),
+        ] {
+            let told = refused.unwrap_err();
+            assert!(told.contains(&format!("new.db{suffix}`")), "{told}");
+            assert!(told.contains("move it away"), "{told}");
+        }
+        assert!(!new.exists());
+        fs::remove_file(left).unwrap();
+    }
+    SqliteStore::restore(&path, &new, &mut |_| {}).unwrap();
+    drop(SqliteStore::open(&new).unwrap());
+}
+
 #[test]
 fn a_second_opener_is_refused_while_readers_go_on() {
     let (folder, path) = filled();

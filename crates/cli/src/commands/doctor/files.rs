@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Finding;
 use crate::arguments::Serve;
-use crate::commands::serve::credentials::Sources;
+use crate::commands::serve::{credentials, decisions};
 
 /// What a file's group may do, and everybody else.
 const GROUP: u32 = 0o070;
@@ -15,20 +15,28 @@ const OTHERS: u32 = 0o007;
 
 pub(super) fn look(serve: &Serve) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (what, read) in Sources::of(serve).faults() {
+    for (what, read) in credentials::look(serve) {
         findings.push(match read {
             Ok(()) => Finding::ok(what, "can be used"),
             Err(error) => Finding::failed(what, &error, "mend the file; `remit serve` refuses it"),
         });
     }
-    let secrets: [(&str, &Option<PathBuf>); 3] = [
+    let secrets: [(&str, &Option<PathBuf>); 4] = [
         ("keys", &serve.preshared_key_file),
         ("token keys", &serve.token_key_file),
         ("key of the certificate", &serve.tls_key),
+        ("audit keys", &serve.audit.audit_key_file),
     ];
     for (what, path) in secrets {
         let check = format!("{what}, permissions");
         findings.extend(path.as_deref().map(|path| permissions(&check, path)));
+    }
+    let rules = serve.decision_log.rules.as_deref().map(decisions::read);
+    if let Some(Ok(rules)) = rules {
+        // The first is that of the rules, which hold nothing that is secret.
+        let salts = rules.files().iter().skip(1);
+        findings
+            .extend(salts.map(|path| permissions("salt of the decision log, permissions", path)));
     }
     if !serve.preshared_key.is_empty() && is_in_arguments("--preshared-key") {
         let advice =

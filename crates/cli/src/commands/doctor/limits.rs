@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use server::overload::allowed_bytes;
+
 use super::Finding;
 use super::store::State;
 use crate::arguments::Serve;
@@ -22,7 +24,7 @@ pub(super) fn look(state: &State, serve: &Serve) -> Vec<Finding> {
         || Finding::skipped("open files", "this system does not tell"),
         of_files,
     )];
-    let memory = memory_max();
+    let memory = allowed_bytes();
     findings.push(match (memory, state.relationships) {
         (Some(memory), Some(count)) => of_memory(memory, count),
         (Some(memory), None) => Finding::skipped(
@@ -98,25 +100,6 @@ fn of_look_ups(memory: u64, edges_max: u64) -> Option<Finding> {
     Some(Finding::warn("memory, look-ups", found, advice))
 }
 
-/// What this process may have: the limit of its group, else what the machine has.
-fn memory_max() -> Option<u64> {
-    let of_group = own_group("memory.max").and_then(|text| text.trim().parse().ok());
-    let machine = fs::read_to_string("/proc/meminfo").ok();
-    let machine = machine.as_deref().and_then(memory_total);
-    match (of_group, machine) {
-        (Some(group), Some(machine)) => Some(machine.min(group)),
-        (found, None) | (None, found) => found,
-    }
-}
-
-fn memory_total(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    kib.checked_mul(1024)
-}
-
 /// A file of the group of this process, in the second form of Linux' control groups.
 fn own_group(file: &str) -> Option<String> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
@@ -136,11 +119,6 @@ mod tests {
         assert_eq!(open_files(limits), Some(1_024));
         assert_eq!(of_files(1_024).verdict, Verdict::Warn);
         assert_eq!(of_files(65_536).verdict, Verdict::Ok);
-        assert_eq!(
-            memory_total("MemTotal:       2048 kB\nMemFree: 1 kB\n"),
-            Some(2 << 20)
-        );
-        assert_eq!(memory_total("nothing"), None);
     }
 
     #[test]

@@ -14,12 +14,14 @@ use edge::Rules;
 use identity::{Authenticator, PresharedKeys, Settings, TokenKeys};
 use model::Clock;
 use ops::Node;
+use ops::audit::signing::Keys;
 use server::overload::{Limits, LimitsInForce};
 use server::{Authentication, Edge, Tls, TlsHandle};
 use tokio::signal::unix::Signal;
+use tokio::sync::watch;
 
-use super::decisions;
 use super::reload::Reload;
+use super::{audit, decisions};
 use crate::arguments::Serve;
 
 /// How often it is looked whether a file changed.
@@ -34,6 +36,7 @@ pub(crate) struct Sources {
     edge_rules: Option<PathBuf>,
     decision_log: Option<PathBuf>,
     limits: Option<PathBuf>,
+    audit_keys: Option<PathBuf>,
     settings: Option<PathBuf>,
     tls: Option<TlsFiles>,
 }
@@ -54,12 +57,30 @@ pub(super) struct InUse {
     pub(super) edge: Option<Arc<Edge>>,
     pub(super) decision_log: Option<Arc<DecisionLog>>,
     pub(super) limits: Arc<LimitsInForce>,
+    /// What the audit log is signed with, as who signs takes it.
+    pub(super) audit_keys: Option<watch::Sender<Keys>>,
     /// The files that the settings were read from.
     settings_files: Vec<PathBuf>,
 }
 
+/// What a server is given beside its store, by what it is of, and what is wrong with it.
+pub(crate) fn look(arguments: &Serve) -> Vec<(&'static str, anyhow::Result<()>)> {
+    let mut looked_at = Sources::of(arguments).looked_at();
+    if let Some(traces) = arguments.traces.settings().transpose() {
+        let usable = traces.and_then(|traces| Ok(traces.check()?));
+        looked_at.push(("traces", usable));
+    }
+    looked_at
+}
+
+/// Before anything is loaded.
+pub(super) fn refuse_faults(arguments: &Serve) -> anyhow::Result<()> {
+    let mut looked_at = look(arguments).into_iter();
+    looked_at.try_for_each(|(_, usable)| usable)
+}
+
 impl Sources {
-    pub(crate) fn of(arguments: &Serve) -> Self {
+    pub(super) fn of(arguments: &Serve) -> Self {
         let tls = arguments.tls_cert.clone().zip(arguments.tls_key.clone());
         Self {
             given_keys: arguments.preshared_key.clone(),
@@ -68,6 +89,7 @@ impl Sources {
             edge_rules: arguments.edge_rules.clone(),
             decision_log: arguments.decision_log.rules.clone(),
             limits: arguments.overload.limits_file.clone(),
+            audit_keys: arguments.audit.audit_key_file.clone(),
             settings: arguments.identity.clone(),
             tls: tls.map(|(certificate, key)| TlsFiles {
                 certificate,
@@ -79,15 +101,24 @@ impl Sources {
 
     /// Whether there is a file that could be read again.
     pub(super) fn has_files(&self) -> bool {
-        let files = [
-            &self.key_file,
-            &self.token_key_file,
-            &self.settings,
-            &self.edge_rules,
-            &self.decision_log,
-            &self.limits,
-        ];
-        self.tls.is_some() || files.into_iter().any(Option::is_some)
+        self.files().next().is_some()
+    }
+
+    /// The files that are named.
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let tls = self.tls.iter().flat_map(|files| {
+            let authorities = files.client_authorities.iter();
+            [&files.certificate, &files.key]
+                .into_iter()
+                .chain(authorities)
+        });
+        let keys = self.key_file.iter().chain(&self.token_key_file);
+        keys.chain(&self.settings)
+            .chain(&self.edge_rules)
+            .chain(&self.decision_log)
+            .chain(&self.limits)
+            .chain(&self.audit_keys)
+            .chain(tls)
     }
 
     /// Who may call; an empty store gets a first key, on record, if nothing says who.
@@ -125,6 +156,7 @@ impl Sources {
             edge: None,
             decision_log: None,
             limits: LimitsInForce::new(Limits::default()),
+            audit_keys: None,
             settings_files,
         };
         Ok((Authentication::Required(authenticator), in_use))
@@ -148,8 +180,13 @@ impl Sources {
         Ok(rules.transpose()?.map(Edge::new))
     }
 
-    /// What is wrong with each file that is named, and what it is of; nothing if all can be used.
-    pub(crate) fn faults(&self) -> Vec<(&'static str, anyhow::Result<()>)> {
+    /// What the audit log is signed with.
+    pub(super) fn audit_keys(&self) -> anyhow::Result<Option<Keys>> {
+        self.audit_keys.as_deref().map(audit::read).transpose()
+    }
+
+    /// Each file that is named, by what it is of, and what is wrong with it.
+    fn looked_at(&self) -> Vec<(&'static str, anyhow::Result<()>)> {
         let mut read: Vec<(&'static str, anyhow::Result<()>)> = Vec::new();
         if self.key_file.is_some() || !self.given_keys.is_empty() {
             read.push(("keys", self.keys().map(drop)));
@@ -165,6 +202,12 @@ impl Sources {
         }
         if self.limits.is_some() {
             read.push(("limits of callers", self.limits().map(drop)));
+        }
+        if let Some(file) = &self.decision_log {
+            read.push(("rules of the decision log", decisions::read(file).map(drop)));
+        }
+        if self.audit_keys.is_some() {
+            read.push(("audit keys", self.audit_keys().map(drop)));
         }
         if self.tls.is_some() {
             let tls = self.tls().and_then(|tls| match tls {
@@ -225,25 +268,28 @@ impl Sources {
             let configuration = reload.as_ref().map(|it| mark(it.path()));
             (self.marks(in_use), configuration)
         };
-        let mut seen = marks(&in_use, &reload);
+        // What was read at the start may have changed since, while the node loaded: all is read once more, with nothing to wait for.
+        let mut seen = None;
         loop {
-            tokio::select! {
-                _ = hangups.recv() => {}
-                () = tokio::time::sleep(LOOK_INTERVAL) => {
-                    if marks(&in_use, &reload) == seen {
-                        continue;
+            if let Some(seen) = &seen {
+                tokio::select! {
+                    _ = hangups.recv() => {}
+                    () = tokio::time::sleep(LOOK_INTERVAL) => {
+                        if marks(&in_use, &reload) == *seen {
+                            continue;
+                        }
                     }
                 }
             }
             // Before they are read: a change that comes while they are is seen the next time.
-            seen = marks(&in_use, &reload);
+            seen = Some(marks(&in_use, &reload));
             if let Some(reload) = &mut reload {
                 tell("configuration file", true, || reload.read_again());
             }
             let before = in_use.settings_files.clone();
             self.read_again(&mut in_use);
             if in_use.settings_files != before {
-                seen = marks(&in_use, &reload);
+                seen = Some(marks(&in_use, &reload));
             }
         }
     }
@@ -297,6 +343,12 @@ impl Sources {
             }
             Ok(())
         });
+        tell("audit keys", self.audit_keys.is_some(), || {
+            if let (Some(in_use), Some(keys)) = (&in_use.audit_keys, self.audit_keys()?) {
+                in_use.send_replace(keys);
+            }
+            Ok(())
+        });
         tell("certificate", self.tls.is_some(), || {
             if let (Some(handle), Some(tls)) = (&in_use.tls, self.tls()?) {
                 handle.replace(&tls)?;
@@ -307,20 +359,7 @@ impl Sources {
 
     /// By what it is told that a file changed.
     fn marks(&self, in_use: &InUse) -> Vec<Mark> {
-        let tls = self.tls.iter().flat_map(|files| {
-            let authorities = files.client_authorities.iter();
-            [&files.certificate, &files.key]
-                .into_iter()
-                .chain(authorities)
-        });
-        let keys = self.key_file.iter().chain(&self.token_key_file);
-        let named = keys
-            .chain(&self.settings)
-            .chain(&self.edge_rules)
-            .chain(&self.decision_log)
-            .chain(&self.limits)
-            .chain(tls);
-        let files = named.chain(&in_use.settings_files);
+        let files = self.files().chain(&in_use.settings_files);
         files.map(mark).collect()
     }
 }
@@ -335,6 +374,7 @@ impl InUse {
             edge: None,
             decision_log: None,
             limits: LimitsInForce::new(Limits::default()),
+            audit_keys: None,
             settings_files: Vec::new(),
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn start(
 }
 
 /// The rules of a file.
-pub(super) fn read(file: &Path) -> anyhow::Result<Rules> {
+pub(crate) fn read(file: &Path) -> anyhow::Result<Rules> {
     Rules::read(file).with_context(|| {
         format!(
             "`{}` is no file of rules for a decision log",

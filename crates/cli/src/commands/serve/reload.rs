@@ -122,7 +122,7 @@ fn read(file: &ConfigurationFile) -> anyhow::Result<(BTreeMap<String, String>, B
     let Command::Serve(serve) = arguments.command else {
         bail!("this process is no server");
     };
-    super::check_exposure(&serve)?;
+    super::exposure::check(&serve)?;
     Ok((values, serve))
 }
 

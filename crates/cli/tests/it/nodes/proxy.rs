@@ -17,7 +17,7 @@ const SOCKET: &str = ".s.PGSQL.5432";
 
 /// What happens to a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Commit {
+pub(crate) enum Commit {
     /// It gets to the server, and its answer is held back.
     Arrives,
     /// It is held back.
@@ -25,7 +25,7 @@ pub(super) enum Commit {
 }
 
 /// A proxy; gone with the value.
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     place: Place,
     gate: Arc<Gate>,
 }
@@ -59,7 +59,7 @@ struct State {
 
 impl Proxy {
     /// A proxy before the server whose socket is in `server`: at that address, or at a socket.
-    pub(super) fn start(server: &Path, address: Option<Ipv4Addr>) -> Self {
+    pub(crate) fn start(server: &Path, address: Option<Ipv4Addr>) -> Self {
         let (gate, server) = (Arc::<Gate>::default(), server.join(SOCKET));
         let own = Arc::clone(&gate);
         let place = match address {
@@ -86,7 +86,7 @@ impl Proxy {
     }
 
     /// Where it is, as the host in a URL.
-    pub(super) fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         match &self.place {
             Place::Socket(folder) => host(folder.path()),
             Place::Network(address) => address.to_string(),
@@ -94,21 +94,21 @@ impl Proxy {
     }
 
     /// Holds back all bytes, in both directions, and does not say so.
-    pub(super) fn hold(&self) {
+    pub(crate) fn hold(&self) {
         self.gate.state().is_held = true;
     }
 
     /// Does so from the next commit on, if there is to be one.
-    pub(super) fn hold_next(&self, commit: Option<Commit>) {
+    pub(crate) fn hold_next(&self, commit: Option<Commit>) {
         self.gate.state().next_commit = commit;
     }
 
-    pub(super) fn is_held(&self) -> bool {
+    pub(crate) fn is_held(&self) -> bool {
         self.gate.state().is_held
     }
 
     /// Lets through what was held back.
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         let mut state = self.gate.state();
         (state.is_held, state.next_commit) = (false, None);
         drop(state);
@@ -116,13 +116,13 @@ impl Proxy {
     }
 
     /// Loses what was held back, and cuts every connection; new ones can be made.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.gate.state().cuts += 1;
         self.release();
     }
 
     /// What happened to how many commits.
-    pub(super) fn commits(&self) -> BTreeMap<Commit, usize> {
+    pub(crate) fn commits(&self) -> BTreeMap<Commit, usize> {
         self.gate.state().commits.clone()
     }
 }

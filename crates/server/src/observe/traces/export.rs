@@ -186,8 +186,14 @@ struct Sink {
     resource: Resource,
 }
 
-impl Sink {
-    fn new(settings: &TraceSettings) -> Result<Self, TracesError> {
+/// How to get to a collector, and what is sent along.
+pub(super) struct Way {
+    endpoint: Endpoint,
+    headers: Vec<(AsciiMetadataKey, AsciiMetadataValue)>,
+}
+
+impl Way {
+    pub(super) fn of(settings: &TraceSettings) -> Result<Self, TracesError> {
         let wrong = || TracesError::Endpoint {
             endpoint: settings.endpoint.clone(),
         };
@@ -211,6 +217,13 @@ impl Sink {
             let read = name.parse().ok().zip(value.parse().ok());
             headers.push(read.ok_or(wrong)?);
         }
+        Ok(Self { endpoint, headers })
+    }
+}
+
+impl Sink {
+    fn new(settings: &TraceSettings) -> Result<Self, TracesError> {
+        let Way { endpoint, headers } = Way::of(settings)?;
         let attributes = vec![
             text("service.name", &settings.service_name),
             text("service.version", env!("CARGO_PKG_VERSION")),
