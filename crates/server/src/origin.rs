@@ -25,3 +25,19 @@ pub(crate) fn of(path: &str, headers: &HeaderMap, request_id: &str) -> Origin {
         trace: trace.and_then(TraceContext::parse),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_with_two_traces_is_of_none() {
+        let mut headers = HeaderMap::new();
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        headers.append(TRACEPARENT, parent.parse().unwrap());
+        let one = of("/access/v1/evaluation", &headers, "id").trace;
+        assert_eq!(one, TraceContext::parse(parent));
+        headers.append(TRACEPARENT, parent.parse().unwrap());
+        assert_eq!(of("/access/v1/evaluation", &headers, "id").trace, None);
+    }
+}
