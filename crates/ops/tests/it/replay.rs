@@ -315,11 +315,12 @@ async fn a_traced_check_of_a_locked_subject_replays_as_it_was() {
     let clock = Arc::new(model::SystemClock);
     let node = Node::start(store, clock, settings).await.unwrap();
     ops::schema::write(&node, &anybody(), NESTED).await.unwrap();
-    let updates = (0..9).map(|number| RelationshipUpdate {
+    // Deeper than it is followed.
+    let rows = (0..9).map(|number| format!("doc:{number}#parent@doc:{}", number + 1));
+    let rows = rows.chain(["doc:9#viewer@user:ann".to_owned()]);
+    let updates = rows.map(|row| RelationshipUpdate {
         operation: Operation::Touch,
-        relationship: format!("doc:{number}#parent@doc:{}", number + 1)
-            .parse()
-            .unwrap(),
+        relationship: row.parse().unwrap(),
     });
     let write = Write {
         updates: updates.collect(),
