@@ -18,12 +18,20 @@ const PROTOCOLS: [(&str, &str); 6] = [
 /// By which way a call of `path` came.
 pub(crate) fn of(path: &str, headers: &HeaderMap, request_id: &str) -> Origin {
     let known = PROTOCOLS.iter().find(|(begin, _)| path.starts_with(begin));
-    let trace = headers.get(TRACEPARENT).and_then(|it| it.to_str().ok());
     Origin {
         protocol: known.map_or("other", |(_, protocol)| protocol),
         request_id: request_id.to_owned(),
-        trace: trace.and_then(TraceContext::parse),
+        trace: trace(headers),
     }
+}
+
+/// The trace that a call is part of. What cannot be read counts as absent, and so do two: nobody can tell which one it is.
+pub(crate) fn trace(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut given = headers.get_all(TRACEPARENT).iter();
+    let (Some(header), None) = (given.next(), given.next()) else {
+        return None;
+    };
+    TraceContext::parse(header.to_str().ok()?)
 }
 
 #[cfg(test)]

@@ -240,9 +240,9 @@ impl Sources {
             if let Some(reload) = &mut reload {
                 tell("configuration file", true, || reload.read_again());
             }
-            let before = in_use.settings_files.clone();
+            let before = in_use.files();
             self.read_again(&mut in_use);
-            if in_use.settings_files != before {
+            if in_use.files() != before {
                 seen = marks(&in_use, &reload);
             }
         }
@@ -320,12 +320,17 @@ impl Sources {
             .chain(&self.decision_log)
             .chain(&self.limits)
             .chain(tls);
-        let files = named.chain(&in_use.settings_files);
-        files.map(mark).collect()
+        named.chain(&in_use.files()).map(mark).collect()
     }
 }
 
 impl InUse {
+    /// The files that those which are named were read with.
+    fn files(&self) -> Vec<PathBuf> {
+        let of_log = self.decision_log.iter().flat_map(|log| log.files());
+        self.settings_files.iter().cloned().chain(of_log).collect()
+    }
+
     /// Where nobody is asked who they are.
     pub(super) fn nothing() -> Self {
         Self {
