@@ -243,14 +243,21 @@ fn main() -> anyhow::Result<()> {
         Command::Machine => results(Entry::Machine(Machine::own()))?,
         Command::All(arguments) => all::run(&arguments)?,
         Command::Report { files, folder } => report::write(&files, &folder)?,
-        Command::Floor => {
-            drop(out);
-            runtime()?.block_on(served::serve_floor())?;
-        }
-        Command::Caller => {
-            let told = runtime()?.block_on(served::caller())?;
-            writeln!(out, "{}", serde_json::to_string(&told)?)?;
-        }
+        Command::Floor => serve_empty(out)?,
+        Command::Caller => call(out)?,
     }
     Ok(())
+}
+
+/// Calls as told on the standard input, and tells what became of it.
+fn call(mut out: impl std::io::Write) -> anyhow::Result<()> {
+    let told = runtime()?.block_on(served::caller())?;
+    writeln!(out, "{}", serde_json::to_string(&told)?)?;
+    Ok(())
+}
+
+/// Serves empty calls until it is killed.
+fn serve_empty(out: impl std::io::Write) -> anyhow::Result<()> {
+    drop(out);
+    runtime()?.block_on(served::serve_floor())
 }

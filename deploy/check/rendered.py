@@ -62,6 +62,8 @@ REFUSED = [
 ]
 
 SECRET_PREFIX = "/run/secrets/"
+# How long a node that stops waits for the collector of its traces, after its calls.
+TRACES_SECONDS = 2
 
 
 def expect(condition, what):
@@ -131,7 +133,9 @@ def nodes_stop_in_their_own_time(objects):
     pod = pod_of(objects, "Deployment", "node")
     drain = container(objects)["lifecycle"]["preStop"]["sleep"]["seconds"]
     grace = int(variable(objects, "REMIT_SHUTDOWN_GRACE_SECONDS")["value"])
-    expect(pod["terminationGracePeriodSeconds"] > drain + grace, "nodes are killed before their calls have ended")
+    # For the calls, the traces and the decision log, one after the other.
+    takes = drain + grace + TRACES_SECONDS + grace
+    expect(pod["terminationGracePeriodSeconds"] > takes, "nodes are killed before their calls have ended and what they log is taken")
 
 
 def few_are_disrupted_at_once(objects):
@@ -235,6 +239,7 @@ CHART_RULES = {
     nodes_stop_in_their_own_time: [
         lambda objects: container(objects).pop("lifecycle"),
         lambda objects: pod_of(objects, "Deployment", "node").update(terminationGracePeriodSeconds=10),
+        lambda objects: pod_of(objects, "Deployment", "node").update(terminationGracePeriodSeconds=20),
     ],
     few_are_disrupted_at_once: [
         without("PodDisruptionBudget"),
@@ -299,7 +304,8 @@ def compose_migrates_first(project):
         condition = each["depends_on"]["migrate"]["condition"]
         expect(condition == "service_completed_successfully", f"{name} does not wait for the migration")
         grace = int(each["environment"]["REMIT_SHUTDOWN_GRACE_SECONDS"])
-        expect(int(each["stop_grace_period"].removesuffix("s")) > grace, f"{name} is killed before its calls have ended")
+        takes = grace + TRACES_SECONDS + grace
+        expect(int(each["stop_grace_period"].removesuffix("s")) > takes, f"{name} is killed before its calls have ended")
 
 
 def only_nodes_reach_the_database(project):

@@ -275,15 +275,23 @@ impl Tally {
             self.latencies.record(nanoseconds.min(LATENCY_MAX))?;
             return Ok(());
         };
-        match status.code() {
-            Code::ResourceExhausted => self.told.refused += 1,
-            // The client gives up by the same deadline.
-            Code::DeadlineExceeded | Code::Cancelled => self.told.late += 1,
-            code => {
-                self.told.failed += 1;
-                let failure = || format!("{code:?}: {}{}", status.message(), causes(&status));
-                self.told.failure.get_or_insert_with(failure);
-            }
+        // A client gives up by the same deadline.
+        let is_late = |code| [Code::DeadlineExceeded, Code::Cancelled].contains(&code);
+        if status.code() == Code::ResourceExhausted {
+            self.told.refused += 1;
+        } else if is_late(status.code()) {
+            self.told.late += 1;
+        } else {
+            self.told.failed += 1;
+            let failure = || {
+                format!(
+                    "{:?}: {}{}",
+                    status.code(),
+                    status.message(),
+                    causes(&status)
+                )
+            };
+            self.told.failure.get_or_insert_with(failure);
         }
         Ok(())
     }

@@ -126,15 +126,7 @@ pub(crate) async fn run(
         ..storm.clone()
     };
     let most = at(arguments.factor.iter().copied().max().unwrap_or(1));
-    let (mut alone, mut beside) = (Vec::new(), Vec::new());
-    for _ in 0..setup.rounds {
-        alone.push(polite.spawned(false).await?);
-        let both = tokio::try_join!(polite.spawned(false), most.spawned(true));
-        beside.push(both?.0);
-    }
-    let alone = median(alone, |round| round.p99_microseconds);
-    let beside = median(beside, |round| round.p99_microseconds);
-    let (alone, beside) = alone.zip(beside).context("no round was measured")?;
+    let (alone, beside) = in_turn(&polite, &most, setup.rounds).await?;
     let least = offered.iter().map(|offered| offered.goodput);
     let least = least.min_by(f64::total_cmp).unwrap_or_default();
     results(Entry::Overload(Overload {
@@ -150,6 +142,23 @@ pub(crate) async fn run(
         polite_alone: alone,
         polite_beside_storm: beside,
     }))
+}
+
+/// What becomes of the polite caller's calls by themselves, and beside a storm.
+async fn in_turn(
+    polite: &Caller,
+    storm: &Caller,
+    rounds: u16,
+) -> anyhow::Result<(Offered, Offered)> {
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        alone.push(polite.spawned(false).await?);
+        let both = tokio::try_join!(polite.spawned(false), storm.spawned(true));
+        beside.push(both?.0);
+    }
+    let alone = median(alone, |round| round.p99_microseconds);
+    let beside = median(beside, |round| round.p99_microseconds);
+    alone.zip(beside).context("no round was measured")
 }
 
 fn checks(questions: &[Question]) -> Vec<u8> {

@@ -9,6 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::buffer::Refused;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfOutcome {
     outcome: &'static str,
@@ -54,6 +56,9 @@ pub(crate) struct Counters {
     /// At hand for each decision.
     pub(crate) recorded: Counter<u64, AtomicU64>,
     pub(crate) unsampled: Counter<u64, AtomicU64>,
+    full: Counter,
+    too_large: Counter,
+    busy: Counter,
 }
 
 impl Drop {
@@ -74,9 +79,15 @@ impl Default for Counters {
         let events: Family<OfOutcome, Counter> = Family::default();
         let of = |outcome| events.get_or_create(&OfOutcome { outcome }).clone();
         let (recorded, unsampled) = (of("recorded"), of("unsampled"));
+        let dropped: Family<OfDrop, Counter> = Family::default();
+        let of = |reason: Drop| {
+            let (reason, sink) = (reason.word(), String::new());
+            dropped.get_or_create(&OfDrop { reason, sink }).clone()
+        };
+        let (full, too_large, busy) = (of(Drop::Full), of(Drop::TooLarge), of(Drop::Busy));
         Self {
             events,
-            dropped: Family::default(),
+            dropped,
             delivered: Family::default(),
             waiting: Family::default(),
             seconds: Family::new_with_constructor(|| {
@@ -85,6 +96,9 @@ impl Default for Counters {
             failures: Family::default(),
             recorded,
             unsampled,
+            full,
+            too_large,
+            busy,
         }
     }
 }
@@ -121,6 +135,28 @@ impl Counters {
             "Batches that a sink did not take, and that were sent again",
             self.failures.clone(),
         );
+    }
+
+    /// Begins to count for a sink, so that an alarm sees the first loss as one.
+    pub(crate) fn begin(&self, sink: &str) {
+        for reason in [Drop::SinkFull, Drop::Refused, Drop::Stopped] {
+            self.note_dropped(reason, sink, 0);
+        }
+        let of = OfSink {
+            sink: sink.to_owned(),
+        };
+        drop(self.failures.get_or_create(&of));
+        drop(self.delivered.get_or_create(&of));
+        drop(self.waiting.get_or_create(&of));
+    }
+
+    /// What counts the decisions that the buffer refuses: at hand, since there may be many of them, and no time.
+    pub(crate) fn refused(&self, refused: Refused) -> &Counter {
+        match refused {
+            Refused::Full => &self.full,
+            Refused::TooLarge => &self.too_large,
+            Refused::Busy => &self.busy,
+        }
     }
 
     pub(crate) fn note_dropped(&self, reason: Drop, sink: &str, count: u64) {

@@ -95,7 +95,8 @@ impl Hidden {
     }
 
     fn hide(&mut self, texts: &[&str]) {
-        let new = texts.iter().filter(|text| !text.is_empty());
+        // What stands for something hidden may show: it may be below what is hidden after it.
+        let new = texts.iter().filter(|it| !it.is_empty() && **it != STARS);
         self.texts.extend(new.map(|text| (*text).to_owned()));
     }
 
@@ -106,40 +107,32 @@ impl Hidden {
             .any(|hidden| text.contains(hidden.as_str()))
     }
 
-    /// Hides the part of a context that `names` lead to.
+    /// Hides the part of a context that `names` lead to; the whole of a list that one of them is no index of, since what they mean
+    /// may be in any of its items.
     pub(crate) fn context(
         &mut self,
         context: &mut Value,
         (names, treatment): (&[String], Treatment),
         salt: &Salt,
     ) {
-        let Some((last, before)) = names.split_last() else {
+        let Some(names) = reached(context, names) else {
             return;
         };
-        let mut at = context;
-        for name in before {
-            let Some(next) = at.get_mut(name.as_str()) else {
-                return;
-            };
-            at = next;
-        }
-        let Value::Object(at) = at else {
-            return;
-        };
-        let Some(value) = at.get_mut(last.as_str()) else {
+        let below = pointer_of(names);
+        let Some(value) = context.pointer_mut(&below) else {
             return;
         };
         let mut texts = Vec::new();
         leaves(value, &mut texts);
         self.hide(&texts.iter().map(String::as_str).collect::<Vec<_>>());
-        let pointer = pointer_of(names);
+        let pointer = format!("/input/context{below}");
         match salt.instead(&value.to_string(), treatment) {
             Some(instead) => {
                 *value = Value::String(instead);
                 self.masked.push(pointer);
             }
             None => {
-                at.remove(last.as_str());
+                erase(context, names);
                 self.erased.push(pointer);
             }
         }
@@ -176,8 +169,52 @@ pub(crate) fn leaves(value: &Value, texts: &mut Vec<String>) {
     }
 }
 
+/// Those of `names` that lead to what is to be hidden; none where nothing is there.
+fn reached<'n>(context: &Value, names: &'n [String]) -> Option<&'n [String]> {
+    let mut at = context;
+    for (count, name) in names.iter().enumerate() {
+        at = match at {
+            Value::Object(members) => members.get(name)?,
+            Value::Array(items) => match index(name).and_then(|index| items.get(index)) {
+                Some(item) => item,
+                None => return names.get(..count),
+            },
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
+        };
+    }
+    Some(names)
+}
+
+/// Leaves out what `names` lead to. Of a list it is null in its place, so that the items after it keep theirs.
+fn erase(context: &mut Value, names: &[String]) {
+    let Some((last, before)) = names.split_last() else {
+        *context = Value::Null;
+        return;
+    };
+    match context.pointer_mut(&pointer_of(before)) {
+        Some(Value::Object(members)) => {
+            members.remove(last);
+        }
+        Some(Value::Array(items)) => {
+            let item = index(last).and_then(|index| items.get_mut(index));
+            item.into_iter().for_each(|item| *item = Value::Null);
+        }
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | None => {}
+    }
+}
+
+/// The index that a name in a JSON pointer is.
+///
+/// SOURCE: RFC 6901, section 4: digits without a leading zero.
+fn index(name: &str) -> Option<usize> {
+    let is_index =
+        name == "0" || (!name.starts_with('0') && name.bytes().all(|byte| byte.is_ascii_digit()));
+    is_index.then(|| name.parse().ok()).flatten()
+}
+
+/// The JSON pointer below a context that `names` are.
 fn pointer_of(names: &[String]) -> String {
-    let mut pointer = "/input/context".to_owned();
+    let mut pointer = String::new();
     for name in names {
         pointer.push('/');
         pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));

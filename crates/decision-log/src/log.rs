@@ -1,6 +1,7 @@
 //! The log: what a node tells of its decisions, and what a server starts and stops.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use ops::decisions::{Decided, Recorder};
 use prometheus_client::registry::Registry;
 
 use crate::buffer::{Buffer, Refused};
-use crate::counters::{Counters, Drop};
+use crate::counters::Counters;
 use crate::id;
 use crate::pump::{Bell, Pump};
 use crate::record;
@@ -109,6 +110,12 @@ impl DecisionLog {
         is_alike
     }
 
+    /// The files that the rules in force were read from: that of the rules, and those that it names.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.rules.load().files.clone()
+    }
+
     /// Adds what is counted of the log.
     pub fn register(&self, registry: &mut Registry) {
         self.counters.register(registry);
@@ -130,12 +137,8 @@ impl DecisionLog {
     }
 
     fn refused(&self, refused: Refused, decided: &Decided<'_>) {
-        let reason = match refused {
-            Refused::Full => Drop::Full,
-            Refused::TooLarge => Drop::TooLarge,
-            Refused::Busy => Drop::Busy,
-        };
-        self.counters.note_dropped(reason, "", 1);
+        let counter = self.counters.refused(refused);
+        counter.inc();
         let (now, last) = (
             decided.at.as_micros(),
             self.warned_micros.load(Ordering::Relaxed),
@@ -148,7 +151,7 @@ impl DecisionLog {
                 .compare_exchange(last, now, order, order)
                 .is_ok()
         {
-            let dropped = self.counters.dropped(reason, "");
+            let dropped = counter.get();
             tracing::warn!(?refused, dropped, "decisions are not in the decision log");
         }
     }

@@ -92,8 +92,9 @@ impl Pump {
     pub(crate) fn run(self) {
         loop {
             let is_last = self.bell.wait();
-            let drained = self.buffer.drain();
+            // Before it is drained: what is left then is next to nothing, however full it was.
             self.counters.note_waiting("", self.buffer.bytes());
+            let drained = self.buffer.drain();
             for segment in &drained {
                 self.hand_over(segment);
             }

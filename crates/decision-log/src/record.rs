@@ -75,7 +75,7 @@ pub(crate) fn write(
     match origin.and_then(|origin| origin.trace) {
         None => to.push(0),
         Some(trace) => {
-            to.push(1);
+            to.push(1 + u8::from(trace.is_sampled));
             to.extend(trace.trace);
             to.extend(trace.span);
         }
@@ -178,9 +178,10 @@ pub(crate) fn read<'a>(bytes: &mut &'a [u8]) -> Option<Record<'a>> {
     };
     let trace = match fields.byte()? {
         0 => None,
-        _ => Some(TraceContext {
+        there => Some(TraceContext {
             trace: fields.array()?,
             span: fields.array()?,
+            is_sampled: there > 1,
         }),
     };
     let resource = (fields.text()?, fields.text()?);

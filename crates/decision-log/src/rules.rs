@@ -21,6 +21,7 @@ pub struct Rules {
     pub(crate) buffer: BufferSettings,
     pub(crate) sinks: Vec<SinkSettings>,
     pub(crate) salt: Salt,
+    /// This one, and those that it names.
     pub(crate) files: Vec<PathBuf>,
 }
 
@@ -110,12 +111,6 @@ impl Rules {
     /// [`RulesError`] with every fault and its place.
     pub fn read(file: &Path) -> Result<Self, RulesError> {
         file::read(file)
-    }
-
-    /// The files that the rules were read from.
-    #[must_use]
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
     }
 
     /// What is kept of a decision, by the first rule that matches, and the number of that rule.

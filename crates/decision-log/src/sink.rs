@@ -50,7 +50,8 @@ pub(crate) enum SinkError {
 
 /// What takes batches, on a thread that may be held up.
 pub(crate) trait Deliver: Send {
-    fn deliver(&mut self, batch: &[Made]) -> Result<(), SinkError>;
+    /// Delivers a batch; how many of its events are refused for good.
+    fn deliver(&mut self, batch: &[Made]) -> Result<usize, SinkError>;
 }
 
 /// How much is sent at once, and how long less is held back.
@@ -105,6 +106,7 @@ impl Queue {
             SinkKind::Http(http) => (of(http), Box::new(http::HttpSink::new(http)?)),
             SinkKind::Otlp(http) => (of(http), Box::new(otlp::OtlpSink::new(http)?)),
         };
+        counters.begin(&settings.name);
         let queue = Arc::new(Self {
             settings: settings.clone(),
             batching,
@@ -186,12 +188,13 @@ impl Queue {
     fn run(&self, mut deliver: Box<dyn Deliver>) {
         let mut backoff = BACKOFF_MIN;
         let mut events_max = self.batching.events_max;
-        let mut told: Option<Instant> = None;
+        let (mut told, mut told_refused) = (None, None);
         while let Some(batch) = self.next(events_max) {
             let started = Instant::now();
-            match deliver.deliver(&batch) {
-                Ok(()) => {
-                    self.done(&batch, Some(started.elapsed()));
+            let refused = match deliver.deliver(&batch) {
+                Ok(refused) => {
+                    let refused = refused.min(batch.len());
+                    self.done(&batch, refused, Some(started.elapsed()));
                     if told.take().is_some() {
                         tracing::info!(
                             sink = self.name(),
@@ -200,20 +203,19 @@ impl Queue {
                     }
                     backoff = BACKOFF_MIN;
                     events_max = events_max.saturating_mul(2).min(self.batching.events_max);
+                    refused
                 }
                 Err(SinkError::TooLarge) if batch.len() > 1 => {
                     events_max = batch.len() / 2;
+                    0
                 }
                 Err(SinkError::TooLarge) => {
-                    self.done(&batch, None);
-                    let count = batch.len() as u64;
-                    self.counters
-                        .note_dropped(Drop::Refused, self.name(), count);
+                    self.done(&batch, batch.len(), None);
+                    batch.len()
                 }
                 Err(error) => {
                     self.counters.note_failed(self.name());
-                    if told.is_none_or(|told| told.elapsed() >= WARN_INTERVAL) {
-                        told = Some(Instant::now());
+                    if is_to_be_told(&mut told) {
                         let (sink, dropped) = (
                             self.name(),
                             self.counters.dropped(Drop::SinkFull, self.name()),
@@ -222,7 +224,16 @@ impl Queue {
                     }
                     self.pause(jittered(backoff));
                     backoff = (backoff * 2).min(BACKOFF_MAX);
+                    0
                 }
+            };
+            if refused > 0 && is_to_be_told(&mut told_refused) {
+                let sink = self.name();
+                tracing::warn!(
+                    sink,
+                    refused,
+                    "a sink of the decision log refuses events for good; they are lost"
+                );
             }
         }
         self.lock().is_ended = true;
@@ -270,8 +281,8 @@ impl Queue {
         Some(state.waiting.iter().take(count.max(1)).cloned().collect())
     }
 
-    /// Takes a batch off the queue.
-    fn done(&self, batch: &[Made], took: Option<Duration>) {
+    /// Takes a batch off the queue, so many of which are refused; the rest is delivered.
+    fn done(&self, batch: &[Made], refused: usize, took: Option<Duration>) {
         let mut state = self.lock();
         if state.is_ended {
             // It was counted as dropped: better told twice than never.
@@ -284,8 +295,12 @@ impl Queue {
         let bytes = state.bytes;
         drop(state);
         self.counters.note_waiting(self.name(), bytes);
+        if refused > 0 {
+            self.counters
+                .note_dropped(Drop::Refused, self.name(), refused as u64);
+        }
         if let Some(took) = took {
-            let count = batch.len() as u64;
+            let count = batch.len().saturating_sub(refused) as u64;
             self.counters
                 .note_delivered(self.name(), count, took.as_secs_f64());
         }
@@ -305,6 +320,15 @@ impl Queue {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
+}
+
+/// Whether what goes on is to be told once more.
+fn is_to_be_told(told: &mut Option<Instant>) -> bool {
+    let is_due = told.is_none_or(|told| told.elapsed() >= WARN_INTERVAL);
+    if is_due {
+        *told = Some(Instant::now());
+    }
+    is_due
 }
 
 /// From half of a wait to one and a half of it.

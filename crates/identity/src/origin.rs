@@ -18,6 +18,8 @@ pub struct TraceContext {
     pub trace: [u8; 16],
     /// The id of the span; not all zeros.
     pub span: [u8; 8],
+    /// Whether whoever sent the request keeps the trace.
+    pub is_sampled: bool,
 }
 
 impl TraceContext {
@@ -34,10 +36,11 @@ impl TraceContext {
         let is_whole = flags.len() == 2 || (version != "00" && flags.get(2..3) == Some("-"));
         is_whole.then_some(())?;
         let _: [u8; 1] = hexadecimal(version)?;
-        let _: [u8; 1] = hexadecimal(flags.get(..2)?)?;
+        let [flags] = hexadecimal(flags.get(..2)?)?;
         let context = Self {
             trace: hexadecimal(trace)?,
             span: hexadecimal(span)?,
+            is_sampled: flags & 1 == 1,
         };
         (context.trace != [0; 16] && context.span != [0; 8]).then_some(context)
     }
@@ -71,12 +74,17 @@ mod tests {
         let read = TraceContext::parse(good).unwrap();
         assert_eq!(read.trace[..2], [0x0a, 0xf7]);
         assert_eq!(read.span, [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31]);
-        assert!(
-            TraceContext::parse(&good.replace("00-", "01-").replace("-01", "-01-more")).is_some()
-        );
+        assert!(read.is_sampled);
+        let without = TraceContext::parse(&good.replace("-01", "-00")).unwrap();
+        assert!(!without.is_sampled);
+        let later = good.replace("00-", "01-").replace("-01", "-03-more");
+        assert!(TraceContext::parse(&later).unwrap().is_sampled);
         for bad in [
             "",
             "00",
+            "-------------------------------------------------------",
+            "00-0af7651916cd43dd8448eb211c80319cb7ad6b7169203331--01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0g",
             "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "00-00000000000000000000000000000000-b7ad6b7169203331-01",
             "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",

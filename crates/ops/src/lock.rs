@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use identity::Caller;
-use model::{Decision, DefinitionName, ObjectRef, SubjectId, SubjectRef, Token};
+use model::{DefinitionName, ObjectRef, SubjectId, SubjectRef, Token};
 use store::{ChangeRequest, RecordKey};
 
 use crate::access::{self, Action, Permit, Target};
@@ -149,12 +149,4 @@ fn reason<'l>(locks: &'l BTreeMap<ObjectRef, String>, subject: &SubjectRef) -> O
         definition: subject.definition.clone(),
         id: id.clone(),
     })
-}
-
-/// What a decision comes to for a subject that is locked, or not.
-pub(crate) fn decided(locked: Option<&str>, decision: Decision) -> Decision {
-    match locked {
-        Some(_) => Decision::Denied,
-        None => decision,
-    }
 }

@@ -30,7 +30,7 @@ pub struct Replay {
     pub at: model::Token,
     /// Its instant.
     pub now: Timestamp,
-    /// The revision as of which it was known who is locked; that of the snapshot, if it is not told.
+    /// The revision as of which it was known who is locked, not before that of the snapshot; that one, if it is not told.
     pub locks_at: Option<Revision>,
 }
 
@@ -47,7 +47,8 @@ pub struct Replayed {
 ///
 /// # Errors
 /// [`Kind::RevisionGone`] for a snapshot that is no longer retained, [`Kind::Forbidden`] as for [`check::explain`],
-/// [`Kind::InvalidArgument`] for an instant before the snapshot or in the future. A failure of the evaluation is an answer.
+/// [`Kind::InvalidArgument`] for an instant before the snapshot or in the future and for locks of before the snapshot. A failure of the
+/// evaluation is an answer.
 /// # Cost
 /// That of a check on an exact snapshot; the first one also reads the log from the snapshot on, for locks.
 pub async fn replay(
@@ -67,6 +68,13 @@ pub async fn replay(
         return Err(Error::new(Kind::InvalidArgument, message));
     }
     let at = replay.locks_at.unwrap_or(view.token.revision);
+    if at < view.token.revision {
+        let message = format!(
+            "`locks_at` has to be the revision of the snapshot ({}) or a later one, this is {}",
+            view.token.revision.0, at.0
+        );
+        return Err(Error::new(Kind::InvalidArgument, message));
+    }
     let lock = LockSeen {
         is_locked: was_locked(node, &question.subject, at).await?,
         at,

@@ -10,9 +10,8 @@ use model::Decision;
 use crate::access::Permit;
 use crate::check::{self, Answered, Question};
 use crate::consistency::{Consistency, View};
-use crate::decisions::Noting;
+use crate::decisions::{LockSeen, Noting};
 use crate::error::Error;
-use crate::lock;
 use crate::node::Node;
 use crate::schema::Shown;
 
@@ -106,7 +105,7 @@ impl<'a> Tracer<'a> {
         check::admit_explanation(self.permit, view, question)
             .inspect_err(|error| noting.refused([question.into()], error, Some(started)))?;
         let lock = self.node.lock_seen(&question.subject);
-        let traced = self.trace(view, question, started);
+        let traced = self.trace(view, (question, lock), started);
         let outcome = traced.as_ref();
         let outcome = outcome.and_then(|traced| traced.decision.as_ref());
         noting.decided(question.into(), (view, lock), outcome, Some(started));
@@ -116,24 +115,19 @@ impl<'a> Tracer<'a> {
     fn trace(
         &mut self,
         view: &View,
-        question: &Question,
+        (question, lock): (&Question, LockSeen),
         started: Instant,
     ) -> Result<Traced, Error> {
         let query = check::resolve(self.node, view, question)?;
-        let environment = check::environment(self.node, view, &question.context);
-        let locked = self.node.locked(&question.subject);
-        let locked = locked.as_deref();
         if self.bytes_left == 0 {
-            let decision = eval::check(&view.snapshot, &query, environment);
-            let decision = decision.map(|decision| lock::decided(locked, decision));
-            check::note_decision(self.node, view, &query, &decision);
             return Ok(Traced {
-                decision: decision.map_err(Error::from),
+                decision: check::decide_resolved(self.node, view, &query, (question, lock)),
                 trace: None,
                 schema_text: None,
                 took: started.elapsed(),
             });
         }
+        let environment = check::environment(self.node, view, &question.context);
         let names = (&question.resource, &question.subject);
         let limits = TreeLimits {
             levels_max: LEVELS_MAX,
@@ -142,8 +136,12 @@ impl<'a> Tracer<'a> {
         let trace = eval::trace(&view.snapshot, &query, names, environment, limits);
         let took = started.elapsed();
         self.bytes_left = self.bytes_left.saturating_sub(trace.bytes);
-        let decision = trace.decision.clone();
-        let decision = decision.map(|decision| lock::decided(locked, decision));
+        // As a check that is not traced, which evaluates nothing for who is locked.
+        let decision = if lock.is_locked {
+            Ok(Decision::Denied)
+        } else {
+            trace.decision.clone()
+        };
         check::note_decision(self.node, view, &query, &decision);
         Ok(Traced {
             decision: decision.map_err(Error::from),

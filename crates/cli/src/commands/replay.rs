@@ -33,8 +33,23 @@ struct Tally {
     same: usize,
     different: usize,
     cannot: usize,
-    /// Events of something else, or none at all.
+    /// Events of something else, or none at all, such as a line that was cut off.
     unread: usize,
+}
+
+/// What is no decision.
+#[derive(Default)]
+struct Unread {
+    count: usize,
+    /// Why the first one is none.
+    first: Option<String>,
+}
+
+impl Unread {
+    fn note(&mut self, why: String) {
+        self.count += 1;
+        self.first.get_or_insert(why);
+    }
 }
 
 pub(crate) async fn run(replay: Replay) -> anyhow::Result<Outcome> {
@@ -43,12 +58,12 @@ pub(crate) async fn run(replay: Replay) -> anyhow::Result<Outcome> {
     let bar = ProgressBar::new_spinner();
     let mut tally = Tally::default();
     let in_flight = usize::from(replay.in_flight);
-    let mut unread = Vec::new();
+    let mut unread = Unread::default();
     let logged = std::iter::from_fn(|| {
         loop {
             match events.next()? {
                 Ok(Ok(logged)) => return Some(Ok(logged)),
-                Ok(Err(why)) => unread.push(why),
+                Ok(Err(why)) => unread.note(why),
                 Err(error) => return Some(Err(error)),
             }
         }
@@ -72,11 +87,11 @@ pub(crate) async fn run(replay: Replay) -> anyhow::Result<Outcome> {
     }
     drop(replayed);
     bar.finish_and_clear();
-    tally.unread = unread.len();
-    if let Some(first) = unread.first() {
+    tally.unread = unread.count;
+    if let Some(first) = unread.first {
         eprintln!(
             "{} entries are no decisions; the first: {first}",
-            unread.len()
+            tally.unread
         );
     }
     tally.tell(&replay)?;

@@ -38,8 +38,12 @@ fn save(folder: &Path, name: &str, events: &[Value]) {
 }
 
 fn started(at: &Path) -> super::Served {
+    started_with(at, RULES)
+}
+
+fn started_with(at: &Path, rules: &str) -> super::Served {
     std::fs::write(at.join("schema.zed"), SCHEMA).unwrap();
-    std::fs::write(at.join("rules.toml"), RULES).unwrap();
+    std::fs::write(at.join("rules.toml"), rules).unwrap();
     let arguments = [
         "--preshared-key",
         "test:open-sesame",
@@ -160,8 +164,71 @@ fn what_was_tampered_with_is_different_and_what_is_masked_cannot_be_replayed() {
         "{text}"
     );
     assert!(told.contains("1 entries are no decisions"), "{told}");
-    std::fs::write(at.join("broken"), "{\"path\": ").unwrap();
+    std::fs::write(at.join("broken"), "[{\"path\": ").unwrap();
     assert_eq!(run(at, &["replay", "broken"]).0, 4);
+}
+
+/// As a server that crashed leaves it: the next one begins a line of its own.
+#[test]
+fn a_line_that_was_cut_off_is_no_end_of_a_replay() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let _served = started(at);
+    assert_eq!(run(at, &["check", "doc:a", "view", "user:ann"]).0, 0);
+    assert_eq!(run(at, &["check", "doc:a", "view", "user:bob"]).0, 1);
+    let logged = events(at, 2);
+    let first = logged[0].to_string();
+    let half = &first[..first.len() / 2];
+    let mut bytes = format!("\n{first}\n{half}\n\n{}\n", logged[1]).into_bytes();
+    // One that is no text, and one that ends with the file.
+    bytes.extend(b"{\"path\": \"\xff\xfe\"}\n");
+    bytes.extend(half.as_bytes());
+    std::fs::write(at.join("cut"), bytes).unwrap();
+    let (code, text, told) = run(at, &["replay", "cut"]);
+    assert_eq!((code, told.lines().count()), (0, 1), "{text}{told}");
+    assert_eq!(text, "2 same, 0 different, 0 cannot be replayed\n");
+    assert!(
+        told.starts_with("3 entries are no decisions; the first: line 3 "),
+        "{told}"
+    );
+    assert!(!told.contains("user:ann"), "{told}");
+    let (code, text, _) = run(at, &["replay", "cut", "--json"]);
+    assert_eq!(code, 0);
+    assert!(text.contains("\"unread\":3"), "{text}");
+    // One that goes on and on is skipped, too.
+    let long = format!("{}\n{first}\n", "x".repeat(20 << 20));
+    std::fs::write(at.join("long"), long).unwrap();
+    let (code, text, told) = run(at, &["replay", "long"]);
+    assert_eq!(
+        (code, text.as_str()),
+        (0, "1 same, 0 different, 0 cannot be replayed\n"),
+        "{told}"
+    );
+    assert!(told.contains("line 1 has over"), "{told}");
+}
+
+/// Nobody has to know that the file of rules names another.
+#[test]
+fn another_salt_is_taken_without_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("salt"), "0123456789abcdef").unwrap();
+    let rules = format!("salt_file = \"salt\"\n{RULES}");
+    let _served = started_with(at, &rules);
+    let ask = |count: usize| {
+        assert_eq!(run(at, &["check", "doc:a", "viewer", "user:ann"]).0, 0);
+        let event = events(at, count).remove(count - 1);
+        event["input"]["subject"].as_str().unwrap().to_owned()
+    };
+    let masked = ask(1);
+    assert_eq!(ask(2), masked);
+    std::fs::write(at.join("salt"), "another salt, and a longer one").unwrap();
+    let since = Instant::now();
+    let mut count = 3;
+    while ask(count) == masked {
+        count += 1;
+        assert!(since.elapsed() < Duration::from_secs(60));
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Which decisions a rule is for.
 
-use model::Decision;
+use model::{Decision, ObjectRef};
 use ops::decisions::Decided;
 
 /// What a decision has to have, each of it in a list; a list that is not there lets everything through.
@@ -74,12 +74,67 @@ impl Matching {
         let Some(callers) = &self.callers else {
             return true;
         };
-        let caller = decided.caller.subject().to_string();
-        callers
-            .iter()
-            .any(|pattern| match pattern.strip_suffix('*') {
-                Some(beginning) => caller.starts_with(beginning),
-                None => caller == *pattern,
-            })
+        let caller = decided.caller.subject();
+        callers.iter().any(|pattern| is_of_pattern(caller, pattern))
+    }
+}
+
+/// Whether the text of an object is one, or begins as one that ends in `*` does; without making that text, since each check asks.
+fn is_of_pattern(object: &ObjectRef, pattern: &str) -> bool {
+    let (mut left, is_beginning) = match pattern.strip_suffix('*') {
+        Some(beginning) => (beginning, true),
+        None => (pattern, false),
+    };
+    for part in [object.definition.as_str(), ":", object.id.as_str()] {
+        match left.strip_prefix(part) {
+            Some(rest) => left = rest,
+            None => return is_beginning && part.starts_with(left),
+        }
+    }
+    left.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_of_the_patterns_that_its_text_is_of() {
+        let object: ObjectRef = "remit/key:batch-7".parse().unwrap();
+        let text = object.to_string();
+        let mut patterns: Vec<String> =
+            (0..=text.len()).map(|end| text[..end].to_owned()).collect();
+        patterns.extend(
+            [
+                "remit/key:batch-77",
+                "remit/key:",
+                "emit/key:batch-7",
+                "remit/key;b",
+                "",
+            ]
+            .map(str::to_owned),
+        );
+        patterns.extend(
+            [
+                "remit/keys:batch-7",
+                "remit/key::batch-7",
+                "remit/key:batch-7:",
+                "other",
+            ]
+            .map(str::to_owned),
+        );
+        for pattern in patterns {
+            assert_eq!(
+                is_of_pattern(&object, &pattern),
+                text == pattern,
+                "{pattern}"
+            );
+            let beginning = format!("{pattern}*");
+            assert_eq!(
+                is_of_pattern(&object, &beginning),
+                text.starts_with(&pattern),
+                "{beginning}"
+            );
+        }
     }
 }

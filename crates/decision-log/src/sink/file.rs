@@ -131,11 +131,12 @@ fn opened(path: &Path) -> io::Result<(File, u64)> {
 }
 
 impl Deliver for FileSink {
-    fn deliver(&mut self, batch: &[Made]) -> Result<(), SinkError> {
+    fn deliver(&mut self, batch: &[Made]) -> Result<usize, SinkError> {
         let lines: Vec<u8> = batch
             .iter()
             .flat_map(|event| event.line.iter().copied())
             .collect();
-        Ok(self.write(&lines)?)
+        self.write(&lines)?;
+        Ok(0)
     }
 }

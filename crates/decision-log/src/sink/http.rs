@@ -10,9 +10,9 @@ use std::sync::Arc;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
@@ -51,8 +51,8 @@ impl Poster {
         })
     }
 
-    /// Posts one body.
-    pub(super) fn post(&mut self, kind: &'static str, body: Bytes) -> Result<(), SinkError> {
+    /// Posts one body; what it is answered with, as far as that is read.
+    pub(super) fn post(&mut self, kind: &'static str, body: Bytes) -> Result<Bytes, SinkError> {
         let request = self.request(kind, body)?;
         let Self {
             settings,
@@ -71,9 +71,9 @@ impl Poster {
             self.connection = None;
         }
         match answered? {
-            status if status.is_success() => Ok(()),
-            StatusCode::PAYLOAD_TOO_LARGE => Err(SinkError::TooLarge),
-            status => Err(SinkError::Status(status.as_u16())),
+            (status, answer) if status.is_success() => Ok(answer),
+            (StatusCode::PAYLOAD_TOO_LARGE, _) => Err(SinkError::TooLarge),
+            (status, _) => Err(SinkError::Status(status.as_u16())),
         }
     }
 
@@ -102,21 +102,22 @@ impl Poster {
     }
 }
 
-/// Sends a request, over the connection that there is or another, and tells the status of the answer.
+/// Sends a request, over the connection that there is or another, and tells the status of the answer and its body, which is empty if
+/// it cannot be read or is too large.
 async fn exchange(
     (settings, tls): (&HttpSettings, Option<&Arc<ClientConfig>>),
     connection: &mut Option<SendRequest<Full<Bytes>>>,
     request: Request<Full<Bytes>>,
-) -> Result<StatusCode, SinkError> {
-    let mut open = match connection.take() {
-        // The other side may have ended it meanwhile.
-        Some(mut open) => match open.ready().await {
-            Ok(()) => open,
-            Err(_) => connect(settings, tls).await?,
-        },
-        None => connect(settings, tls).await?,
+) -> Result<(StatusCode, Bytes), SinkError> {
+    let mut sent = None;
+    if let Some(kept) = connection.take() {
+        // The other side may have ended it since, which shows only now: nothing reads from it between two requests.
+        sent = send(kept, request.clone()).await.ok();
+    }
+    let (mut open, answer) = match sent {
+        Some(sent) => sent,
+        None => send(connect(settings, tls).await?, request).await?,
     };
-    let answer = open.send_request(request).await.map_err(of_http)?;
     let status = answer.status();
     let read = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
         .collect()
@@ -124,7 +125,18 @@ async fn exchange(
     if read.is_ok() && open.ready().await.is_ok() {
         *connection = Some(open);
     }
-    Ok(status)
+    let body = read.map_or_else(|_| Bytes::new(), Collected::to_bytes);
+    Ok((status, body))
+}
+
+/// Sends a request over a connection, which comes back with the answer.
+async fn send(
+    mut open: SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> Result<(SendRequest<Full<Bytes>>, Response<Incoming>), SinkError> {
+    open.ready().await.map_err(of_http)?;
+    let answer = open.send_request(request).await.map_err(of_http)?;
+    Ok((open, answer))
 }
 
 async fn connect(
@@ -214,13 +226,14 @@ impl HttpSink {
 }
 
 impl Deliver for HttpSink {
-    fn deliver(&mut self, batch: &[Made]) -> Result<(), SinkError> {
+    fn deliver(&mut self, batch: &[Made]) -> Result<usize, SinkError> {
         let mut parts: Vec<&[u8]> = Vec::with_capacity(batch.len() * 2 + 1);
         for event in batch {
             parts.push(if parts.is_empty() { b"[" } else { b"," });
             parts.push(&event.line);
         }
         parts.push(b"]");
-        self.0.post("application/json", compressed(&parts)?)
+        self.0.post("application/json", compressed(&parts)?)?;
+        Ok(0)
     }
 }

@@ -85,6 +85,20 @@ struct AnyValue {
     string_value: Option<String>,
 }
 
+/// What a collector answers.
+#[derive(Clone, PartialEq, Message)]
+struct Exported {
+    #[prost(message, optional, tag = "1")]
+    partial_success: Option<PartialSuccess>,
+}
+
+/// That it took some, and refuses the rest for good: they are not to be sent again. Its message is another's text, and is not read.
+#[derive(Clone, PartialEq, Message)]
+struct PartialSuccess {
+    #[prost(int64, tag = "1")]
+    rejected_log_records: i64,
+}
+
 pub(super) struct OtlpSink(Poster);
 
 impl OtlpSink {
@@ -115,7 +129,7 @@ fn record(event: &Made) -> LogRecord {
 }
 
 impl Deliver for OtlpSink {
-    fn deliver(&mut self, batch: &[Made]) -> Result<(), SinkError> {
+    fn deliver(&mut self, batch: &[Made]) -> Result<usize, SinkError> {
         let export = Export {
             resource_logs: vec![ResourceLogs {
                 resource: Some(Resource {
@@ -134,6 +148,10 @@ impl Deliver for OtlpSink {
             }],
         };
         let body = compressed(&[&export.encode_to_vec()])?;
-        self.0.post("application/x-protobuf", body)
+        let answer = self.0.post("application/x-protobuf", body)?;
+        // An answer that is something else says nothing of records that are refused.
+        let exported = Exported::decode(answer).unwrap_or_default();
+        let refused = exported.partial_success.unwrap_or_default();
+        Ok(usize::try_from(refused.rejected_log_records).unwrap_or(0))
     }
 }

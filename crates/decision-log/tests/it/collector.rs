@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use flate2::read::GzDecoder;
@@ -12,6 +12,8 @@ use serde_json::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Act {
     Answer(u16),
+    /// It is taken, but for so many records, as a collector of OpenTelemetry says it.
+    TakeBut(u8),
     /// Nothing is said, and the connection stays.
     Hang,
     /// The connection ends without an answer.
@@ -31,6 +33,7 @@ struct State {
     otherwise: Option<Act>,
     taken: Vec<Taken>,
     requests: usize,
+    connections: Vec<TcpStream>,
 }
 
 #[derive(Debug, Clone)]
@@ -81,6 +84,14 @@ impl Collector {
         self.state.lock().unwrap().taken.clone()
     }
 
+    /// Ends every connection that is open, as servers do with those that are idle.
+    pub(crate) fn end_connections(&self) {
+        for connection in self.state.lock().unwrap().connections.drain(..) {
+            // The other side may have ended it before.
+            let _ended = connection.shutdown(Shutdown::Both);
+        }
+    }
+
     /// The events that were taken, in their order.
     pub(crate) fn events(&self) -> Vec<Value> {
         let batches = self.taken().into_iter();
@@ -93,6 +104,8 @@ impl Collector {
 
     fn serve(&self, stream: TcpStream) {
         let mut answers = stream.try_clone().unwrap();
+        let connection = stream.try_clone().unwrap();
+        self.state.lock().unwrap().connections.push(connection);
         let mut reader = BufReader::new(stream);
         while let Some(taken) = read(&mut reader) {
             let act = {
@@ -100,7 +113,7 @@ impl Collector {
                 state.requests += 1;
                 let next = state.acts.pop_front();
                 let act = next.or(state.otherwise).unwrap();
-                if act == Act::Answer(200) {
+                if matches!(act, Act::Answer(200) | Act::TakeBut(_)) {
                     state.taken.push(taken);
                 }
                 act
@@ -112,9 +125,17 @@ impl Collector {
                         return;
                     }
                 }
+                Act::TakeBut(rejected) => {
+                    // `partial_success`, and in it `rejected_log_records`.
+                    let mut answer = b"HTTP/1.1 200 told\r\ncontent-length: 4\r\n\r\n".to_vec();
+                    answer.extend([0x0a, 2, 0x08, rejected]);
+                    if answers.write_all(&answer).is_err() {
+                        return;
+                    }
+                }
                 // Until the other side gives up.
                 Act::Hang => drop(reader.read_to_end(&mut Vec::new())),
-                Act::Cut => return,
+                Act::Cut => return answers.shutdown(Shutdown::Both).unwrap_or(()),
             }
         }
     }

@@ -7,19 +7,23 @@ use serde_json::{Value, json};
 use crate::running::{question, start};
 
 /// Parts that can be hidden, and the texts of the question below that must not show then.
-const PARTS: [(&str, &[usize]); 6] = [
+const PARTS: [(&str, &[usize]); 8] = [
     ("/input/resource", &[0]),
     ("/input/subject", &[1]),
     ("/input/context", &[2, 3]),
     ("/input/context/ip", &[2]),
     ("/input/context/nested/who", &[3]),
     ("/request_context", &[4]),
+    ("/input/context/people/1/someone", &[5]),
+    // No index: all of the list.
+    ("/input/context/people/someone", &[5]),
 ];
 
-fn texts() -> impl Strategy<Value = [String; 5]> {
+fn texts() -> impl Strategy<Value = [String; 6]> {
     // Long enough not to be part of an event by chance, and in places a part of each other.
-    let text = "[a-z0-9_]{6,9}".prop_map(|text| format!("zq{text}"));
-    (prop::array::uniform5(text), prop::bool::ANY).prop_map(|(mut texts, is_alike)| {
+    // None has the name of a member in it: those are hidden with what they are of.
+    let text = "[a-c0-9_]{6,9}".prop_map(|text| format!("zq{text}"));
+    (prop::array::uniform6(text), prop::bool::ANY).prop_map(|(mut texts, is_alike)| {
         if is_alike {
             texts[4] = format!("req-{}-{}", texts[1], texts[0]);
             texts[2] = format!("at-{}", texts[1]);
@@ -43,7 +47,8 @@ proptest! {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let event = runtime.block_on(async {
             let running = start(&rules).await;
-            let context = json!({ "ip": texts[2], "nested": { "who": texts[3] }, "floor": 1 });
+            let people = json!([{ "someone": "ann" }, { "someone": texts[5] }]);
+            let context = json!({ "ip": texts[2], "nested": { "who": texts[3] }, "floor": 1, "people": people });
             let asked = question(&format!("doc:{}", texts[0]), "view", &format!("user:{}", texts[1]), &context.to_string());
             let caller = Caller::without_authentication().from_origin(Origin {
                 protocol: "authzed",
@@ -69,7 +74,7 @@ proptest! {
         let all: Vec<usize> = parts.iter().flat_map(|(_, hidden)| hidden.iter().copied()).collect();
         for (number, text) in texts.iter().enumerate().filter(|(number, _)| !all.contains(number)) {
             let shows = all.iter().any(|hidden| text.contains(texts[*hidden].as_str()));
-            let of_context = [2, 3].contains(&number);
+            let of_context = [2, 3, 5].contains(&number);
             let is_near = of_context && all.iter().any(|hidden| texts[2].contains(texts[*hidden].as_str()));
             prop_assert!(shows || is_near || line.contains(text.as_str()), "{text} not in {line}");
         }
@@ -77,6 +82,64 @@ proptest! {
         if needed {
             prop_assert_eq!(&event["custom"]["replay"]["possible"], false);
         }
+    }
+}
+
+/// The part of the context that an event shows, and what it says is hidden of it.
+async fn shown(ways: &str, context: &Value) -> (Value, Value, Value) {
+    let rules = format!("[defaults]\ncontext = \"keep\"\n{ways}\n[[sink]]\nfile = \"log\"\n");
+    let running = start(&rules).await;
+    let asked = question("doc:a", "view", "user:ann", &context.to_string());
+    running.ask(&asked).await.unwrap();
+    let mut event = running.events().await.remove(0);
+    (
+        event["input"]["context"].take(),
+        event["erased"].take(),
+        event["masked"].take(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_a_list_is_hidden_by_its_index_and_else_with_the_list() {
+    let context = json!({
+        "ips": ["zq-first", "zq-second", "zq-third"],
+        "people": [{ "who": "zq-ann", "floor": 1 }, { "who": "zq-bob", "floor": 2 }],
+    });
+    // What is left out keeps its place.
+    let erase = "erase = [\"/input/context/ips/1\", \"/input/context/people/0/who\"]";
+    let (told, erased, _) = shown(erase, &context).await;
+    let expected = json!({
+        "ips": ["zq-first", null, "zq-third"],
+        "people": [{ "floor": 1 }, { "who": "zq-bob", "floor": 2 }],
+    });
+    assert_eq!(told, expected);
+    assert_eq!(
+        erased,
+        json!(["/input/context/ips/1", "/input/context/people/0/who"])
+    );
+    let stars =
+        "mask_with = \"stars\"\nmask = [\"/input/context/ips/2\", \"/input/context/people/1/who\"]";
+    let (told, _, masked) = shown(stars, &context).await;
+    let expected = json!({
+        "ips": ["zq-first", "zq-second", "***"],
+        "people": [{ "who": "zq-ann", "floor": 1 }, { "who": "***", "floor": 2 }],
+    });
+    assert_eq!(told, expected);
+    assert_eq!(
+        masked,
+        json!(["/input/context/ips/2", "/input/context/people/1/who"])
+    );
+    // A name, an index that JSON pointers do not have, and one beyond the end.
+    for name in ["who", "01", "-", "+1", "7", "99999999999999999999"] {
+        let stars = format!("mask_with = \"stars\"\nmask = [\"/input/context/people/{name}/who\"]");
+        let (told, _, masked) = shown(&stars, &context).await;
+        assert_eq!(told["people"], "***", "{name}");
+        assert_eq!(told["ips"], context["ips"], "{name}");
+        assert_eq!(masked, json!(["/input/context/people"]), "{name}");
+        let erase = format!("erase = [\"/input/context/people/{name}\"]");
+        let (told, erased, _) = shown(&erase, &context).await;
+        assert_eq!(told, json!({ "ips": context["ips"] }), "{name}");
+        assert_eq!(erased, json!(["/input/context/people"]), "{name}");
     }
 }
 

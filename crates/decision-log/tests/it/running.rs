@@ -111,12 +111,18 @@ impl Running {
         stopping.await.unwrap()
     }
 
-    /// The number behind a metric, by the beginning of its line; 0 if it is not there.
-    pub(crate) fn metric(&self, begin: &str) -> f64 {
+    /// The metrics of the log, as text.
+    pub(crate) fn told(&self) -> String {
         let mut registry = Registry::default();
         self.log.register(&mut registry);
         let mut told = String::new();
         text::encode(&mut told, &registry).unwrap();
+        told
+    }
+
+    /// The number behind a metric, by the beginning of its line; 0 if it is not there.
+    pub(crate) fn metric(&self, begin: &str) -> f64 {
+        let told = self.told();
         let line = told.lines().find(|line| line.starts_with(begin));
         line.map_or(0.0, |line| {
             line.rsplit(' ').next().unwrap().parse().unwrap()

@@ -1,7 +1,7 @@
 //! Sinks that are servers: what they get, and what becomes of it when they are away.
 
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::collector::{Act, Collector};
 use crate::running::{PATIENCE, lines, numbered, question, resources, start};
@@ -51,8 +51,8 @@ async fn a_server_gets_compressed_arrays_with_its_token() {
 #[tokio::test]
 async fn a_server_that_fails_cuts_and_hangs_gets_all_in_order_once_it_is_well() {
     let ill = [
-        Act::Answer(500),
         Act::Cut,
+        Act::Answer(500),
         Act::Hang,
         Act::Answer(302),
         Act::Answer(429),
@@ -126,6 +126,25 @@ async fn a_server_that_hangs_holds_up_nobody_and_loses_what_does_not_fit() {
         10.0
     );
     assert_eq!(collector.events().len(), 0);
+}
+
+/// As each one does before long, if nothing is sent.
+#[tokio::test]
+async fn a_server_that_ends_idle_connections_gets_the_next_batch_at_once() {
+    let collector = Collector::start(&[], Act::Answer(200));
+    let running = start(&to(&collector, "")).await;
+    let delivered = "remit_decision_log_delivered_total{sink=\"far\"}";
+    for number in 0..6 {
+        running.ask_numbered(number..number + 1).await;
+        running
+            .metric_comes_to(delivered, (number + 1) as f64)
+            .await;
+        collector.end_connections();
+    }
+    assert_eq!(running.stop(PATIENCE).await, []);
+    assert_eq!(resources(&collector.events()), numbered(0..6));
+    let failures = running.metric("remit_decision_log_sink_failures_total{sink=\"far\"}");
+    assert_eq!(failures, 0.0);
 }
 
 #[tokio::test]
@@ -247,4 +266,66 @@ async fn a_collector_of_opentelemetry_gets_log_records() {
         assert_eq!(below(&taken.body, &[1, 1, 1, 1]), [b"service.name"]);
     }
     assert_eq!(resources(&events), numbered(0..5));
+}
+
+/// What it refuses for good is not sent again, and not taken for delivered.
+#[tokio::test]
+async fn what_a_collector_of_opentelemetry_takes_only_in_part_is_lost_in_part() {
+    let collector = Collector::start(&[Act::TakeBut(2)], Act::TakeBut(9));
+    let text = format!(
+        "[[sink]]\nname = \"far\"\notlp = \"http://{}/v1/logs\"\nflush_milliseconds = 600000\nbatch_events_max = 5\n",
+        collector.address
+    );
+    let running = start(&text).await;
+    running.ask_numbered(0..5).await;
+    let refused = "remit_decision_log_dropped_total{reason=\"refused\",sink=\"far\"}";
+    let delivered = "remit_decision_log_delivered_total{sink=\"far\"}";
+    running.metric_comes_to(refused, 2.0).await;
+    running.metric_comes_to(delivered, 3.0).await;
+    // More than there were are all of them.
+    running.ask_numbered(5..10).await;
+    running.metric_comes_to(refused, 7.0).await;
+    assert_eq!(running.stop(PATIENCE).await, []);
+    assert_eq!(running.metric(delivered), 3.0);
+    assert_eq!(running.metric(refused), 7.0);
+    assert_eq!(collector.requests(), 2);
+}
+
+/// An alarm sees growth, and what is not there does not grow.
+#[tokio::test]
+async fn what_may_be_lost_is_counted_from_nothing() {
+    let running = start("[[sink]]\nname = \"near\"\nfile = \"log\"\n").await;
+    let told = running.told();
+    for (reason, sink) in [
+        ("buffer_full", ""),
+        ("busy", ""),
+        ("too_large", ""),
+        ("sink_full", "near"),
+        ("refused", "near"),
+        ("stopped", "near"),
+    ] {
+        let line =
+            format!("remit_decision_log_dropped_total{{reason=\"{reason}\",sink=\"{sink}\"}} 0\n");
+        assert!(told.contains(&line), "{line} in {told}");
+    }
+    for name in ["sink_failures", "delivered"] {
+        let line = format!("remit_decision_log_{name}_total{{sink=\"near\"}} 0\n");
+        assert!(told.contains(&line), "{line} in {told}");
+    }
+    assert_eq!(running.stop(PATIENCE).await, []);
+}
+
+#[tokio::test]
+async fn what_waits_to_be_made_into_events_is_told() {
+    let running = start("[[sink]]\nname = \"near\"\nfile = \"log\"\n").await;
+    let since = Instant::now();
+    let mut asked = 0;
+    // It is looked at each 20 ms, and then nothing waits any more.
+    while running.metric("remit_decision_log_buffer_bytes{sink=\"\"}") == 0.0 {
+        assert!(since.elapsed() < PATIENCE);
+        running.ask_numbered(asked..asked + 1).await;
+        asked += 1;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(running.stop(PATIENCE).await, []);
 }

@@ -11,7 +11,7 @@ use ops::check::{self, Question};
 use ops::decisions::{Decided, Recorder, Seen};
 use ops::replay::{Replay, replay};
 use ops::write::{self, Write};
-use ops::{Consistency, Kind, Node, Settings, lock};
+use ops::{Consistency, Kind, Node, Settings, lock, trace};
 use store::{SqliteStore, Store};
 use testkit::generate;
 use testkit::rng::Rng;
@@ -257,4 +257,103 @@ async fn no_instant_before_the_snapshot_or_in_the_future_is_replayed() {
         assert_eq!(refused.kind, Kind::InvalidArgument, "{micros}");
     }
     running.node.stop();
+}
+
+/// Before the snapshot there was no telling who would be locked then; and the log would be read from its beginning.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_locks_of_before_the_snapshot_are_replayed() {
+    let running = enforced().await;
+    let root = caller("root").await;
+    let token = change(&running.node, &root, &["+doc:a#viewer@user:ann"])
+        .await
+        .unwrap();
+    let view = running
+        .node
+        .view(Consistency::MinimizeLatency)
+        .await
+        .unwrap();
+    let at = token.revision.0;
+    for (locks_at, expected) in [
+        (1, Err(Kind::InvalidArgument)),
+        (at - 1, Err(Kind::InvalidArgument)),
+        (at, Ok(Decision::Allowed)),
+    ] {
+        let asked = Replay {
+            question: Question {
+                resource: "doc:a".parse().unwrap(),
+                permission: "viewer".to_owned(),
+                subject: "user:ann".parse().unwrap(),
+                context: Context::default(),
+            },
+            at: token,
+            now: view.now,
+            locks_at: Some(model::Revision(locks_at)),
+        };
+        let replayed = replay(&running.node, &root, &asked).await;
+        let decision = replayed.map(|replayed| replayed.answer.decision.unwrap());
+        assert_eq!(decision.map_err(|error| error.kind), expected, "{locks_at}");
+    }
+    running.node.stop();
+}
+
+const NESTED: &str = "definition user {}\ndefinition doc {\n relation parent: doc\n relation viewer: user\n permission view = viewer \
+                      + parent->view\n}\n";
+
+/// What is locked is denied, traced or not, and whatever an evaluation would come to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_traced_check_of_a_locked_subject_replays_as_it_was() {
+    let keeping = Arc::new(Keeping::default());
+    let settings = Settings {
+        limits: model::Limits {
+            depth_max: 3,
+            ..model::Limits::default()
+        },
+        decisions: Some(Arc::clone(&keeping) as Arc<dyn Recorder>),
+        ..Settings::default()
+    };
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::memory().unwrap());
+    let clock = Arc::new(model::SystemClock);
+    let node = Node::start(store, clock, settings).await.unwrap();
+    ops::schema::write(&node, &anybody(), NESTED).await.unwrap();
+    // Deeper than it is followed.
+    let rows = (0..9).map(|number| format!("doc:{number}#parent@doc:{}", number + 1));
+    let rows = rows.chain(["doc:9#viewer@user:ann".to_owned()]);
+    let updates = rows.map(|row| RelationshipUpdate {
+        operation: Operation::Touch,
+        relationship: row.parse().unwrap(),
+    });
+    let write = Write {
+        updates: updates.collect(),
+        ..Write::default()
+    };
+    write::write(&node, &anybody(), write).await.unwrap();
+    let question = Question {
+        resource: "doc:0".parse().unwrap(),
+        permission: "view".to_owned(),
+        subject: "user:ann".parse().unwrap(),
+        context: Context::default(),
+    };
+    let newest = Consistency::MinimizeLatency;
+    let traced = trace::check(&node, &anybody(), newest, &question).await;
+    traced.unwrap().answer.decision.unwrap_err();
+    let ann = "user:ann".parse().unwrap();
+    lock::lock(&node, &anybody(), &ann, "a test").await.unwrap();
+    let traced = trace::check(&node, &anybody(), newest, &question).await;
+    let traced = traced.unwrap().answer;
+    assert_eq!(traced.decision.unwrap(), Decision::Denied);
+    assert!(traced.trace.is_some());
+    let plain = check::check(&node, &anybody(), newest, &question).await;
+    assert_eq!(plain.unwrap().answer, Decision::Denied);
+    let kept = keeping.0.lock().unwrap().clone();
+    assert_eq!(kept.len(), 3);
+    for kept in kept {
+        let again = replay(&node, &anybody(), &kept.replay()).await.unwrap();
+        let outcome = again
+            .answer
+            .decision
+            .map_err(|error| (error.kind, error.reason));
+        assert_eq!(outcome, kept.outcome);
+        assert_eq!(again.answer.is_locked, kept.seen.lock.is_locked);
+    }
+    node.stop();
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use decision_log::DecisionLog;
 use edge::Rules;
 use remit_client::proto::authzed::api::v1 as wire;
 use remit_client::proto::authzed::api::v1::consistency::Requirement;
@@ -192,7 +193,13 @@ async fn of_busy_server() -> String {
         key_pem: made.signing_key.serialize_pem(),
         client_authorities_pem: None,
     };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.toml");
+    fs::write(&file, "[[sink]]\nfile = \"log\"\n").unwrap();
+    let log_rules = decision_log::Rules::read(&file).unwrap();
+    let log = DecisionLog::start(log_rules, BTreeMap::new()).unwrap();
     let running = start_set(|config| {
+        config.decision_log = Some(log);
         config.tls = Some(tls);
         config.edge = Some(edge);
         config.traces = Some(TraceSettings {

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
 use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Manner {
     Takes,
+    /// All but one of each batch.
+    TakesButOne,
     Refuses,
     Hangs,
 }
@@ -52,7 +54,7 @@ impl TraceService for Collector {
             self.keys.lock().unwrap().push(key);
         }
         match self.manner {
-            Manner::Takes => {}
+            Manner::Takes | Manner::TakesButOne => {}
             Manner::Refuses => return Err(Status::unavailable("no")),
             Manner::Hangs => std::future::pending().await,
         }
@@ -60,7 +62,13 @@ impl TraceService for Collector {
         let scopes = scopes.flat_map(|resource| resource.scope_spans);
         let spans = scopes.flat_map(|scope| scope.spans);
         self.spans.lock().unwrap().extend(spans);
-        Ok(Response::new(ExportTraceServiceResponse::default()))
+        let rejected = (self.manner == Manner::TakesButOne).then(|| ExportTracePartialSuccess {
+            rejected_spans: 1,
+            error_message: "one too many".to_owned(),
+        });
+        Ok(Response::new(ExportTraceServiceResponse {
+            partial_success: rejected,
+        }))
     }
 }
 
@@ -293,4 +301,19 @@ async fn a_collector_that_takes_nothing_holds_nobody_up() {
             .await
             .unwrap();
     }
+}
+
+/// Whoever goes by the number of spans that were sent is not told of some that are missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_a_collector_refuses_of_a_batch_have_failed() {
+    let (_, address) = collector(Manner::TakesButOne).await;
+    let (running, client) = traced_to(address, 1.0).await;
+    let spans = async |outcome: &str| {
+        let name = format!("remit_traces_spans_total{{outcome=\"{outcome}\"}}");
+        series(&told(&running).await, &name)
+    };
+    until(async || spans("failed").await > 0.0).await;
+    assert!(spans("sent").await > 0.0);
+    drop(client);
+    running.stop().await;
 }

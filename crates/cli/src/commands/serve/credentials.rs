@@ -286,9 +286,9 @@ impl Sources {
             if let Some(reload) = &mut reload {
                 tell("configuration file", true, || reload.read_again());
             }
-            let before = in_use.settings_files.clone();
+            let before = in_use.files();
             self.read_again(&mut in_use);
-            if in_use.settings_files != before {
+            if in_use.files() != before {
                 seen = Some(marks(&in_use, &reload));
             }
         }
@@ -359,12 +359,18 @@ impl Sources {
 
     /// By what it is told that a file changed.
     fn marks(&self, in_use: &InUse) -> Vec<Mark> {
-        let files = self.files().chain(&in_use.settings_files);
-        files.map(mark).collect()
+        let of_others = in_use.files();
+        self.files().chain(&of_others).map(mark).collect()
     }
 }
 
 impl InUse {
+    /// The files that those which are named were read with.
+    fn files(&self) -> Vec<PathBuf> {
+        let of_log = self.decision_log.iter().flat_map(|log| log.files());
+        self.settings_files.iter().cloned().chain(of_log).collect()
+    }
+
     /// Where nobody is asked who they are.
     pub(super) fn nothing() -> Self {
         Self {

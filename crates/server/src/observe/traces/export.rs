@@ -160,9 +160,21 @@ async fn send_all(
             continue;
         }
         match sink.export(spans, &mut stopped).await {
-            Ok(()) => {
+            Ok(0) => {
                 is_failing = false;
                 counts.note("sent", count);
+            }
+            // What it refuses of a batch is not to be sent again.
+            Ok(rejected) => {
+                let rejected = rejected.min(count);
+                counts.note("sent", count - rejected);
+                counts.note("failed", rejected);
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::warn!(
+                        rejected,
+                        "the collector of traces refuses a part of the spans; they are lost"
+                    );
+                }
             }
             Err(status) => {
                 counts.note("failed", count);
@@ -238,11 +250,12 @@ impl Sink {
         })
     }
 
+    /// Sends spans; how many of them the collector refuses for good.
     async fn export(
         &mut self,
         spans: Vec<Span>,
         stopped: &mut watch::Receiver<bool>,
-    ) -> Result<(), tonic::Status> {
+    ) -> Result<usize, tonic::Status> {
         let scope = InstrumentationScope {
             name: "remit".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -268,7 +281,11 @@ impl Sink {
             }
             let sent = tokio::time::timeout(EXPORT_MAX, self.client.export(request)).await;
             let status = match sent {
-                Ok(Ok(_)) => return Ok(()),
+                Ok(Ok(answer)) => {
+                    let rejected = answer.into_inner().partial_success;
+                    let rejected = rejected.map_or(0, |it| it.rejected_spans);
+                    return Ok(usize::try_from(rejected).unwrap_or(0));
+                }
                 Ok(Err(status)) => status,
                 Err(_) => tonic::Status::deadline_exceeded("the collector did not answer in time"),
             };
