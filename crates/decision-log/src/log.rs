@@ -113,7 +113,7 @@ impl DecisionLog {
     /// The files that the rules in force were read from: that of the rules, and those that it names.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
-        self.rules.load().files.clone()
+        self.rules.load().files().to_vec()
     }
 
     /// Adds what is counted of the log.

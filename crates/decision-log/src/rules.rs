@@ -113,6 +113,12 @@ impl Rules {
         file::read(file)
     }
 
+    /// The files that the rules were read from.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// What is kept of a decision, by the first rule that matches, and the number of that rule.
     pub(crate) fn find(&self, decided: &ops::decisions::Decided<'_>) -> (u32, &Keep) {
         for (number, (matching, keep)) in (0..).zip(&self.rules) {
