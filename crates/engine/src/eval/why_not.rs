@@ -177,7 +177,11 @@ fn sets(
     }
     let search = Search::of(&mut Rows::new(asked, None), query, interrupt)?;
     let mut trial = search.trial(asked, snapshot, query);
-    let (proven, error) = trial.prove(&mut query.limits.effort(), query.limits.candidates_max);
+    let (proven, error) = trial.prove(
+        &mut query.limits.effort(),
+        query.limits.candidates_max,
+        interrupt,
+    );
     if let Some(error @ EvalError::Interrupted) = error {
         return Err(error.into());
     }

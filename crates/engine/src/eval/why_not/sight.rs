@@ -92,7 +92,11 @@ pub fn why_not_seen(
     };
     let mut trial = search.trial(asked, &seen, query);
     let seen_decision = trial.decision(&[]);
-    let (proven, error) = trial.prove(&mut query.limits.effort(), query.limits.candidates_max);
+    let (proven, error) = trial.prove(
+        &mut query.limits.effort(),
+        query.limits.candidates_max,
+        interrupt,
+    );
     if let Some(error) = error {
         return Err(error.into());
     }

@@ -1,6 +1,7 @@
 //! Trying sets of changes on the changed graph: does the check then allow, and does no part of the set do?
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 
 use model::{CaveatName, CaveatRef, Decision};
 
@@ -12,7 +13,7 @@ use super::ways::{Effort, Literal, Way, is_part, joined};
 use crate::eval::formula::Row;
 use crate::eval::query::Query;
 use crate::eval::value::EvalError;
-use crate::eval::{Environment, counted_check};
+use crate::eval::{Environment, Interrupt, counted_check};
 use crate::graph::{Annotation, Change, Snapshot};
 
 pub(super) struct Trial<'t, 'a> {
@@ -99,11 +100,13 @@ impl<'t, 'a> Trial<'t, 'a> {
     /// is missed, since of whatever is in the way some change is in the set.
     ///
     /// # Errors
-    /// [`EvalError::WorkExceeded`] once all trials together visited too many edges, with what was proven until then.
+    /// [`EvalError::WorkExceeded`] once all trials together visited too many edges, [`EvalError::Interrupted`]; with what was
+    /// proven until then.
     pub(super) fn prove(
         &mut self,
         effort: &mut Effort,
         candidates_max: usize,
+        interrupt: &Interrupt,
     ) -> (Proven, Option<EvalError>) {
         let plan = Plan::of(&self.equations.formulas);
         let mut proven = Proven {
@@ -126,6 +129,9 @@ impl<'t, 'a> Trial<'t, 'a> {
             if tried_count == candidates_max {
                 proven.is_all = false;
                 break;
+            }
+            if interrupt.load(Ordering::Relaxed) {
+                return (proven.cut(), Some(EvalError::Interrupted));
             }
             tried_count += 1;
             match self.outcome(&takes) {

@@ -140,6 +140,12 @@ fn a_walk_past_the_edges_that_may_be_visited_is_an_error_and_one_that_nobody_wai
         query.environment.edges_visited_max = 1_000_000;
         let told = why_not(&scene.snapshot, &query, &AtomicBool::new(true));
         assert_eq!(told, Err(WhyNotError::Eval(EvalError::Interrupted)));
+        // Without look-ups, it is noticed where sets are tried.
+        let mut may = query.changeable.clone();
+        may.subjects = AddedSubjects::Asked;
+        query.changeable = &may;
+        let told = why_not(&scene.snapshot, &query, &AtomicBool::new(true));
+        assert_eq!(told, Err(WhyNotError::Eval(EvalError::Interrupted)));
     });
 }
 
