@@ -144,6 +144,14 @@ impl Reach<'_, '_> {
                 self.node(edge.row.subject, target);
             }
         }
+        let own = Row {
+            class,
+            resource: object,
+            subject: self.rows.asked.query.subject.object,
+        };
+        if self.rows.asked.is_subject_of(own) {
+            self.direct(class, object)?;
+        }
         let Some(target) = target.filter(|_| self.variables.takes_more()) else {
             return Ok(());
         };

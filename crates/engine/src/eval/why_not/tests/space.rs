@@ -178,6 +178,7 @@ impl Space<'_> {
             Expression::Arrow(arrow) => {
                 let relation = &self.schema.member(arrow.relation).name;
                 let target = arrow.target.as_str();
+                reached.grants.insert((object.clone(), relation.clone()));
                 reached
                     .walks
                     .insert((object.clone(), relation.clone(), Some(target.to_owned())));
