@@ -4,6 +4,7 @@
 //! answers nearly everything. Where a walk cannot be exact (a condition inside a circle of relationships, a circle
 //! through an exclusion, a walk deeper than the limit) it hands over to [`solve`], which writes down every equation that
 //! the question can reach and solves them; it also knows enough to give a [`witness`] and to [`explain`].
+//! [`why_not`] goes on from there: which changes would turn a denial.
 //!
 //! Values are four: yes, no, conditional and error ([`value`]). An error never hides behind the order of branches: `yes
 //! or error` is yes, `no and error` is no, `no - error` is no, otherwise it is an error. The naive evaluator in testkit
@@ -25,6 +26,7 @@ mod query;
 mod solve;
 mod trace;
 mod value;
+mod why_not;
 mod witness;
 
 use model::{Context, Decision, ObjectRef, Relationship, SubjectRef, Timestamp};
@@ -42,6 +44,11 @@ pub use plan::Plan;
 pub use query::{Query, QueryError, Subject};
 pub use trace::{Trace, TraceNode};
 pub use value::EvalError;
+pub use why_not::{
+    AddedSubjects, ChangeSet, Changeable, Gained, Gains, Others, OthersGaining, Proposed,
+    Relations, Sight, WhyNot, WhyNotError, WhyNotLimits, WhyNotQuery, WhyNotSeen, smallest_grants,
+    why_not, why_not_seen,
+};
 
 /// What a question is answered with, besides the graph.
 #[derive(Debug, Clone, Copy)]

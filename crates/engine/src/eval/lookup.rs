@@ -5,6 +5,7 @@
 //! where the depth limit may decide, it takes equations to be exact, and those are solved for the candidates that the
 //! sets leave. A look-up answers what a check would, object by object.
 
+mod beyond;
 mod found;
 mod recursion;
 mod resources;

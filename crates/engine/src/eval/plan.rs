@@ -222,7 +222,7 @@ impl Steps {
 }
 
 impl Node {
-    fn each(&self, visit: &mut dyn FnMut(&Self)) {
+    pub(super) fn each(&self, visit: &mut dyn FnMut(&Self)) {
         visit(self);
         match self {
             Self::Nil | Self::SelfObject(_) | Self::Member(_) | Self::Arrow(..) => {}

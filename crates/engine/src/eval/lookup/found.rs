@@ -221,6 +221,10 @@ impl Found {
         (0..self.count()).filter_map(|place| self.member(snapshot, place))
     }
 
+    pub(super) fn set(&self) -> &Set {
+        &self.set
+    }
+
     fn membership(&self, object: u32) -> Membership {
         match self.set.other.get(&object) {
             Some(undecided) => conditional(&undecided.flags),
@@ -236,7 +240,11 @@ fn conditional(flags: &Flags) -> Membership {
 }
 
 /// Sorts a few by their ids; reads many from the list of all.
-fn in_order(snapshot: &Snapshot, definition: DefinitionIx, objects: &RoaringBitmap) -> Vec<u32> {
+pub(super) fn in_order(
+    snapshot: &Snapshot,
+    definition: DefinitionIx,
+    objects: &RoaringBitmap,
+) -> Vec<u32> {
     const ALL_PER_OBJECT: u64 = 16;
     let dictionary = snapshot.dictionary(definition);
     if objects.len().saturating_mul(ALL_PER_OBJECT) < dictionary.len() as u64 {
