@@ -10,6 +10,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("schema", &["model"]),
     ("engine", &["model", "schema"]),
+    ("governance", &["model", "schema"]),
     ("edge", &["model", "schema"]),
     ("identity", &["model"]),
     ("store", &["model"]),
