@@ -1,5 +1,6 @@
 //! Handshakes of TLS that are begun and not gone on with: how many there may be, and that others are answered.
 
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,8 +45,8 @@ async fn client(running: &Running, certificate: &str) -> Client {
     Client::connect(&connection).await.unwrap()
 }
 
-/// Greets with all that a handshake begins with, and then does nothing more.
-async fn stall(address: SocketAddr, certificate: &str) -> TcpStream {
+/// The client's side of a handshake.
+fn tls(certificate: &str) -> ClientConnection {
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
     roots.add(authority).unwrap();
@@ -56,7 +57,12 @@ async fn stall(address: SocketAddr, certificate: &str) -> TcpStream {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let name = ServerName::try_from("localhost").unwrap();
-    let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    ClientConnection::new(Arc::new(config), name).unwrap()
+}
+
+/// Greets with all that a handshake begins with, and then does nothing more.
+async fn stall(address: SocketAddr, certificate: &str) -> TcpStream {
+    let mut connection = tls(certificate);
     let mut hello = Vec::new();
     connection.write_tls(&mut hello).unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -150,5 +156,37 @@ async fn a_handshake_that_is_not_done_in_time_is_ended_on_each_port() {
         let _is_reset = read.expect("it stays");
     }
     assert!(ended(&running, &certificate, "handshake_slow").await >= 3.0);
+    running.stop().await;
+}
+
+/// What is inside of TLS is more bytes outside of it than inside.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_say_what_it_speaks_inside_of_tls_does_not_stay() {
+    let (running, certificate) = start(Settings {
+        idle_max: Duration::from_secs(1),
+        ..Settings::default()
+    })
+    .await;
+    for address in [running.endpoint.parse().unwrap(), running.http] {
+        let mut connection = tls(&certificate);
+        let begins = move || {
+            let mut socket = std::net::TcpStream::connect(address).unwrap();
+            socket.set_read_timeout(Some(LONG)).unwrap();
+            let mut stream = rustls::Stream::new(&mut connection, &mut socket);
+            for letter in [b"P", b"R", b"I"] {
+                stream.write_all(letter).unwrap();
+                stream.flush().unwrap();
+            }
+            // Its end, or a reset; settings of HTTP/2 come before it.
+            let ended = stream.read_to_end(&mut Vec::new());
+            ended.err().map(|error| error.kind())
+        };
+        let ended = tokio::task::spawn_blocking(begins).await.unwrap();
+        let waits = [ErrorKind::WouldBlock, ErrorKind::TimedOut];
+        assert!(
+            !ended.is_some_and(|kind| waits.contains(&kind)),
+            "{ended:?}"
+        );
+    }
     running.stop().await;
 }
