@@ -303,6 +303,11 @@ async fn speak(
             }
             _ = looks.tick() => match line.fault(&patience) {
                 None => {}
+                // It may not have said what it speaks: there is nobody to ask to go.
+                Some(Fault::Idle) if !line.has_called() => {
+                    overload.note_connection(Fault::Idle.text());
+                    return;
+                }
                 Some(Fault::Idle) if is_ending => {}
                 Some(Fault::Idle) => {
                     is_ending = true;

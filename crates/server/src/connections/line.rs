@@ -151,6 +151,11 @@ impl Line {
         self.unread_for.store(waited, Ordering::Relaxed);
     }
 
+    /// Whether a call ever came by it.
+    pub(super) fn has_called(&self) -> bool {
+        self.calls_begun.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether what was read last had to wait for that.
     pub(crate) fn has_backlog(&self) -> bool {
         self.unread_for.load(Ordering::Relaxed) > 0
