@@ -1,10 +1,11 @@
 //! Connections: accepted, protected, served, and let end.
 //!
 //! Those that are too many are closed at once (`places`); handshakes have turns (`handshakes`); what the others bring is read in turns (`pace`); one that is silent, does not take what
-//! it asked for, or has not asked for long, is ended (`line`); and what it began to send has to come (`incoming`).
+//! it asked for, or has not asked for long, is ended (`line`, which knows what is said by `heard`); and what it began to send has to come (`incoming`).
 
 mod backlog;
 mod handshakes;
+mod heard;
 mod incoming;
 mod line;
 mod pace;
@@ -28,6 +29,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::task::coop::unconstrained;
 use tokio::time::MissedTickBehavior;
 use tonic::body::Body;
 use tower::Service as _;
@@ -39,6 +41,7 @@ use crate::metrics::Metrics;
 use crate::overload::Overload;
 use crate::starting::Waiting;
 use crate::tls::{Protocols, TlsHandle};
+use heard::Heard;
 use line::Fault;
 use pace::Paced;
 use unread::Unread;
@@ -171,11 +174,12 @@ pub(crate) async fn serve(
             }
         }
     }
-    // Those that the system has taken already are not to be cut off.
-    while let Some(Ok(accepted)) = listener.accept().now_or_never() {
-        take(&mut connections, accepted, (&tls, &front, &shared));
+    // Those that the system has taken already are not to be cut off; they are for who listens next, if anybody does.
+    if let Some(listener) = Arc::into_inner(listener) {
+        while let Some(Ok(accepted)) = unconstrained(listener.accept()).now_or_never() {
+            take(&mut connections, accepted, (&tls, &front, &shared));
+        }
     }
-    drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
@@ -232,7 +236,6 @@ async fn connection(
         .make(peer.ip(), time_max, is_held_up, accepting);
     match made.await {
         Ok(Ok(stream)) => {
-            line.note_handshake();
             let certificates = stream.get_ref().1.peer_certificates();
             let certificates = certificates.map(|it| it.iter().map(|it| it.clone().into_owned()));
             let certificate = certificates.and_then(|it| PeerCertificate::new(it.collect()));
@@ -288,7 +291,8 @@ async fn speak(
         of_line.answering(answer, is_last)
     });
     let builder = builder(settings.connection_calls_max, is_grpc_alone);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let stream = TokioIo::new(Heard::new(stream, Arc::clone(&line)));
+    let mut connection = pin!(builder.serve_connection(stream, service));
     let mut looks = tokio::time::interval(patience.look_interval());
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_ending = false;

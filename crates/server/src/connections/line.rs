@@ -30,13 +30,12 @@ pub(crate) struct Line {
     /// By whom its turns are counted before it is known who calls.
     peer: AtomicU64,
     account: ArcSwapOption<Account>,
-    read_bytes: AtomicU64,
+    /// What was read of it, inside of TLS.
+    heard_bytes: AtomicU64,
     /// How long what was read last had waited for that, in microseconds.
     unread_for: AtomicU64,
     /// Whether calls are refused until what waits is young again.
     is_behind: AtomicBool,
-    /// What was read before its protocol began: a handshake.
-    handshake_bytes: AtomicU64,
     /// Since when a write waits, in milliseconds after `began`; 0 while none does.
     write_waits_since: AtomicU64,
     calls_begun: AtomicU64,
@@ -107,10 +106,9 @@ impl Line {
             turn: Arc::default(),
             peer: AtomicU64::new(0),
             account: ArcSwapOption::empty(),
-            read_bytes: AtomicU64::new(0),
+            heard_bytes: AtomicU64::new(0),
             unread_for: AtomicU64::new(0),
             is_behind: AtomicBool::new(false),
-            handshake_bytes: AtomicU64::new(0),
             write_waits_since: AtomicU64::new(0),
             calls_begun: AtomicU64::new(0),
             calls_open: AtomicUsize::new(0),
@@ -144,9 +142,8 @@ impl Line {
         &self.turn
     }
 
-    /// So many bytes were read, which had `waited` for it.
-    pub(super) fn note_read(&self, bytes: usize, waited: Duration) {
-        self.read_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    /// Bytes were read that had `waited` for it.
+    pub(super) fn note_read(&self, waited: Duration) {
         let waited = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
         self.unread_for.store(waited, Ordering::Relaxed);
     }
@@ -194,10 +191,9 @@ impl Line {
         self.write_waits_since.store(now, Ordering::Relaxed);
     }
 
-    /// What was read so far was of a handshake.
-    pub(super) fn note_handshake(&self) {
-        let read = self.read_bytes.load(Ordering::Relaxed);
-        self.handshake_bytes.store(read, Ordering::Relaxed);
+    /// So many bytes were read of what it speaks.
+    pub(super) fn note_heard(&self, bytes: usize) {
+        self.heard_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// What is wrong with the connection, if something is.
@@ -209,7 +205,7 @@ impl Line {
         let now = self.now();
         let is_past =
             |since: u64, max: Duration| Duration::from_millis(now.saturating_sub(since)) > max;
-        let greeted = load(&self.read_bytes).saturating_sub(load(&self.handshake_bytes));
+        let greeted = load(&self.heard_bytes);
         let calls = load(&self.calls_begun);
         if calls == 0 && greeted < GREETING_BYTES && is_past(0, patience.greeting_max) {
             return Some(Fault::Silent);
@@ -385,15 +381,13 @@ mod tests {
     async fn a_line_is_silent_until_it_greeted_and_idle_when_nothing_is_asked() {
         let line = Line::new();
         later().await;
-        line.note_read(500, Duration::ZERO);
-        line.note_handshake();
-        line.note_read(24, Duration::ZERO);
+        line.note_heard(24);
         assert_eq!(
             line.fault(&patience(SHORT, LONG, LONG)),
             Some(Fault::Silent)
         );
         assert_eq!(line.fault(&patience(LONG, LONG, LONG)), None);
-        line.note_read(9, Duration::ZERO);
+        line.note_heard(9);
         assert_eq!(line.fault(&patience(SHORT, LONG, LONG)), None);
         assert_eq!(line.fault(&patience(SHORT, LONG, SHORT)), Some(Fault::Idle));
     }

@@ -260,7 +260,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         buffer.advance(count);
         self.left = self.left.saturating_sub(count);
         let waited = self.backlog.take(count as u64, Instant::now());
-        self.line.note_read(count, waited);
+        self.line.note_read(waited);
         Poll::Ready(Ok(()))
     }
 }

@@ -163,7 +163,7 @@ async fn a_handshake_that_is_not_done_in_time_is_ended_on_each_port() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_say_what_it_speaks_inside_of_tls_does_not_stay() {
     let (running, certificate) = start(Settings {
-        idle_max: Duration::from_secs(1),
+        greeting_max: Duration::from_secs(2),
         ..Settings::default()
     })
     .await;
@@ -188,5 +188,7 @@ async fn who_does_not_say_what_it_speaks_inside_of_tls_does_not_stay() {
             "{ended:?}"
         );
     }
+    let silent = ended(&running, &certificate, "silent").await;
+    assert!(silent >= 2.0, "{silent}");
     running.stop().await;
 }
