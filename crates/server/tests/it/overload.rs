@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use remit_client::proto::authzed::api::v1 as wire;
 use remit_client::proto::authzed::api::v1::consistency::Requirement;
+use remit_client::proto::authzed::api::v1::permissions_service_client::PermissionsServiceClient;
 use remit_client::{Client, Transport};
 use serde_json::json;
 use server::overload::{Limits, LimitsInForce, MemorySettings, Settings};
@@ -139,16 +140,55 @@ async fn a_body_that_does_not_come_ends_its_call_alone() {
     running.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_take_what_it_asked_for_is_ended() {
-    let (running, client) = with_schema(impatient()).await;
+/// More than a client that reads nothing lets come.
+async fn write_much(client: &Client) {
     for batch in 0..20 {
         let rows: Vec<String> = (0..1_000)
             .map(|n| format!("doc:d{batch}-{n}#viewer@user:{}", "u".repeat(200)))
             .collect();
         let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-        touch(&client, &rows).await.unwrap();
+        touch(client, &rows).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_take_one_answer_is_ended_whatever_else_is_asked_on_the_connection() {
+    let (running, client) = with_schema(impatient()).await;
+    write_much(&client).await;
+    let endpoint = format!("http://{}", running.endpoint);
+    let channel = tonic::transport::Endpoint::new(endpoint).unwrap();
+    let mut asking = PermissionsServiceClient::new(channel.connect().await.unwrap());
+    fn with_key<M>(message: M) -> tonic::Request<M> {
+        let mut request = tonic::Request::new(message);
+        let key = format!("Bearer {KEY}").parse().unwrap();
+        request.metadata_mut().insert("authorization", key);
+        request
+    }
+    let all = wire::ReadRelationshipsRequest {
+        relationship_filter: Some(wire::RelationshipFilter {
+            resource_type: "doc".to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let _not_taken = asking.read_relationships(with_key(all)).await.unwrap();
+    let stalled = async {
+        while ended(&running, "stalled").await < 1.0 {
+            let other = wire::ReadRelationshipsRequest::default();
+            // Refused for what it says; that it is answered is what counts.
+            drop(asking.read_relationships(with_key(other)).await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LONG, stalled).await.expect("it stays");
+    is_answered(&client).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_take_what_it_asked_for_is_ended() {
+    let (running, client) = with_schema(impatient()).await;
+    write_much(&client).await;
     let body = r#"{"relationshipFilter":{"resourceType":"doc"}}"#;
     let head = format!(
         "POST /v1/relationships/read HTTP/1.1\r\nhost: a\r\nauthorization: Bearer test-key\r\ncontent-type: \
