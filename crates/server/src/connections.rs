@@ -8,6 +8,7 @@ mod handshakes;
 mod heard;
 mod incoming;
 mod line;
+mod owing;
 mod pace;
 mod places;
 mod unread;
@@ -214,7 +215,7 @@ async fn connection(
         tracing::debug!(%peer, %error, "a connection ended at once");
         return;
     }
-    let line = Line::new();
+    let line = Line::new(shared.overload.settings().stall_max);
     if let Some(pacer) = &shared.pacer {
         line.comes_from(pacer.key_of(peer.ip()));
     }

@@ -15,6 +15,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::incoming::BodyBytes;
+use super::owing::{Counted, Owing};
 use super::pace::Turn;
 use crate::calls::Answer;
 use crate::overload::Account;
@@ -25,7 +26,7 @@ const GREETING_BYTES: u64 = 24 + 9;
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Line {
-    began: Instant,
+    began: tokio::time::Instant,
     turn: Arc<Turn>,
     /// By whom its turns are counted before it is known who calls.
     peer: AtomicU64,
@@ -41,7 +42,7 @@ pub(crate) struct Line {
     calls_begun: AtomicU64,
     calls_open: AtomicUsize,
     /// Answers of which there is more that the client does not take.
-    owed: AtomicUsize,
+    owing: Owing,
     /// When a call or an answer last went on, in milliseconds after `began`.
     moved: AtomicU64,
 }
@@ -82,7 +83,7 @@ pub(crate) struct Arrival {
 #[derive(Debug)]
 struct OpenCall {
     line: Arc<Line>,
-    is_owed: bool,
+    owed: Counted,
 }
 
 /// An answer as it comes about, counted while it does.
@@ -100,9 +101,10 @@ pub(crate) struct Owed {
 }
 
 impl Line {
-    pub(crate) fn new() -> Arc<Self> {
+    /// One whose client may stand still in the middle of an answer for `stall_max`.
+    pub(crate) fn new(stall_max: Duration) -> Arc<Self> {
         Arc::new(Self {
-            began: Instant::now(),
+            began: tokio::time::Instant::now(),
             turn: Arc::default(),
             peer: AtomicU64::new(0),
             account: ArcSwapOption::empty(),
@@ -112,7 +114,7 @@ impl Line {
             write_waits_since: AtomicU64::new(0),
             calls_begun: AtomicU64::new(0),
             calls_open: AtomicUsize::new(0),
-            owed: AtomicUsize::new(0),
+            owing: Owing::new(stall_max),
             moved: AtomicU64::new(0),
         })
     }
@@ -215,7 +217,7 @@ impl Line {
             return Some(Fault::Stalled);
         }
         let moved = load(&self.moved);
-        if self.owed.load(Ordering::Relaxed) > 0 && is_past(moved, patience.stall_max) {
+        if self.owing.is_stalled(now) {
             return Some(Fault::Stalled);
         }
         let is_idle = self.calls_open.load(Ordering::Relaxed) == 0;
@@ -231,7 +233,7 @@ impl Line {
             answer,
             call: Some(OpenCall {
                 line: Arc::clone(self),
-                is_owed: false,
+                owed: Counted::default(),
             }),
             is_last,
         }
@@ -277,19 +279,20 @@ impl Fault {
 }
 
 impl OpenCall {
-    fn is_owed(&mut self, is_owed: bool) {
-        match (self.is_owed, is_owed) {
-            (false, true) => drop(self.line.owed.fetch_add(1, Ordering::Relaxed)),
-            (true, false) => drop(self.line.owed.fetch_sub(1, Ordering::Relaxed)),
-            (true, true) | (false, false) => {}
-        }
-        self.is_owed = is_owed;
+    /// There is more of its answer than was taken.
+    fn is_owed(&mut self) {
+        let now = self.line.now();
+        self.line.owing.went_on(&mut self.owed, now);
+    }
+
+    fn is_taken(&mut self) {
+        self.line.owing.is_taken(&mut self.owed);
     }
 }
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
-        self.is_owed(false);
+        self.is_taken();
         self.line.calls_open.fetch_sub(1, Ordering::Relaxed);
         self.line.note_moved();
     }
@@ -310,7 +313,7 @@ impl Future for Answering {
         };
         call.line.note_moved();
         if !http_body::Body::is_end_stream(response.body()) {
-            call.is_owed(true);
+            call.is_owed();
         }
         Poll::Ready(Ok(response.map(|body| Owed { body, call })))
     }
@@ -328,10 +331,10 @@ impl http_body::Body for Owed {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         match &frame {
             Poll::Ready(Some(_)) => {
-                self.call.is_owed(true);
+                self.call.is_owed();
                 self.call.line.note_moved();
             }
-            Poll::Ready(None) | Poll::Pending => self.call.is_owed(false),
+            Poll::Ready(None) | Poll::Pending => self.call.is_taken(),
         }
         frame
     }
@@ -365,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_behind_refuses_until_what_comes_is_young() {
-        let line = Line::new();
+        let line = Line::new(LONG);
         let second = Duration::from_secs(1);
         let asked = [100, 126, 40, 30, 100, 130].map(Duration::from_millis);
         let told = asked.map(|waited| line.is_behind(waited, second));
@@ -379,7 +382,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_is_silent_until_it_greeted_and_idle_when_nothing_is_asked() {
-        let line = Line::new();
+        let line = Line::new(LONG);
         later().await;
         line.note_heard(24);
         assert_eq!(
@@ -392,15 +395,16 @@ mod tests {
         assert_eq!(line.fault(&patience(SHORT, LONG, SHORT)), Some(Fault::Idle));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_reader_that_takes_nothing_is_told_from_a_server_that_has_nothing() {
         let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
         let frames = futures_util::StreamExt::map(
             tokio_stream::wrappers::ReceiverStream::new(receiver),
             |bytes| Ok::<_, Status>(Frame::data(bytes)),
         );
+        let stands_still = || tokio::time::sleep(Duration::from_millis(60));
         let body = Body::new(http_body_util::StreamBody::new(frames));
-        let line = Line::new();
+        let line = Line::new(Duration::from_millis(40));
         let answer: Answer = Box::pin(std::future::ready(Ok(Response::new(body))));
         let answering = line.answering(answer, false);
         assert_eq!(
@@ -411,32 +415,32 @@ mod tests {
         let Ok(response) = answering.await;
         let mut body = response.into_body();
         let impatient = patience(SHORT, SHORT, LONG);
-        later().await;
+        stands_still().await;
         assert_eq!(
             line.fault(&impatient),
             Some(Fault::Stalled),
             "never asked for"
         );
         assert!(polled(&mut body.frame()).await.is_pending());
-        later().await;
+        stands_still().await;
         assert_eq!(line.fault(&impatient), None, "the server has nothing");
         sender.send(Bytes::from("x")).await.unwrap();
         body.frame().await.unwrap().unwrap();
-        later().await;
+        stands_still().await;
         assert_eq!(
             line.fault(&impatient),
             Some(Fault::Stalled),
             "not asked for more"
         );
         drop(body);
-        later().await;
+        stands_still().await;
         assert_eq!(line.fault(&impatient), None);
         assert_eq!(line.fault(&patience(LONG, LONG, SHORT)), Some(Fault::Idle));
     }
 
     #[tokio::test]
     async fn a_write_that_waits_is_a_stall() {
-        let line = Line::new();
+        let line = Line::new(LONG);
         line.note_write(true);
         later().await;
         line.note_write(true);

@@ -331,7 +331,12 @@ mod tests {
         use tokio::io::AsyncReadExt as _;
         let (pacer, _giving) = Pacer::start();
         let (mut client, server) = tokio::io::duplex(SLICE_BYTES);
-        let mut paced = Paced::new(server, |_| 0, Line::new(), Some(pacer));
+        let mut paced = Paced::new(
+            server,
+            |_| 0,
+            Line::new(std::time::Duration::MAX),
+            Some(pacer),
+        );
         let request = vec![7; SLICE_BYTES / 3 + 1];
         let mut buffer = vec![0; SLICE_BYTES];
         for _ in 0..30 {
@@ -358,7 +363,7 @@ mod tests {
             Paced::new(
                 tokio::io::join(bytes, tokio::io::sink()),
                 |_| 0,
-                Line::new(),
+                Line::new(std::time::Duration::MAX),
                 Some(Arc::clone(&pacer)),
             )
         };
