@@ -246,20 +246,63 @@ fn a_log_that_is_erased_from_all_the_while_is_neither_copied_nor_judged() {
     assert!(caught_up > 1);
 }
 
+/// Whether the files of a store that is in use hold these bytes.
+fn holds(path: &Path, bytes: &[u8]) -> bool {
+    let files = ["", "-wal"].map(|end| {
+        let path = PathBuf::from(format!("{}{end}", path.display()));
+        fs::read(path).unwrap_or_default()
+    });
+    let mut windows = files.iter().flat_map(|file| file.windows(bytes.len()));
+    windows.any(|window| window == bytes)
+}
+
+#[test]
+fn who_was_erased_is_nowhere_in_the_files_of_a_store_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("one.db");
+    let name = b"zoe-maria-quist";
+    let row = format!("document:a#viewer@user:{}", String::from_utf8_lossy(name));
+    let holds = || holds(&path, name);
+    let later = model::Timestamp::from_seconds(4_000_000_000, 0).unwrap();
+    let of = |index| ErasedParts {
+        index,
+        parts: vec![4],
+    };
+    let store = SqliteStore::open(&path).unwrap();
+    // Whichever comes last.
+    for (round, is_trimmed_last) in [(0, true), (1, false)] {
+        let index = block_on(audit(&store).state()).unwrap().size;
+        commit(&store, vec![create(&row)]);
+        commit(&store, vec![delete(&row)]);
+        // The newest commit is kept when the others are trimmed.
+        commit(
+            &store,
+            vec![create(&format!("document:b{round}#viewer@user:ann"))],
+        );
+        assert!(holds());
+        let erase = || {
+            let erased = vec![of(index), of(index + 1)];
+            commit(&store, vec![ChangeRequest::Erase(erased)]);
+        };
+        if is_trimmed_last {
+            erase();
+        }
+        block_on(store.trim(later)).unwrap();
+        if !is_trimmed_last {
+            erase();
+        }
+        assert!(!holds(), "the name is in a file still: {round}");
+    }
+    block_on(store.close()).unwrap();
+}
+
 #[test]
 fn who_was_erased_while_somebody_read_the_file_is_gone_from_it_soon_after() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("one.db");
     let name = b"zoe-maria-quist";
     let row = format!("document:a#viewer@user:{}", String::from_utf8_lossy(name));
-    let holds = || {
-        let files = ["", "-wal"].map(|end| {
-            let path = PathBuf::from(format!("{}{end}", path.display()));
-            fs::read(path).unwrap_or_default()
-        });
-        let mut windows = files.iter().flat_map(|file| file.windows(name.len()));
-        windows.any(|window| window == name)
-    };
+    let holds = || holds(&path, name);
     let store = SqliteStore::open(&path).unwrap();
     commit(&store, vec![create(&row)]);
     commit(&store, vec![delete(&row)]);
